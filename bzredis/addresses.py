@@ -1,0 +1,142 @@
+"""Where upstream and Redis are: values that know what of them may be shown. Pure."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import attrs
+
+from bzredis.options import Parser, text
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+_ENCODE = "special characters in a password have to be percent-encoded"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` can only be this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(value: object, what: str) -> SplitResult:
+    """Take a URL apart; what is said of a bad one repeats nothing of it."""
+    url = text(value)
+    if any(character.isspace() for character in url):
+        raise ValueError(f"is no {what}: there is white space in it")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read only when asked for
+    except ValueError:
+        raise ValueError(f"is no {what}: host or port cannot be read") from None
+    return parts
+
+
+@attrs.frozen
+class Origin:
+    """A scheme, a host and a port, and nothing that could be a secret."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken there."""
+        return self.scheme in {"wss", "https"}
+
+    def __str__(self) -> str:
+        """Write it as a URL, the port always with it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def origin(secure: str, plain: str) -> Parser:
+    """Return a parser of origins: `secure` anywhere, `plain` on loopback hosts only.
+
+    The token goes there in clear text where there is no TLS.
+    """
+    ports = {secure: 443, plain: 80}
+
+    def parse(value: object) -> Origin:
+        parts = _split(value, "URL")
+        if parts.scheme not in ports or not parts.hostname:
+            raise ValueError(f"has to be of the form {secure}://HOST or {plain}://HOST")
+        if "@" in parts.netloc:
+            raise ValueError(
+                "has a user or password in it, which upstream has no use for"
+            )
+        if parts.path not in {"", "/"} or parts.query or parts.fragment:
+            raise ValueError(
+                f"has to end after the host, as {secure}://HOST: the bridge adds the"
+                " paths itself"
+            )
+        if parts.scheme == plain and not is_loopback(parts.hostname):
+            raise ValueError(
+                f"{plain}:// is for this machine only (127.0.0.1, ::1, localhost),"
+                f" since the token would travel readable; write {secure}://"
+            )
+        if parts.port == 0:
+            raise ValueError("has port 0, where nobody can be reached")
+        return Origin(parts.scheme, parts.hostname, parts.port or ports[parts.scheme])
+
+    return parse
+
+
+@attrs.frozen
+class RedisURL:
+    """Where Redis is. Only `shown` may be told to anyone, and so says `str`."""
+
+    url: str = attrs.field(repr=False)
+    shown: str
+    secrets: frozenset[str] = attrs.field(repr=False, default=frozenset())
+
+    def __str__(self) -> str:
+        """Show where it is, without user and password."""
+        return self.shown
+
+
+def redis_url(value: object) -> RedisURL:
+    """Read a URL in the forms that redis-py knows."""
+    parts = _split(value, "Redis URL")
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError(
+            "has to begin with redis://, rediss:// or unix://, as"
+            " redis://127.0.0.1:6379/0"
+        )
+    if parts.fragment:
+        raise ValueError(f"has a # in it: {_ENCODE}, # as %23")
+    if parts.scheme == "unix" and not parts.path.strip("/"):
+        raise ValueError("names no socket: unix:///path/to/redis.sock")
+    if parts.scheme != "unix":
+        if not parts.hostname:
+            raise ValueError("names no host: redis://HOST:PORT/DATABASE")
+        database = parts.path.strip("/")
+        if database and not (database.isascii() and database.isdigit()):
+            raise ValueError(f"has to end in the number of a database; {_ENCODE}")
+    if parts.netloc.count("@") > 1:
+        raise ValueError(f"has more than one @ in it: {_ENCODE}, @ as %40")
+    user, _, place = parts.netloc.rpartition("@")
+    hidden = "***@" if user else ""
+    return RedisURL(
+        url=text(value),
+        shown=f"{parts.scheme}://{hidden}{place}{parts.path}",
+        secrets=_secrets(parts),
+    )
+
+
+def _secrets(parts: SplitResult) -> frozenset[str]:
+    """Return the password, as written and as meant; a lone user name is one too."""
+    written = [parts.password or parts.username or ""]
+    written += [
+        pair.partition("=")[2]
+        for pair in parts.query.split("&")
+        if pair.startswith("password=")
+    ]
+    meant = [unquote(secret) for secret in written]
+    meant += [secret for name, secret in parse_qsl(parts.query) if name == "password"]
+    return frozenset({*written, *meant} - {""})

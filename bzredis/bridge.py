@@ -1,0 +1,265 @@
+"""Mirror upstream's streams into the store.
+
+    connect ──▶ mirror ──▶ backlog ──▶ writer ──▶ store
+                              ▲ │
+                            spool ▼
+
+A nursery per stream, with a feed and a writer. A lost feed is connected again and
+replayed; a refused stream waits alone, while the others go on; a bug ends the program.
+Stopping cancels the feeds and closes the backlogs; the writers drain them and return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from random import Random
+from typing import Final, NoReturn, Protocol, TypeVar
+from uuid import uuid4
+
+import attrs
+import structlog
+import trio
+
+from bzredis import backlog, writer
+from bzredis.backoff import delays
+from bzredis.errors import BridgeError, StoreDown
+from bzredis.mirror import Mirror
+from bzredis.streams import Stream
+from bzredis.times import milliseconds
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+STATUS: Final = 1.0  # s; `status` is at most that much behind
+STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fresh
+# Stopping takes 5 s at the most, whatever hangs (contract.md, 4): so much is for the
+# feeds' goodbye and the backlog, which go on at the same time, …
+DRAIN: Final = 3.0
+FAREWELL: Final = 1.0  # … and so much for the last status.
+AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
+AGAIN_LAST: Final = 3.0  # … at the most
+
+
+class Store(writer.Store, Protocol):
+    """Where changes and status go. See `bzredis.store.client`."""
+
+    async def write_status(
+        self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool
+    ) -> bool:
+        """Write a status unless another bridge holds it; raises StoreDown."""
+
+    async def read_status(self, stream: Stream, /) -> dict[str, str]:
+        """Return the status that some bridge left; raises StoreDown."""
+
+    async def marker(self, proposed: str, /) -> str:
+        """Return what tells this database from others; raises StoreDown."""
+
+
+class Span(Protocol):
+    """What a spool holds of one stream."""
+
+    @property
+    def count(self) -> int:
+        """How many changes."""
+
+    @property
+    def last(self) -> int:
+        """The number of the last of them."""
+
+
+class Spool(backlog.Spool, Protocol):
+    """Changes on disk. See `bzredis.spool`."""
+
+    def note(self, name: str, value: str | None = None, /) -> str:
+        """Return, or set, what is noted under a name."""
+
+    def span(self, stream: str, /) -> Span:
+        """Return what it holds of one stream."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+# Given the open spool, a database's marker and each stream's last number from before
+# this process, the spool of that database.
+Claim = Callable[[Spool, str, dict[str, int]], Spool]
+
+
+class AllRefused(BridgeError):
+    """Upstream refused every stream before any was connected."""
+
+
+@attrs.define
+class Bridge:
+    """The mirrors of one upstream in one store."""
+
+    store: Store
+    spool: Spool
+    claim: Claim
+    rng: Random
+    mirrors: Sequence[Mirror] = ()
+    stop: trio.Event = attrs.field(factory=trio.Event)
+    _news: trio.Event = attrs.field(factory=trio.Event)
+    _all_refused: bool = False
+    _told: str = ""
+    _claimed: trio.Event = attrs.field(factory=trio.Event)
+
+    def changed(self) -> None:
+        """Note that a status changed in a way that cannot wait."""
+        self._news.set()
+        if all(m.refused and m.status.connected_at is None for m in self.mirrors):
+            self._all_refused = True
+            self.stop.set()
+
+    async def run(self) -> None:
+        """Mirror until `stop` is set, then drain and return within 5 s.
+
+        Raises AllRefused where there was nothing to mirror from the start.
+        """
+        since = self._resume()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._claim, since)
+            nursery.start_soon(self._report)
+            async with trio.open_nursery() as streams:
+                nursery.start_soon(self._stop, streams.cancel_scope)
+                for mirror in self.mirrors:
+                    streams.start_soon(self._mirror, mirror)
+            nursery.cancel_scope.cancel()
+        await self._farewell()
+        if self._all_refused:
+            msg = "upstream refused every stream"
+            raise AllRefused(msg)
+
+    async def _mirror(self, mirror: Mirror) -> None:
+        drain = writer.Writer(
+            mirror.stream, mirror.backlog, self.store, mirror, mirror.rng
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mirror.backlog.spill)
+            async with trio.open_nursery() as draining:
+                draining.start_soon(drain.run, self._claimed.wait)
+                with mirror.scope:
+                    await mirror.supervise()
+                mirror.backlog.close()
+            nursery.cancel_scope.cancel()
+
+    # ---- the spool
+
+    def _resume(self) -> dict[str, int]:
+        """Take up what the last process left on disk; return the last numbers."""
+        since = {}
+        for mirror in self.mirrors:
+            span = self.spool.span(mirror.stream.name)
+            mirror.backlog.resume(self.spool, span.count, span.last)
+            since[mirror.stream.name] = span.last
+        return since
+
+    async def _claim(self, since: dict[str, int]) -> None:
+        """Learn which database this is, and take up what it in particular is owed."""
+        proposed = self.spool.note("marker") or uuid4().hex
+        marker = await self._until_up(partial(self.store.marker, proposed))
+        async with AsyncExitStack() as stack:
+            for mirror in self.mirrors:
+                await stack.enter_async_context(mirror.backlog.on_disk)
+            self.spool = await trio.to_thread.run_sync(
+                self.claim, self.spool, marker, since
+            )
+            for mirror in self.mirrors:
+                span = self.spool.span(mirror.stream.name)
+                mirror.backlog.resume(self.spool, span.count, span.last)
+        self._claimed.set()
+
+    async def _until_up(self, call: Callable[[], Awaitable[T]]) -> T:
+        for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
+            try:
+                return await call()
+            except StoreDown as error:
+                self._tell(error)
+            await trio.sleep(delay)
+        raise AssertionError  # there is always one more delay
+
+    def _tell(self, error: StoreDown) -> None:
+        """Tell of a Redis that was not there from the start, once."""
+        if str(error) != self._told:
+            self._told = str(error)
+            log.warning("Redis is not there yet; reading all the same", error=str(error))
+            for mirror in self.mirrors:
+                mirror.note_store(str(error))
+
+    async def _stop(self, streams: trio.CancelScope) -> None:
+        await self.stop.wait()
+        log.info("stopping", waiting=sum(len(m.backlog) for m in self.mirrors))
+        streams.deadline = trio.current_time() + DRAIN
+        for mirror in self.mirrors:
+            mirror.scope.cancel()
+
+    # ---- status
+
+    async def _report(self) -> NoReturn:
+        """Write every status whole, each second and whenever one is urgent.
+
+        Whole, since Redis may have lost it without our noticing.
+        """
+        await self._read_previous()
+        while True:
+            for mirror in self.mirrors:
+                waits = mirror.backlog.spooled or mirror.backlog.age() > STALE
+                fresh = mirror.connected and self._claimed.is_set() and not waits
+                try:
+                    await self._write_status(mirror, alive=fresh)
+                except StoreDown as error:
+                    log.debug("status not written", error=str(error))
+            with trio.move_on_after(STATUS):
+                await self._news.wait()
+            self._news = trio.Event()
+
+    async def _write_status(self, mirror: Mirror, *, alive: bool) -> None:
+        mirror.status.backlog = len(mirror.backlog)
+        mirror.status.spooled = mirror.backlog.spooled
+        await self.store.write_status(
+            mirror.stream,
+            mirror.status.fields(),
+            mirror.status.identity.bridge,
+            alive=alive,
+        )
+
+    async def _read_previous(self) -> None:
+        """Learn from Redis when each stream was heard before this start."""
+        for mirror in self.mirrors:
+            found = await self._until_up(partial(self.store.read_status, mirror.stream))
+            mirror.note_previous(_last_heard(found, mirror))
+
+    async def _farewell(self) -> None:
+        """Save what Redis did not take, and say that we are gone."""
+        with trio.CancelScope(shield=True):
+            for mirror in self.mirrors:
+                await mirror.backlog.flush()
+            with trio.move_on_after(FAREWELL):
+                await self._last_status()
+            self.spool.close()
+        waiting = sum(mirror.backlog.spooled for mirror in self.mirrors)
+        lost = sum(len(mirror.backlog) for mirror in self.mirrors) - waiting
+        if lost:
+            log.error("stopped, and no room was left to keep everything", lost=lost)
+        elif waiting:
+            log.warning("stopped; the next start writes what is spooled", spooled=waiting)
+        else:
+            log.info("stopped; Redis has everything that was read")
+
+    async def _last_status(self) -> None:
+        for mirror in self.mirrors:
+            mirror.status.enter("stopped", mirror.clock())
+            try:
+                await self._write_status(mirror, alive=False)
+            except StoreDown as error:
+                log.debug("last status not written", error=str(error))
+
+
+def _last_heard(status: Mapping[str, str], mirror: Mirror) -> int | None:
+    """Return when the same subscription was last heard, in ms; None if it never was."""
+    if status.get("subscription") != mirror.status.identity.subscription:
+        return None
+    return milliseconds(status.get("last_frame_at") or status.get("connected_at", ""))

@@ -1,0 +1,260 @@
+"""Change: one message, ready to apply. A plain value; what it does is in apply.lua.
+
+Pure: no trio, no socket, no clock. `read` is the whole way from a frame to a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, Literal
+
+import attrs
+import msgspec
+
+from bzredis.errors import Unusable
+from bzredis.message import Envelope, Json, Notice, Pong, canonical, json_text, parse
+from bzredis.message import text as scalar
+from bzredis.streams.stream import Reading, Stream
+from bzredis.times import comparable, milliseconds, rfc3339
+
+Source = Literal["live", "replay", "rest"]
+
+FINGERPRINT = 12  # bytes: with a billion messages, one false match in 10^11 years
+MOST_FIELDS = 1_000  # of a hash: more is no record, and would overflow Lua's stack
+LONGEST_RECORD = 200  # characters of a record id
+LONGEST_REASON = 500  # characters of a reason in `rejected`
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+@attrs.frozen
+class Change:
+    """One message: what to log, what to write, and under which version.
+
+    Times are in ms since 1970. Text only: Redis' MessagePack knows no binary.
+    """
+
+    kind: Literal["message"] = attrs.field(default="message", init=False)
+    action: str
+    record: str
+    symbol: str
+    version: int
+    source: Source
+    envelope: str
+    timestamp: str  # as sent
+    received: str
+    published: int
+    published_at: str
+    dated: bool  # False: `published` is only the time of this message
+    # The same message has one of these in common with its other copies …
+    known_by: tuple[str, ...]
+    # … and leaves these behind.
+    remember: tuple[str, ...]
+    # What orders equal versions, as [field of the hash, comparable time].
+    moments: tuple[tuple[str, str], ...]
+    headline: tuple[str, ...]  # name, value, name, value, …
+    fields: tuple[str, ...]  # of the hash: name, value, name, value, …
+    raw: str
+
+    def pack(self) -> bytes:
+        """Return the change as apply.lua reads it."""
+        return _pack(self)
+
+
+@attrs.frozen
+class Rejected:
+    """A frame that cannot be used, kept where a person can look at it."""
+
+    kind: Literal["rejected"] = attrs.field(default="rejected", init=False)
+    reason: str
+    received: str
+    raw: str
+    known_by: tuple[str, ...]
+    remember: tuple[str, ...]
+
+    def pack(self) -> bytes:
+        """Return the frame as apply.lua reads it."""
+        return _pack(self)
+
+
+@attrs.frozen
+class Gap:
+    """Between two times (RFC 3339) messages may be missing."""
+
+    kind: Literal["gap"] = attrs.field(default="gap", init=False)
+    begin: str
+    end: str
+    cause: str
+    recovered: int
+    received: str
+    known_by: tuple[str, ...]
+    remember: tuple[str, ...]
+
+    def pack(self) -> bytes:
+        """Return the gap as apply.lua reads it."""
+        return _pack(self)
+
+
+def read(
+    stream: Stream, frame: str | bytes, *, received: int, source: Source, sole: str = ""
+) -> Change | Rejected | Pong | Notice:
+    """Read one frame of a stream that came at `received` (ms since 1970).
+
+    `sole` is the symbol of a subscription to one single security, else "".
+    """
+    try:
+        message = parse(frame, flat=stream.flat)
+        if not isinstance(message, Envelope):
+            return message
+        raw = frame if isinstance(frame, str) else frame.decode()
+        return change(stream, message, raw, received=received, source=source, sole=sole)
+    except Unusable as error:
+        return rejected(str(error), frame, received=received)
+
+
+def change(  # noqa: PLR0913 - what a change is made of, all by name
+    stream: Stream,
+    message: Envelope,
+    raw: str,
+    *,
+    received: int,
+    source: Source,
+    sole: str = "",
+) -> Change:
+    """Make an envelope into a change; raises Unusable."""
+    if stream.keyed == "record" and not message.record:
+        msg = "no record id"
+        raise Unusable(msg)
+    if len(message.record) > LONGEST_RECORD:
+        msg = f"a record id over {LONGEST_RECORD} characters"
+        raise Unusable(msg)
+    reading = stream.read(message, sole)
+    sent = milliseconds(message.timestamp)
+    version = next(t for t in (reading.updated, sent, received) if t is not None)
+    published = next(
+        t
+        for t in (reading.published, sent, reading.updated, received)
+        if t is not None
+    )
+    known_by = tuple(_fingerprints(message, reading, version))
+    return Change(
+        action=message.action,
+        record=message.record,
+        symbol=reading.symbol,
+        version=version,
+        source=source,
+        envelope=message.id,
+        timestamp=message.timestamp,
+        received=rfc3339(received),
+        published=published,
+        published_at=rfc3339(published),
+        dated=reading.published is not None,
+        known_by=known_by,
+        remember=known_by[-1:] if source == "rest" else known_by[:-1],
+        moments=(
+            ("_timestamp", comparable(message.timestamp)),
+            *reading.moments,
+        ),
+        headline=_interleave(zip(stream.headline, reading.headline, strict=True)),
+        fields=_fields(message.content or {}, reading),
+        raw=raw,
+    )
+
+
+def rejected(reason: str, frame: str | bytes, *, received: int) -> Rejected:
+    """Set a frame aside. The same bytes again, in a replay say, are not kept twice."""
+    raw = frame if isinstance(frame, str) else frame.decode(errors="backslashreplace")
+    identity = (_fingerprint("rejected", raw or reason),)
+    reason = reason[:LONGEST_REASON]
+    return Rejected(reason, rfc3339(received), raw, identity, identity)
+
+
+def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
+    """Announce that messages between two times (ms) may be missing."""
+    span = (rfc3339(begin), rfc3339(end))
+    identity = (_fingerprint("gap", *span, cause),)
+    return Gap(*span, cause, recovered, span[1], identity, identity)
+
+
+def instead(packed: bytes, reason: str) -> Rejected:
+    """Return a rejected frame to stand in the place of a packed change."""
+    was = _unpack(packed)
+    return rejected(
+        reason, was.get("raw", ""), received=milliseconds(was["received"]) or 0
+    )
+
+
+def received_of(packed: bytes) -> str:
+    """Return when a packed change was received (RFC 3339), "" for none."""
+    return str(_unpack(packed)["received"]) if packed else ""
+
+
+def _interleave(pairs: zip[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(part for pair in pairs for part in pair)
+
+
+def _fingerprint(*parts: str) -> str:
+    # A length before each part would matter only if ids held a NUL.
+    return blake2b("\0".join(parts).encode(), digest_size=FINGERPRINT).hexdigest()
+
+
+def _fingerprints(message: Envelope, reading: Reading, version: int) -> Iterator[str]:
+    """Yield what tells this message from others (contract.md, promise 1).
+
+    Last comes the one that counts only where one of two copies came over REST.
+    """
+    owner = message.record or reading.symbol
+    if message.id:
+        yield _fingerprint("envelope", message.id, message.record)
+    seen = blake2b(canonical(message.content), digest_size=FINGERPRINT)
+    seen.update(f"\0{message.action}\0{owner}\0".encode())
+    if reading.updated is None:
+        seen.update(message.timestamp.encode())
+    yield seen.hexdigest()
+    yield _fingerprint("version", owner, str(version), _ending(message))
+
+
+def _ending(message: Envelope) -> str:
+    return "deleted" if message.action == "deleted" else "live"
+
+
+def _fields(content: Json, reading: Reading) -> tuple[str, ...]:
+    """Return the fields of the hash: the content's own, flattened, then ours."""
+    flat: dict[str, str] = {}
+    _flatten("", content, flat)
+    if len(flat) > MOST_FIELDS:
+        msg = f"over {MOST_FIELDS} fields"
+        raise Unusable(msg)
+    pairs: list[str] = []
+    for name, value in flat.items():
+        # Our own fields begin with "_", so that upstream's get a second one.
+        pairs += (f"_{name}" if name.startswith("_") else name, value)
+    for name, value in reading.derived:
+        if value:
+            pairs += (name, value)
+    return tuple(pairs)
+
+
+def _flatten(prefix: str, holder: Json, flat: dict[str, str]) -> None:
+    """Add a holder's fields to `flat`: shallow ones first, for on a collision they win.
+
+    Null and "" are absent fields; arrays and booleans are JSON text.
+    """
+    nested = []
+    for key, value in holder.items():
+        kind = type(value)
+        if kind is str:
+            held = value
+        elif kind is dict:
+            nested.append((f"{prefix}{key}_", value))
+            continue
+        elif kind is list:
+            held = json_text(value)
+        else:
+            held = scalar(value)
+        if held:
+            flat.setdefault(prefix + key, held)
+    for deeper, value in nested:
+        _flatten(deeper, value, flat)

@@ -1,0 +1,177 @@
+"""The commands, and the only place that wires things together."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import click
+import trio
+
+from bzredis import __version__, credentials
+from bzredis.commandline import Group, load, with_options
+from bzredis.config import TOKEN_VARIABLE, Config, Token
+from bzredis.errors import ConfigError, FeedLost
+from bzredis.logs import add_secret, configure_logs
+from bzredis.options import DEMO, KEYS, RUN, SIMULATE
+from bzredis.simulator import Settings, Simulator
+from bzredis.store.keys import KEYS as TABLE
+from bzredis.store.keys import entry_fields
+from bzredis.streams import BY_NAME, STREAMS
+
+SIMULATOR_PORT = 8765  # so that it stands in the same place each time
+SIMULATOR = Settings(port=SIMULATOR_PORT)
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def bzredis(context: click.Context) -> None:
+    """Keep Redis current with Benzinga's analyst ratings, insights and consensus.
+
+    Each option can also be a variable or a line of the TOML file; what stands in
+    brackets after it is its variable and its default.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _refuse_token(
+    context: click.Context, option: click.Parameter, value: object
+) -> None:
+    if value is not None:
+        raise click.UsageError(
+            "--token: a token is never an argument, since others can see those; set"
+            f" {TOKEN_VARIABLE}, or name its file with --token-file",
+            context,
+        )
+
+
+@bzredis.command(RUN)
+@with_options(RUN)
+@click.option("--token", hidden=True, expose_value=False, callback=_refuse_token)
+def run(file: Path | None, **flags: object) -> int:
+    """Run the bridge until it is stopped."""
+    config = load(file, flags)
+    if config.token is None:
+        raise ConfigError(
+            f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it with"
+            " --token-file (`bzredis demo` needs none)"
+        )
+    token = TokenReader(config.token)
+    token.first()
+    configure_logs(config.log_level, config.redis.secrets)
+    return run_bridge(config, token)
+
+
+@bzredis.command(DEMO)
+@with_options(DEMO)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="COUNT",
+    help="End after so long, with a summary. [until Ctrl-C]",
+)
+def demo(file: Path | None, seconds: float | None, **flags: object) -> int:
+    """Run the bridge with a server and an upstream of its own; it needs nothing."""
+    config = load(file, flags)
+    configure_logs(config.log_level, ())
+    return run_demo(config, seconds)
+
+
+@bzredis.command(SIMULATE)
+@with_options(SIMULATE)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=SIMULATOR.port,
+    metavar="NUMBER",
+    help=f"Port on 127.0.0.1, 0 for a free one. [{SIMULATOR.port}]",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    default=SIMULATOR.rate,
+    metavar="NUMBER",
+    help=f"Messages a second over all streams. [{SIMULATOR.rate:g}]",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=SIMULATOR.seed,
+    metavar="NUMBER",
+    help=f"Equal seeds make equal markets. [{SIMULATOR.seed}]",
+)
+def simulate(
+    file: Path | None, port: int, rate: float, seed: int, **flags: object
+) -> int:
+    """Run a stand-in for upstream alone, on this machine."""
+    config = load(file, flags)
+    configure_logs(config.log_level, ())
+    settings = attrs.evolve(SIMULATOR, port=port, rate=rate, seed=seed)
+    trio.run(_simulate, Simulator(settings))
+    return 0
+
+
+@bzredis.command(KEYS)
+@with_options(KEYS)
+def keys(file: Path | None, **flags: object) -> int:
+    """Show what stands in Redis: the keys, and the fields of each log entry."""
+    config = load(file, flags)
+    rows = [
+        (f"{config.prefix}:{stream.name}:{key.name}", key.type, key.content)
+        for stream in STREAMS
+        for key in TABLE
+        if stream.keyed in key.keyed
+    ]
+    names, types = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, kind, content in rows:
+        click.echo(f"{name:{names}}  {kind:{types}}  {content}")
+    for stream in STREAMS:
+        click.echo(f"\nAn entry of {config.prefix}:{stream.name}:events has the fields")
+        click.echo(f"  {' '.join(entry_fields(stream))}")
+    return 0
+
+
+@attrs.frozen
+class TokenReader:
+    """Reads the token at each connect, and keeps it out of the logs."""
+
+    token: Token
+
+    def first(self) -> str:
+        """Return the token; ConfigError where a person has to mend it before a start."""
+        found = credentials.read(self.token)
+        add_secret(found)
+        return found
+
+    def __call__(self) -> str:
+        """Return the token; FeedLost while its file is being replaced."""
+        try:
+            return self.first()
+        except ConfigError as error:
+            raise FeedLost(str(error)) from None
+
+
+async def _simulate(simulator: Simulator) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            port = await nursery.start(simulator.serve)
+            token = simulator.settings.token
+            click.echo(f"upstream is at ws://127.0.0.1:{port}, its token is {token}")
+            click.echo(
+                f"try: {TOKEN_VARIABLE}={token} bzredis run"
+                f" --upstream ws://127.0.0.1:{port}"
+            )
+            await anext(signals)
+            nursery.cancel_scope.cancel()
+
+
+def run_bridge(config: Config, token: Callable[[], str]) -> int:
+    raise NotImplementedError
+
+
+def run_demo(config: Config, seconds: float | None) -> int:
+    raise NotImplementedError

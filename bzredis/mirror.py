@@ -1,0 +1,287 @@
+"""One stream on its way: connect, relay into the backlog, back off, and again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Final, NoReturn, Protocol
+
+import attrs
+import structlog
+import trio
+
+from bzredis.backlog import Backlog, Item
+from bzredis.backoff import delays
+from bzredis.change import Change, Rejected, gap, read, received_of, rejected
+from bzredis.errors import FeedLost, FeedRefused
+from bzredis.message import Notice, Pong
+from bzredis.replay import Continuity, Uncovered
+from bzredis.status import State, StreamStatus
+from bzredis.streams import Stream
+from bzredis.times import milliseconds, rfc3339
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
+STEADY: Final = 60.0  # s of a session that was healthy: forget the failures before it
+REFUSED: Final = 15 * 60.0  # s until a refused stream is tried again
+BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text frame, …
+BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
+TOLD_REFUSED: Final = (
+    "upstream refuses this stream; check that BENZINGA_TOKEN (or the token file) holds "
+    "the right key and that the key is entitled to the stream; tried again in 15 min"
+)
+TOLD_FULL: Final = (
+    "no room on disk for what Redis does not take: closed on purpose until there is"
+)
+
+
+class Link(Protocol):
+    """A connection to one stream. See `bzredis.feed`."""
+
+    async def send(self, text: str, /) -> None:
+        """Send a text frame; raises FeedLost."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next frame; raises FeedLost."""
+
+    def arrived(self) -> Iterable[str | bytes]:
+        """Return the frames that have been read already."""
+
+
+Connect = Callable[[Stream], AbstractAsyncContextManager[Link]]
+
+
+@attrs.define
+class Mirror:
+    """One stream: its feed's sessions, its backlog, its status.
+
+    `clock` tells ms since 1970. `changed` is called where the status is urgent news.
+    """
+
+    stream: Stream
+    connect: Connect
+    backlog: Backlog
+    status: StreamStatus
+    clock: Callable[[], int]
+    rng: Random
+    changed: Callable[[], None]
+    sole: str = ""  # symbol of a subscription to one single security
+    replays: bool = True
+    pings: bool = True
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the feed
+    connected: bool = False
+    refused: bool = False
+    continuity: Continuity = attrs.field(factory=Continuity)
+    _heard: int | None = None  # ms: when the last connection was alive
+    _asked: float | None = None  # s: our first text frame of a connection, unanswered
+    _brusque: int = 0
+    _poisoned: bool = False  # the replay holds a frame that ends the connection
+    _told: str = ""  # the error that a person was told of last
+
+    async def supervise(self) -> NoReturn:
+        """Keep a session going until cancelled; a refused stream is asked anew."""
+        again = delays(rng=self.rng)
+        while True:
+            try:
+                if await self._session() > STEADY:
+                    again = delays(rng=self.rng)
+            except FeedRefused as error:
+                self._note_refusal(error)
+                await trio.sleep(REFUSED)
+            else:
+                await trio.sleep(next(again))
+            if self.backlog.full:
+                self._enter("full", TOLD_FULL)
+                await self.backlog.has_room()
+            self.status.reconnects += 1
+
+    async def _session(self) -> float:
+        """Follow one connection to its end; return for how many seconds it stood."""
+        began = None
+        try:
+            async with self.connect(self.stream) as link:
+                began = trio.current_time()
+                self._note_connection(began)
+                await self._relay(link)
+        except* FeedLost as group:
+            error = group
+        finally:
+            self.connected = False
+        return self._note_loss(_innermost(error), began)
+
+    async def _relay(self, link: Link) -> NoReturn:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._command, link)
+            try:
+                while not self.backlog.full:
+                    self._take(await link.receive())
+                    self._take_arrived(link)
+                raise FeedLost(TOLD_FULL)
+            finally:  # also when stopped: what was read is kept
+                self._take_arrived(link)
+        raise AssertionError  # the nursery ends by an exception only
+
+    def _take_arrived(self, link: Link) -> None:
+        for frame in link.arrived():
+            self._take(frame)
+
+    async def _command(self, link: Link) -> None:
+        """Ask for the replay, then see to the heartbeat and to the replay's end."""
+        if self.replays and not self._poisoned:
+            self._asked = trio.current_time()
+            await link.send("replay")
+        else:
+            self._end_replay()
+        self._poisoned = False
+        if self.pings:
+            self._asked = self._asked or trio.current_time()
+            await link.send("ping")
+        while (replay := self.continuity.asking) is not None:
+            if trio.current_time() >= replay.until():
+                self._end_replay()
+            else:
+                await trio.sleep_until(replay.until())
+        while self.pings:
+            await trio.sleep(HEARTBEAT)
+            await link.send("ping")
+
+    def _take(self, frame: str | bytes) -> None:
+        """Read a frame into the backlog; never waits."""
+        now = self.clock()
+        self._heard = self.status.last_frame_at = now
+        asking = self.continuity.asking
+        message = read(
+            self.stream,
+            frame,
+            received=now,
+            source="live" if asking is None else "replay",
+            sole=self.sole,
+        )
+        if isinstance(message, Change | Rejected):
+            self._asked = None
+            self.status.last_event_at = now
+            number = self.backlog.put(message.pack())
+            if asking is not None:
+                self.continuity.saw(number, message.known_by, trio.current_time())
+        elif isinstance(message, Pong):
+            self._asked = None
+            self.status.last_pong_at = now
+            self._end_replay()
+        else:
+            self._tell(message)
+
+    def _tell(self, notice: Notice) -> None:
+        tell = log.warning if notice.is_error else log.info
+        tell("upstream says", stream=self.stream.name, notice=notice.text)
+
+    # ---- what the writer reports
+
+    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
+        """Count what came of a change, and what it proves of a replay."""
+        self.status.count(result)
+        if result.startswith("refused"):
+            log.error("set aside", stream=self.stream.name, reason=result)
+            self.status.error = result
+        # After a lost answer, a duplicate may be one of our own making.
+        known = None if resent else result == "duplicate"
+        self.continuity.answered(item.number, known=known)
+        self._settle()
+
+    def note_rollback(
+        self, last_received: str, first_held: bytes, *, covered: bool
+    ) -> None:
+        """Announce what Redis lost and nobody holds any more."""
+        if covered:
+            return
+        begin = milliseconds(last_received) or 0  # an empty Redis lost everything
+        end = milliseconds(received_of(first_held)) or self.clock()
+        self._announce(Uncovered(begin, end, "redis-rollback", 0))
+
+    def note_previous(self, heard: int | None) -> None:
+        """Note when an earlier run was alive (ms), None if that does not count."""
+        self.continuity.previous(heard)
+        self._settle()
+
+    def note_store(self, trouble: str) -> None:
+        """Note what is wrong with Redis, "" once it takes changes again."""
+        if trouble:
+            self.status.error = trouble
+        self.changed()
+
+    def _settle(self) -> None:
+        for hole in self.continuity.settle():
+            self._announce(hole)
+
+    def _announce(self, hole: Uncovered) -> None:
+        log.warning(
+            "messages may be missing",
+            stream=self.stream.name,
+            since=rfc3339(hole.begin),
+            until=rfc3339(hole.end),
+            cause=hole.cause,
+            recovered=hole.recovered,
+        )
+        self.backlog.put(gap(**attrs.asdict(hole)).pack())
+
+    def _end_replay(self) -> None:
+        if self.continuity.asking is not None:
+            self.continuity.end()
+            self._settle()
+
+    # ---- what the status tells
+
+    def _enter(self, state: State, error: str | None = None) -> None:
+        self.status.enter(state, self.clock(), error)
+        self.changed()
+
+    def _note_connection(self, at: float) -> None:
+        now = self.clock()
+        self.continuity.connected(heard=self._heard, now=now, at=at)
+        self.connected, self.refused, self._asked = True, False, None
+        self._heard = self.status.connected_at = now
+        self._told = ""
+        log.info("connected", stream=self.stream.name)
+        self._enter("live")
+
+    def _note_loss(self, error: FeedLost, began: float | None) -> float:
+        words = str(error)
+        tell = log.warning if words != self._told else log.debug  # told once
+        tell("feed lost; trying again", stream=self.stream.name, error=words)
+        self._told = words
+        self.refused = False
+        self._enter("retrying", words)
+        if began is None:
+            return 0.0
+        if error.unusable:
+            self.backlog.put(rejected(words, "", received=self.clock()).pack())
+            self._poisoned = self.continuity.asking is not None
+        self._note_brusqueness()
+        return trio.current_time() - began
+
+    def _note_brusqueness(self) -> None:
+        """Notice a server that drops whoever sends it text (upstream.md, 1)."""
+        asked, self._asked = self._asked, None
+        if asked is None or trio.current_time() - asked > BRUSQUE:
+            self._brusque = 0
+            return
+        self._brusque += 1
+        if self._brusque >= BRUSQUE_TIMES:
+            self.replays = self.pings = False
+            log.warning(
+                "upstream drops us whenever we send text: no more `replay` and `ping` "
+                "on this stream until the bridge is started again",
+                stream=self.stream.name,
+            )
+
+    def _note_refusal(self, error: FeedRefused) -> None:
+        if not self.refused:
+            log.error(TOLD_REFUSED, stream=self.stream.name, error=str(error))
+        self.refused = True
+        self._enter("refused", f"{error}: {TOLD_REFUSED}")
+
+
+def _innermost(group: BaseExceptionGroup[FeedLost]) -> FeedLost:
+    inner = group.exceptions[0]
+    return _innermost(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -1,0 +1,60 @@
+"""The keys of the contract, as a table: for the code, `bzredis keys` and the README."""
+
+from __future__ import annotations
+
+import attrs
+
+from bzredis.streams import Stream
+
+
+@attrs.frozen
+class Key:
+    """One key of a stream, after ``PREFIX:STREAM:``."""
+
+    name: str
+    type: str
+    content: str
+    keyed: tuple[str, ...] = ("record", "symbol")  # the streams that have it
+
+
+KEYS = (
+    Key("events", "stream", "the log: every distinct message, in commit order"),
+    Key("latest:SYM", "hash", "the newest live record of the symbol"),
+    Key("record:ID", "hash", "each record as it stands", ("record",)),
+    Key(
+        "timeline:SYM",
+        "sorted set",
+        "record IDs scored by publication time (ms)",
+        ("record",),
+    ),
+    Key("history:SYM", "stream", "each change of the symbol's consensus", ("symbol",)),
+    Key("symbols", "sorted set", "symbols scored by when `latest` last changed (ms)"),
+    Key("rejected", "stream", "frames that could not be used: reason, received, raw"),
+    Key("status", "hash", "the state of this stream and of its connection"),
+    Key("alive", "string", "there only while `latest` is fresh; expires in 15 s"),
+    Key("changed", "pub/sub channel", "`SYM ENTRY` whenever a `latest` changed"),
+)
+
+# Entry fields that stand in front of each stream's headline.
+ENTRY_FIELDS = (
+    "envelope",
+    "action",
+    "record",
+    "symbol",
+    "timestamp",
+    "received",
+    "source",
+    "version",
+    "effect",
+)
+
+
+def key(prefix: str, stream: Stream, name: str) -> str:
+    """Return a key's full name, ``PREFIX:STREAM:NAME``."""
+    return f"{prefix}:{stream.name}:{name}"
+
+
+def entry_fields(stream: Stream) -> tuple[str, ...]:
+    """Return the fields that each entry of a stream's log has, in order."""
+    shift = ("shift",) if stream.keyed == "symbol" else ()
+    return (*ENTRY_FIELDS, *stream.headline, *shift, "raw")

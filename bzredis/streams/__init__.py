@@ -1,0 +1,16 @@
+"""What sets one upstream stream apart from another: a value and a pure function.
+
+A new stream is one new file that ends in a `Stream` value, and its entry in `STREAMS`.
+"""
+
+from __future__ import annotations
+
+from bzredis.streams.consensus import CONSENSUS
+from bzredis.streams.insights import INSIGHTS
+from bzredis.streams.ratings import RATINGS
+from bzredis.streams.stream import Reading, Stream
+
+__all__ = ["BY_NAME", "CONSENSUS", "INSIGHTS", "RATINGS", "STREAMS", "Reading", "Stream"]
+
+STREAMS = (RATINGS, INSIGHTS, CONSENSUS)
+BY_NAME = {stream.name: stream for stream in STREAMS}

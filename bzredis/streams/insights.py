@@ -1,0 +1,63 @@
+"""Analyst insights: the analysts' reasoning in prose, each linked to a rating."""
+
+from __future__ import annotations
+
+import attrs
+
+from bzredis.message import Envelope
+from bzredis.streams.direction import direction
+from bzredis.streams.model import reader
+from bzredis.streams.stream import Reading, Stream
+from bzredis.symbols import symbol
+from bzredis.times import milliseconds, published
+
+
+@attrs.frozen
+class Security:
+    """What an insight is about."""
+
+    symbol: str = ""
+    exchange: str = ""
+
+
+@attrs.frozen
+class Insight:
+    """The fields of an insight that we read."""
+
+    action: str = ""
+    date: str = ""
+    time: str = ""
+    firm: str = ""
+    pt: str = ""
+    rating: str = ""
+    updated: str = ""  # seconds over REST, milliseconds over the stream
+    security: Security | None = None
+
+
+_insight = reader(Insight)
+_NOTHING = Insight()
+_NO_SECURITY = Security()
+
+
+def read(envelope: Envelope, _sole: str) -> Reading:
+    """Read one insight; a delete may come without content."""
+    insight = _insight(envelope.content) if envelope.content else _NOTHING
+    security = insight.security or _NO_SECURITY
+    where = direction(insight.action)
+    return Reading(
+        symbol=symbol(security.symbol, security.exchange),
+        updated=milliseconds(insight.updated),
+        published=published(insight.date, insight.time),
+        headline=(insight.firm, where, insight.rating, insight.pt),
+        derived=(("_firm", insight.firm), ("_direction", where)),
+    )
+
+
+INSIGHTS = Stream(
+    name="insights",
+    path="/api/v1/analyst/insights/stream",
+    parameters=("tickers", "isins"),
+    keyed="record",
+    headline=("firm", "direction", "rating", "pt"),
+    read=read,
+)

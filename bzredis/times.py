@@ -1,0 +1,101 @@
+"""Times as upstream writes them, and as we do: pure functions, and no clock.
+
+An *instant* is a count of nanoseconds since 1970 in UTC, since upstream writes up to
+nine fractional digits. What goes to Redis is in milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+NS = 1_000_000_000
+NS_PER_MS = 1_000_000
+EASTERN = ZoneInfo("America/New_York")  # upstream.md, 3: publication is US/Eastern
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?",
+    re.ASCII,
+)
+_COMPARABLE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII
+)
+_EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
+# A count of seconds has at most 11 digits until the year 5138, and a count of
+# milliseconds has at least 12 since 1973: the size tells the unit. Likewise micro- and
+# nanoseconds.
+_UNITS = ((10**11, NS), (10**14, NS_PER_MS), (10**17, 1_000), (10**20, 1))
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp() * NS
+
+
+def instant(text: str) -> int | None:
+    """Read RFC 3339, or a count since 1970 in s, ms, µs or ns; None if it is neither.
+
+    A time without an offset is taken as UTC.
+    """
+    if match := _RFC3339.fullmatch(text):
+        day, clock, fraction, offset = match.groups()
+        try:
+            moment = datetime.fromisoformat(f"{day}T{clock}{(offset or 'Z').upper()}")
+        except ValueError:
+            return None
+        return int(moment.timestamp()) * NS + int((fraction or "").ljust(9, "0"))
+    if match := _EPOCH.fullmatch(text):
+        count = int(match[1])
+        unit = next((unit for limit, unit in _UNITS if count < limit), None)
+        if unit is None or count == 0:  # upstream writes 0 for "not known"
+            return None
+        fraction = int((match[2] or "").ljust(9, "0")) * unit // NS
+        total = count * unit + fraction
+        return total if total < _LATEST else None
+    return None
+
+
+def milliseconds(text: str) -> int | None:
+    """Read a time as `instant` does, cut to milliseconds since 1970."""
+    found = instant(text)
+    return None if found is None else found // NS_PER_MS
+
+
+def rfc3339(ms: int) -> str:
+    """Write milliseconds since 1970 as UTC, RFC 3339 with milliseconds."""
+    moment = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def comparable(text: str) -> str:
+    """Return `text` in UTC, so that two of these compare digit by digit.
+
+    What is UTC already stays as it was sent; what is no time gives "".
+    """
+    if _COMPARABLE.fullmatch(text):
+        return text
+    found = instant(text)
+    if found is None:
+        return ""
+    moment = datetime.fromtimestamp(found // NS, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{found % NS:09d}Z"
+
+
+@lru_cache(maxsize=4096)  # many messages share a minute, and zone rules are slow
+def published(day: str, clock: str) -> int | None:
+    """Return the publication time in ms of a US/Eastern date and wall time.
+
+    Without a usable time it is the start of the day; without a usable date, None. Of a
+    time that comes twice, when summer time ends, the first is meant.
+    """
+    try:
+        on = date.fromisoformat(day.strip())
+    except ValueError:
+        return milliseconds(day.strip()) if "T" in day else None
+    try:
+        at = time.fromisoformat(clock.strip()).replace(tzinfo=None)
+    except ValueError:
+        at = time()
+    try:
+        moment = datetime.combine(on, at, EASTERN).timestamp()
+    except (OverflowError, ValueError):  # the years 1 and 9999 have no such offset
+        return None
+    return round(moment * 1000)

@@ -1,0 +1,98 @@
+"""A quick simulator on a loopback port, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+import trio
+from trio_websocket import WebSocketConnection, open_websocket_url
+
+from bzredis.simulator import Settings, Simulator
+
+TOKEN = "s3cret"
+PATHS = {
+    "ratings": "/api/v2.1/calendar/ratings/stream",
+    "insights": "/api/v1/analyst/insights/stream",
+    "consensus": "/api/v1/consensus-ratings/stream",
+}
+QUICK: dict[str, Any] = {
+    "token": TOKEN,
+    "rate": 0.0,
+    "history": 40,
+    "status_frame": False,
+    "refusal_delay": 0.02,
+    "linger": 0.1,
+    "close_limit": 0.2,
+    "rest_limit": 1_000,
+}
+
+Start = Callable[..., Awaitable[Simulator]]
+
+
+class Connect(Protocol):
+    def __call__(
+        self, simulator: Simulator, stream: str = "ratings", **query: str
+    ) -> AbstractAsyncContextManager[WebSocketConnection]: ...
+
+
+class Get(Protocol):
+    async def __call__(self, path: str, **query: object) -> httpx.Response: ...
+
+
+async def alarm() -> None:
+    """Let no test hang, since virtual time cannot be had with real sockets."""
+    await trio.sleep(8)
+    raise trio.TooSlowError
+
+
+@pytest.fixture
+def start(nursery: trio.Nursery) -> Start:
+    """Give a function that starts a simulator with settings other than QUICK's."""
+
+    async def started(**changes: object) -> Simulator:
+        nursery.start_soon(alarm)
+        simulator = Simulator(Settings(**QUICK | changes))
+        await nursery.start(simulator.serve)
+        return simulator
+
+    return started
+
+
+@pytest.fixture
+def connect() -> Connect:
+    """Give a context manager that connects to a stream, with the token if none."""
+
+    @asynccontextmanager
+    async def connected(
+        simulator: Simulator, stream: str = "ratings", **query: str
+    ) -> AsyncIterator[WebSocketConnection]:
+        words = urlencode({"token": TOKEN} | query)
+        path = PATHS.get(stream, stream)
+        url = f"ws://127.0.0.1:{simulator.port}{path}?{words}"
+        async with open_websocket_url(
+            url, message_queue_size=1_000, disconnect_timeout=1
+        ) as socket:
+            while stream in PATHS and not simulator.connections(stream):
+                await trio.sleep(0.001)
+            yield socket
+
+    return connected
+
+
+@pytest.fixture
+def client(start: Start) -> Callable[[Simulator], httpx.AsyncClient]:
+    """Give a REST client that has the key in its header and wants JSON."""
+
+    def made(simulator: Simulator) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{simulator.port}",
+            headers={"Authorization": f"token {TOKEN}", "Accept": "application/json"},
+            trust_env=False,
+        )
+
+    return made

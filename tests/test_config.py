@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bzredis.addresses import Origin, redis_url
+from bzredis.config import OPTIONS, Config, Token, configure
+from bzredis.errors import ConfigError
+from bzredis.streams import BY_NAME
+
+SECRET = "s3cret/pa:ss word"
+QUOTED = "s3cret%2Fpa%3Ass%20word"
+
+
+def one(name: str, value: object) -> object:
+    """Return what a single option makes of a TOML value."""
+    option = next(option for option in OPTIONS if option.name == name)
+    return getattr(configure({}, {}, {name: value}), option.field)
+
+
+def test_nothing_given_gives_the_contracts_defaults() -> None:
+    config = configure({}, {}, {}, state_dir=Path("/state"))
+    assert str(config.upstream) == "wss://api.benzinga.com:443"
+    assert config.redis.url == "redis://127.0.0.1:6379/0"
+    assert config.streams == ("ratings", "insights", "consensus")
+    assert (config.tickers, config.isins) == ((), ())
+    assert (config.prefix, config.events_maxlen) == ("bz", 20_000)
+    assert (config.timeline_length, config.log_level) == (50, "info")
+    assert config.state_dir == Path("/state")
+    assert config.token is None
+
+
+def test_flags_go_before_variables_before_the_file() -> None:
+    flags: dict[str, object] = {"prefix": "flag"}
+    environ = {"BZREDIS_PREFIX": "variable"}
+    toml = {"prefix": "file"}
+    assert configure(flags, environ, toml).prefix == "flag"
+    assert configure({}, environ, toml).prefix == "variable"
+    assert configure({}, {}, toml).prefix == "file"
+
+
+def test_flags_that_were_not_given_hide_nothing() -> None:
+    flags: dict[str, object] = {"prefix": None, "stream": ()}
+    config = configure(flags, {"BZREDIS_STREAM": "insights"}, {"prefix": "file"})
+    assert (config.prefix, config.streams) == ("file", ("insights",))
+
+
+def test_a_switch_turned_off_goes_before_one_turned_on() -> None:
+    assert not configure({"simplify": False}, {}, {"simplify": True}).simplify
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_each_option_can_come_from_each_place(option: object) -> None:
+    samples: dict[str, str] = {
+        "upstream": "ws://localhost:8080",
+        "redis": "rediss://redis.example:6380/1",
+        "stream": "ratings, insights",
+        "tickers": "brk.b,TSX:XYZ",
+        "isins": "us0378331005",
+        "simplify": "true",
+        "aggregate-type": "percentage",
+        "no-replay": "ratings",
+        "no-ping": "ratings",
+        "prefix": "{bz}",
+        "events-maxlen": "100",
+        "timeline-length": "1",
+        "state-dir": "/state",
+        "log-level": "debug",
+        "token-file": "/run/token",
+    }
+    option = next(each for each in OPTIONS if each is option)
+    value = samples[option.name]
+    found = [
+        getattr(configure({option.key: value}, {}, {}), option.field),
+        getattr(configure({}, {option.variable: value}, {}), option.field),
+        getattr(configure({}, {}, {option.name: value}), option.field),
+    ]
+    if option.name == "token-file":
+        assert [token.path for token in found] == [Path(value)] * 3
+    else:
+        assert found == [found[0]] * 3
+    assert found[0] != getattr(Config(), option.field)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("stream", ["insights", "ratings", "insights"], ("insights", "ratings")),
+        ("stream", "Ratings", ("ratings",)),
+        ("tickers", " aapl, AAPL,,brk/b ", ("AAPL", "BRK/B")),
+        ("tickers", ["BF-B", "tsx:xyz"], ("BF-B", "TSX:XYZ")),
+        ("tickers", "", ()),
+        ("isins", ["US0378331005"], ("US0378331005",)),
+        ("simplify", True, True),
+        ("simplify", "off", False),
+        ("aggregate-type", "Number", "number"),
+        ("prefix", "app:{bz}", "app:{bz}"),
+        ("events-maxlen", 10_000_000, 10_000_000),
+        ("events-maxlen", "20_000", 20_000),
+        ("timeline-length", 10_000, 10_000),
+        ("state-dir", "~/bridge", Path("~/bridge")),
+        ("log-level", "WARNING", "warning"),
+        ("upstream", "wss://api.example", Origin("wss", "api.example", 443)),
+        ("upstream", "wss://api.example/", Origin("wss", "api.example", 443)),
+        ("upstream", "ws://127.9.9.9", Origin("ws", "127.9.9.9", 80)),
+        ("upstream", "ws://[::1]:8080", Origin("ws", "::1", 8080)),
+        ("upstream", "ws://LOCALHOST:1", Origin("ws", "localhost", 1)),
+    ],
+)
+def test_values(name: str, value: object, expected: object) -> None:
+    assert one(name, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("stream", "earnings", "one of ratings, insights, consensus, not 'earnings'"),
+        ("stream", [], "is empty"),
+        ("stream", ["ratings", 3], "a number is in it"),
+        ("stream", 3, "has to be a list, or text with commas, not a number"),
+        ("no-ping", "all", "one of ratings"),
+        ("tickers", "AAPL,B AD", "'B AD' is no ticker"),
+        ("tickers", "A{B}", "is no ticker"),
+        ("tickers", "A" * 33, "is no ticker"),
+        ("isins", "US03783310", "is no ISIN"),
+        ("token-file", ["/a"], "text, not a list"),
+        ("simplify", "maybe", "true or false, not 'maybe'"),
+        ("simplify", 1, "has to be text, not a number"),
+        ("aggregate-type", "share", "one of number, percentage"),
+        ("prefix", "", "is empty"),
+        ("prefix", 7, "text, not a number"),
+        ("prefix", "b z", "white space"),
+        ("prefix", "b\x00z", "control characters"),
+        ("prefix", "bz*", "pattern"),
+        ("prefix", "{bz", "hash tag"),
+        ("prefix", "{}", "hash tag"),
+        ("prefix", "{a}{b}", "hash tag"),
+        ("events-maxlen", 99, "between 100 and 10000000, not 99"),
+        ("events-maxlen", "many", "a whole number, not 'many'"),
+        ("events-maxlen", True, "text, not true or false"),
+        ("events-maxlen", 1000.5, "not a number with a point"),
+        ("timeline-length", 0, "between 1 and 10000"),
+        ("timeline-length", 10_001, "between 1 and 10000"),
+        ("state-dir", {"a": 1}, "text, not a table"),
+        ("log-level", "loud", "one of debug, info, warning, error"),
+        ("log-level", "a\nb", "control characters"),
+        ("upstream", "", "is empty"),
+        ("upstream", "api.benzinga.com", "of the form wss://HOST"),
+        ("upstream", "https://api.benzinga.com", "of the form wss://HOST"),
+        ("upstream", "wss://", "of the form wss://HOST"),
+        ("upstream", "wss://api.example/stream", "end after the host"),
+        ("upstream", "wss://api.example?a=b", "end after the host"),
+        ("upstream", "wss://me@api.example", "user or password"),
+        ("upstream", "wss://api.example:port", "cannot be read"),
+        ("upstream", "wss://api.example:0", "port 0"),
+        ("upstream", "wss://[::1", "cannot be read"),
+        ("upstream", "wss://api. example", "white space"),
+        ("upstream", "ws://api.benzinga.com", "for this machine only"),
+        ("upstream", "ws://127.0.0.1.example", "for this machine only"),
+        ("upstream", "ws://0.0.0.0", "for this machine only"),
+        ("redis", "http://localhost", "redis://, rediss:// or unix://"),
+        ("redis", "redis:///0", "names no host"),
+        ("redis", "redis://localhost/first", "number of a database"),
+        ("redis", "redis://localhost:high", "cannot be read"),
+        ("redis", "unix://", "names no socket"),
+    ],
+)
+def test_refused_values(name: str, value: object, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure({}, {}, {name: value}, file="/etc/bz.toml")
+    said = str(caught.value)
+    assert said.startswith(f"/etc/bz.toml: {name}: ")
+    assert words in said
+    assert "\n" not in said
+
+
+def test_an_error_names_the_flag_or_the_variable() -> None:
+    with pytest.raises(ConfigError, match=r"^--prefix: is empty$"):
+        configure({"prefix": ""}, {}, {})
+    with pytest.raises(ConfigError, match=r"^BZREDIS_PREFIX: is empty$"):
+        configure({}, {"BZREDIS_PREFIX": ""}, {})
+
+
+def test_an_unknown_key_is_an_error_that_suggests_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"no such option; is no-replay meant"):
+        configure({}, {}, {"no-reply": "ratings"})
+    with pytest.raises(ConfigError, match=r"no such option$"):
+        configure({}, {}, {"zzzzzzzz": 1})
+
+
+def test_keys_may_be_spelt_with_underscores_but_once() -> None:
+    assert configure({}, {}, {"log_level": "debug"}).log_level == "debug"
+    with pytest.raises(ConfigError, match="twice"):
+        configure({}, {}, {"log-level": "debug", "log_level": "info"})
+
+
+def test_unknown_variables_are_left_alone() -> None:
+    configure({}, {"BZREDIS_PORT": "tcp://10.0.0.1:6379", "BZREDIS_X": ""}, {})
+
+
+def test_a_token_in_toml_is_refused_and_not_repeated() -> None:
+    with pytest.raises(
+        ConfigError, match="set BENZINGA_TOKEN, or token-file"
+    ) as caught:
+        configure({}, {}, {"token": SECRET})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "toml", "expected"),
+    [
+        ({}, {}, {}, None),
+        ({}, {"BENZINGA_TOKEN": "t"}, {}, Token("BENZINGA_TOKEN", "t")),
+        ({}, {"BENZINGA_TOKEN": " "}, {}, Token("BENZINGA_TOKEN")),
+        (
+            {"token_file": "/flag"},
+            {"BENZINGA_TOKEN": "t"},
+            {},
+            Token("--token-file", path=Path("/flag")),
+        ),
+        (
+            {},
+            {"BENZINGA_TOKEN_FILE": "/a", "BENZINGA_TOKEN": ""},
+            {"token-file": "/file"},
+            Token("BENZINGA_TOKEN_FILE", path=Path("/a")),
+        ),
+        (
+            {},
+            {"BZREDIS_TOKEN_FILE": "/b", "BENZINGA_TOKEN_FILE": ""},
+            {},
+            Token("BZREDIS_TOKEN_FILE", path=Path("/b")),
+        ),
+        (
+            {},
+            {"BENZINGA_TOKEN": "t"},
+            {"token-file": "/file"},
+            Token("BENZINGA_TOKEN", "t"),
+        ),
+        (
+            {},
+            {},
+            {"token-file": "/file"},
+            Token("f.toml: token-file", path=Path("/file")),
+        ),
+    ],
+)
+def test_where_the_token_stands(
+    flags: dict[str, object],
+    environ: dict[str, str],
+    toml: dict[str, object],
+    expected: Token | None,
+) -> None:
+    assert configure(flags, environ, toml, file="f.toml").token == expected
+
+
+def test_two_tokens_in_the_environment_are_one_too_many() -> None:
+    both = {"BENZINGA_TOKEN": SECRET, "BENZINGA_TOKEN_FILE": "/run/token"}
+    with pytest.raises(ConfigError, match="are set, and only one") as caught:
+        configure({}, both, {})
+    assert SECRET not in str(caught.value)
+
+
+def test_no_repr_shows_a_secret() -> None:
+    redis = f"redis://user:{QUOTED}@localhost:6379/0"
+    config = configure({}, {"BENZINGA_TOKEN": SECRET, "BZREDIS_REDIS": redis}, {})
+    shown = repr(config) + str(config) + str(config.redis) + repr(attrs.fields(Config))
+    assert SECRET not in shown
+    assert QUOTED not in shown
+    assert config.redis.url == redis
+    assert config.redis.shown == "redis://***@localhost:6379/0"
+    assert {SECRET, QUOTED} <= config.redis.secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets", "shown"),
+    [
+        ("redis://localhost", set(), "redis://localhost"),
+        ("rediss://:p%40w@h:1/2", {"p%40w", "p@w"}, "rediss://***@h:1/2"),
+        ("redis://alone@h", {"alone"}, "redis://***@h"),
+        ("unix://u:pw@/run/redis.sock?db=1", {"pw"}, "unix://***@/run/redis.sock"),
+        ("unix:///s.sock?password=p%2Fw", {"p%2Fw", "p/w"}, "unix:///s.sock"),
+        ("redis://[::1]:6379", set(), "redis://[::1]:6379"),
+    ],
+)
+def test_redis_urls(url: str, secrets: set[str], shown: str) -> None:
+    found = redis_url(url)
+    assert (found.url, set(found.secrets), str(found)) == (url, secrets, shown)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter#2@localhost",
+        "redis://:hunter?2@localhost",
+        "redis://:hunter/2@localhost",
+        "redis://:hunter@2@localhost",
+        "redis://:hunter 2@localhost",
+        "redis://:[hunter@localhost",
+        "redish://:hunter@localhost",
+        "redis://:hunter@/0",
+        "redis://:hunter@localhost/x",
+    ],
+)
+def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure({}, {"BZREDIS_REDIS": url}, {})
+    assert "hunter" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+@given(st.dictionaries(st.sampled_from([o.name for o in OPTIONS]), st.text()))
+def test_any_text_gives_a_configuration_or_one_line(toml: dict[str, object]) -> None:
+    said = "one line"
+    try:
+        configure({}, {}, toml)
+    except ConfigError as error:
+        said = str(error)
+    assert len(said.splitlines()) == 1
+
+
+def test_a_query_holds_what_the_stream_knows_and_is_set() -> None:
+    config = configure(
+        {},
+        {},
+        {"tickers": ["AAPL", "BRK.B"], "simplify": True, "aggregate-type": "number"},
+    )
+    assert config.query(BY_NAME["ratings"].parameters) == {"tickers": "AAPL,BRK.B"}
+    assert config.query(BY_NAME["consensus"].parameters) == {
+        "tickers": "AAPL,BRK.B",
+        "simplify": "true",
+        "aggregate_type": "number",
+    }
+    assert Config().query(BY_NAME["consensus"].parameters) == {}
