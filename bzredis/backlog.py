@@ -23,11 +23,15 @@ from bzredis.errors import SpoolFull
 
 log = structlog.get_logger(__name__)
 
-PATIENCE: Final = 1.0  # s until what Redis has not confirmed goes to disk
-LOOK: Final = 0.25  # s between looks at the oldest change
+# A kill may cost the last second (contract.md, 5): together less than that, and a commit.
+PATIENCE: Final = 0.7  # s until what Redis has not confirmed goes to disk
+LOOK: Final = 0.1  # s between looks at the oldest change
 # In a flood, memory alone would grow by some 50 MB within that second.
-MEMORY: Final = 8 * 2**20  # bytes of packed changes
-ROOM: Final = 4 * 2**20  # bytes that must be free before a closed stream opens again
+MEMORY: Final = 24 * 2**20  # bytes of packed changes
+# Bytes, or half the limit, that must be free before a closed stream opens again.
+AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead …
+BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
+ROOM: Final = 4 * 2**20
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
 Row = tuple[int, bytes]
@@ -47,7 +51,11 @@ class Spool(Protocol):
 
     @property
     def room(self) -> int:
-        """Bytes that still fit."""
+        """Bytes that still fit, as far as the limit goes."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes that it may hold."""
 
 
 @attrs.frozen
@@ -73,6 +81,9 @@ class Backlog:
     _confirmed: int = -(2**62)
     _closed: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event)
+    _progress: trio.Event = attrs.field(factory=trio.Event)
+    _progressed_at: float = -BREATH
+    _trouble: trio.Event = attrs.field(factory=trio.Event)
     on_disk: trio.Lock = attrs.field(factory=trio.Lock)
 
     def resume(self, spool: Spool, count: int, last: int) -> None:
@@ -89,6 +100,20 @@ class Backlog:
         self._bytes += len(packed)
         self._news.set()
         return number
+
+    async def breathe(self) -> None:
+        """Let a writer that makes progress catch up, for half a second at the most.
+
+        A reader in a flood would leave it no time, and drive all through the disk. A
+        writer that stands still is not waited for.
+        """
+        with trio.move_on_after(BREATH):
+            while self._bytes > AHEAD and self._makes_progress():
+                self._progress = trio.Event()
+                await self._progress.wait()
+
+    def _makes_progress(self) -> bool:
+        return trio.current_time() - self._progressed_at < BREATH
 
     async def arrival(self) -> None:
         """Wait until something is here, or nothing will come any more."""
@@ -116,6 +141,8 @@ class Backlog:
     async def confirm(self, last: int) -> None:
         """Let go of the changes up to number `last`: Redis has them."""
         self._confirmed = last
+        self._progressed_at = trio.current_time()
+        self._progress.set()
         while self._memory and self._memory[0][1].number <= last:
             self._bytes -= len(self._memory.popleft()[1].packed)
         if self.spooled or self.on_disk.locked():
@@ -149,6 +176,7 @@ class Backlog:
                 if not self.full:
                     log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
                 self.full = True
+                self._trouble.set()
                 return
             self.spooled += len(rows)
             self._last = items[-1].number
@@ -157,12 +185,19 @@ class Backlog:
             if self._confirmed >= items[0].number:  # meanwhile, by the writer
                 await self._forget()
 
+    async def filled(self) -> None:
+        """Wait until there is no room on disk for what is read."""
+        while not self.full:
+            self._trouble = trio.Event()
+            await self._trouble.wait()
+
     async def has_room(self) -> None:
-        """Wait until what is read can be kept again."""
+        """Wait until what waits in memory is on its way, and there is room for more."""
         while self.full:
             await trio.sleep(ROOM_LOOK)
-            if self._bytes + ROOM < self.spool.room or not self.spooled:
-                self.full = False
+            await self.flush()
+            enough = min(ROOM, self.spool.limit // 2)
+            self.full = bool(self._memory) or self.spool.room < enough
 
     def close(self) -> None:
         """Take nothing more; `drained` tells when all is confirmed."""

@@ -12,10 +12,10 @@ Stopping cancels the feeds and closes the backlogs; the writers drain them and r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from random import Random
-from typing import Final, NoReturn, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 from uuid import uuid4
 
 import attrs
@@ -24,7 +24,7 @@ import trio
 
 from bzredis import backlog, writer
 from bzredis.backoff import delays
-from bzredis.errors import BridgeError, StoreDown
+from bzredis.errors import BridgeError, SpoolFull, StoreDown
 from bzredis.mirror import Mirror
 from bzredis.streams import Stream
 from bzredis.times import milliseconds
@@ -39,6 +39,7 @@ STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fr
 # feeds' goodbye and the backlog, which go on at the same time, …
 DRAIN: Final = 3.0
 FAREWELL: Final = 1.0  # … and so much for the last status.
+OPEN: Final = "open "  # and a stream's name: the note of what its replays left open
 AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
 AGAIN_LAST: Final = 3.0  # … at the most
 
@@ -85,7 +86,7 @@ class Spool(backlog.Spool, Protocol):
 
 # Given the open spool, a database's marker and each stream's last number from before
 # this process, the spool of that database.
-Claim = Callable[[Spool, str, dict[str, int]], Spool]
+Claim = Callable[[Any, str, dict[str, int]], Spool]
 
 
 class AllRefused(BridgeError):
@@ -105,6 +106,7 @@ class Bridge:
     _news: trio.Event = attrs.field(factory=trio.Event)
     _all_refused: bool = False
     _told: str = ""
+    _noted: dict[str, str] = attrs.field(factory=dict)
     _claimed: trio.Event = attrs.field(factory=trio.Event)
 
     def changed(self) -> None:
@@ -123,6 +125,7 @@ class Bridge:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._claim, since)
             nursery.start_soon(self._report)
+            nursery.start_soon(self._keep_open)
             async with trio.open_nursery() as streams:
                 nursery.start_soon(self._stop, streams.cancel_scope)
                 for mirror in self.mirrors:
@@ -154,8 +157,28 @@ class Bridge:
         for mirror in self.mirrors:
             span = self.spool.span(mirror.stream.name)
             mirror.backlog.resume(self.spool, span.count, span.last)
+            mirror.continuity.restore(
+                self.spool.note(OPEN + mirror.stream.name),
+                range(span.last - span.count + 1, span.last + 1),
+            )
             since[mirror.stream.name] = span.last
         return since
+
+    async def _keep_open(self) -> NoReturn:
+        """Keep on disk which gaps nothing covers yet, for the next process."""
+        while True:
+            await trio.sleep(STATUS)
+            for mirror in self.mirrors:
+                async with mirror.backlog.on_disk:
+                    await self._note_open(mirror)
+
+    async def _note_open(self, mirror: Mirror) -> None:
+        name, is_open = OPEN + mirror.stream.name, mirror.continuity.save()
+        if is_open == self._noted.get(name):
+            return
+        with suppress(SpoolFull):  # then it is tried again
+            await trio.to_thread.run_sync(self.spool.note, name, is_open)
+            self._noted[name] = is_open
 
     async def _claim(self, since: dict[str, int]) -> None:
         """Learn which database this is, and take up what it in particular is owed."""
@@ -237,6 +260,7 @@ class Bridge:
         with trio.CancelScope(shield=True):
             for mirror in self.mirrors:
                 await mirror.backlog.flush()
+                await self._note_open(mirror)
             with trio.move_on_after(FAREWELL):
                 await self._last_status()
             self.spool.close()
@@ -251,6 +275,8 @@ class Bridge:
 
     async def _last_status(self) -> None:
         for mirror in self.mirrors:
+            if not mirror.continuity.knows_previous:
+                continue  # what stands there tells the next process what was missed
             mirror.status.enter("stopped", mirror.clock())
             try:
                 await self._write_status(mirror, alive=False)

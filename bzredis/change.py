@@ -5,8 +5,8 @@ Pure: no trio, no socket, no clock. `read` is the whole way from a frame to a ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Literal
 
 import attrs
@@ -26,7 +26,7 @@ LONGEST_RECORD = 200  # characters of a record id
 LONGEST_REASON = 500  # characters of a reason in `rejected`
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
+unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 @attrs.frozen
@@ -112,6 +112,8 @@ def read(
         return change(stream, message, raw, received=received, source=source, sole=sole)
     except Unusable as error:
         return rejected(str(error), frame, received=received)
+    except RecursionError:
+        return rejected("nested too deeply", frame, received=received)
 
 
 def change(  # noqa: PLR0913 - what a change is made of, all by name
@@ -132,13 +134,12 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         raise Unusable(msg)
     reading = stream.read(message, sole)
     sent = milliseconds(message.timestamp)
-    version = next(t for t in (reading.updated, sent, received) if t is not None)
-    published = next(
-        t
-        for t in (reading.published, sent, reading.updated, received)
-        if t is not None
-    )
-    known_by = tuple(_fingerprints(message, reading, version))
+    said = received if sent is None else sent
+    version = said if reading.updated is None else reading.updated
+    published = reading.published
+    if published is None:
+        published = version if sent is None else sent
+    known_by, remember = _fingerprints(message, reading, version, source)
     return Change(
         action=message.action,
         record=message.record,
@@ -152,12 +153,14 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         published_at=rfc3339(published),
         dated=reading.published is not None,
         known_by=known_by,
-        remember=known_by[-1:] if source == "rest" else known_by[:-1],
+        remember=remember,
         moments=(
             ("_timestamp", comparable(message.timestamp)),
             *reading.moments,
         ),
-        headline=_interleave(zip(stream.headline, reading.headline, strict=True)),
+        headline=tuple(
+            chain.from_iterable(zip(stream.headline, reading.headline, strict=True))
+        ),
         fields=_fields(message.content or {}, reading),
         raw=raw,
     )
@@ -180,7 +183,7 @@ def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
 
 def instead(packed: bytes, reason: str) -> Rejected:
     """Return a rejected frame to stand in the place of a packed change."""
-    was = _unpack(packed)
+    was = unpack(packed)
     return rejected(
         reason, was.get("raw", ""), received=milliseconds(was["received"]) or 0
     )
@@ -188,11 +191,7 @@ def instead(packed: bytes, reason: str) -> Rejected:
 
 def received_of(packed: bytes) -> str:
     """Return when a packed change was received (RFC 3339), "" for none."""
-    return str(_unpack(packed)["received"]) if packed else ""
-
-
-def _interleave(pairs: zip[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(part for pair in pairs for part in pair)
+    return str(unpack(packed)["received"]) if packed else ""
 
 
 def _fingerprint(*parts: str) -> str:
@@ -200,61 +199,65 @@ def _fingerprint(*parts: str) -> str:
     return blake2b("\0".join(parts).encode(), digest_size=FINGERPRINT).hexdigest()
 
 
-def _fingerprints(message: Envelope, reading: Reading, version: int) -> Iterator[str]:
-    """Yield what tells this message from others (contract.md, promise 1).
+def _fingerprints(
+    message: Envelope, reading: Reading, version: int, source: Source
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what tells this message from others (contract.md, promise 1).
 
-    Last comes the one that counts only where one of two copies came over REST.
+    First what other copies of it may have left behind, then what this one leaves.
     """
     owner = message.record or reading.symbol
-    if message.id:
-        yield _fingerprint("envelope", message.id, message.record)
     seen = blake2b(canonical(message.content), digest_size=FINGERPRINT)
     seen.update(f"\0{message.action}\0{owner}\0".encode())
     if reading.updated is None:
         seen.update(message.timestamp.encode())
-    yield seen.hexdigest()
-    yield _fingerprint("version", owner, str(version), _ending(message))
-
-
-def _ending(message: Envelope) -> str:
-    return "deleted" if message.action == "deleted" else "live"
+    same: tuple[str, ...] = (seen.hexdigest(),)
+    if message.id:
+        same = (_fingerprint("envelope", message.id, message.record), *same)
+    # The version tells only where one of the two copies came over REST: two messages of
+    # a stream may well share one.
+    ending = "deleted" if message.action == "deleted" else "live"
+    of_rest = _fingerprint("version", owner, str(version), ending)
+    of_stream = f"{of_rest}s"
+    if source == "rest":
+        return (*same, of_rest, of_stream), (of_rest,)
+    return (*same, of_rest), (*same, of_stream)
 
 
 def _fields(content: Json, reading: Reading) -> tuple[str, ...]:
     """Return the fields of the hash: the content's own, flattened, then ours."""
-    flat: dict[str, str] = {}
-    _flatten("", content, flat)
+    flat = _flatten(content)
     if len(flat) > MOST_FIELDS:
         msg = f"over {MOST_FIELDS} fields"
         raise Unusable(msg)
-    pairs: list[str] = []
-    for name, value in flat.items():
-        # Our own fields begin with "_", so that upstream's get a second one.
-        pairs += (f"_{name}" if name.startswith("_") else name, value)
     for name, value in reading.derived:
         if value:
-            pairs += (name, value)
-    return tuple(pairs)
+            flat[name] = value
+    return tuple(chain.from_iterable(flat.items()))
 
 
-def _flatten(prefix: str, holder: Json, flat: dict[str, str]) -> None:
-    """Add a holder's fields to `flat`: shallow ones first, for on a collision they win.
+def _flatten(content: Json) -> dict[str, str]:
+    """Return the fields under the names that they have in the hash.
 
     Null and "" are absent fields; arrays and booleans are JSON text.
     """
-    nested = []
-    for key, value in holder.items():
-        kind = type(value)
-        if kind is str:
-            held = value
-        elif kind is dict:
-            nested.append((f"{prefix}{key}_", value))
-            continue
-        elif kind is list:
-            held = json_text(value)
-        else:
-            held = scalar(value)
-        if held:
-            flat.setdefault(prefix + key, held)
-    for deeper, value in nested:
-        _flatten(deeper, value, flat)
+    flat: dict[str, str] = {}
+    holders = [("", content)]
+    for prefix, holder in holders:  # the flattest first: on a collision its name wins
+        for key, value in holder.items():
+            name = prefix + key
+            kind = type(value)
+            if kind is str:
+                held = value
+            elif kind is dict:
+                holders.append((f"{name}_", value))
+                continue
+            elif kind is list:
+                held = json_text(value)
+            else:
+                held = scalar(value)
+            if held:
+                if name[:1] == "_":  # our own names begin with just one
+                    name = f"_{name}"
+                flat.setdefault(name, held)
+    return flat

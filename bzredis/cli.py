@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -11,18 +10,22 @@ import click
 import trio
 
 from bzredis import __version__, credentials
+from bzredis.addresses import RedisURL, redis_url
 from bzredis.commandline import Group, load, with_options
-from bzredis.config import TOKEN_VARIABLE, Config, Token
+from bzredis.config import TOKEN_VARIABLE, Token
+from bzredis.demo import RATE, run_demo
 from bzredis.errors import ConfigError, FeedLost
 from bzredis.logs import add_secret, configure_logs
 from bzredis.options import DEMO, KEYS, RUN, SIMULATE
+from bzredis.run import run_bridge
 from bzredis.simulator import Settings, Simulator
 from bzredis.store.keys import KEYS as TABLE
 from bzredis.store.keys import entry_fields
-from bzredis.streams import BY_NAME, STREAMS
+from bzredis.streams import STREAMS
 
 SIMULATOR_PORT = 8765  # so that it stands in the same place each time
-SIMULATOR = Settings(port=SIMULATOR_PORT)
+# Until consensus can be looked up over REST, its frames have to say whose it is.
+SIMULATOR = Settings(port=SIMULATOR_PORT, consensus_ticker=True)
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -38,15 +41,26 @@ def bzredis(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _refuse_token(
-    context: click.Context, option: click.Parameter, value: object
-) -> None:
+def _refuse_token(context: click.Context, _: click.Parameter, value: object) -> None:
     if value is not None:
         raise click.UsageError(
             "--token: a token is never an argument, since others can see those; set"
             f" {TOKEN_VARIABLE}, or name its file with --token-file",
             context,
         )
+
+
+def _named_redis(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> RedisURL | None:
+    """Take the demo's Redis from nowhere but the command line.
+
+    What variables and the file name is for real data.
+    """
+    try:
+        return None if value is None else redis_url(value)
+    except ValueError as error:
+        raise ConfigError(f"--redis: {error}") from None
 
 
 @bzredis.command(RUN)
@@ -57,8 +71,8 @@ def run(file: Path | None, **flags: object) -> int:
     config = load(file, flags)
     if config.token is None:
         raise ConfigError(
-            f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it with"
-            " --token-file (`bzredis demo` needs none)"
+            f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it"
+            " with --token-file (`bzredis demo` needs none)"
         )
     token = TokenReader(config.token)
     token.first()
@@ -74,11 +88,19 @@ def run(file: Path | None, **flags: object) -> int:
     metavar="COUNT",
     help="End after so long, with a summary. [until Ctrl-C]",
 )
-def demo(file: Path | None, seconds: float | None, **flags: object) -> int:
+@click.option(
+    "--redis",
+    metavar="URL",
+    callback=_named_redis,
+    help="Put the made-up data there. [an embedded server]",
+)
+def demo(
+    file: Path | None, seconds: float | None, redis: RedisURL | None, **flags: object
+) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     config = load(file, flags)
     configure_logs(config.log_level, ())
-    return run_demo(config, seconds)
+    return run_demo(config, redis, seconds, attrs.evolve(SIMULATOR, port=0, rate=RATE))
 
 
 @bzredis.command(SIMULATE)
@@ -111,7 +133,8 @@ def simulate(
     config = load(file, flags)
     configure_logs(config.log_level, ())
     settings = attrs.evolve(SIMULATOR, port=port, rate=rate, seed=seed)
-    trio.run(_simulate, Simulator(settings))
+    if failure := trio.run(_simulate, Simulator(settings)):
+        raise ConfigError(failure)
     return 0
 
 
@@ -142,7 +165,7 @@ class TokenReader:
     token: Token
 
     def first(self) -> str:
-        """Return the token; ConfigError where a person has to mend it before a start."""
+        """Return the token; ConfigError where a person has to see to it."""
         found = credentials.read(self.token)
         add_secret(found)
         return found
@@ -155,10 +178,14 @@ class TokenReader:
             raise FeedLost(str(error)) from None
 
 
-async def _simulate(simulator: Simulator) -> None:
+async def _simulate(simulator: Simulator) -> str:
+    """Serve until SIGINT or SIGTERM; return why it could not be, or nothing."""
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
-            port = await nursery.start(simulator.serve)
+            try:
+                port = await nursery.start(simulator.serve)
+            except OSError as error:
+                return f"--port {simulator.port}: cannot be had: {error.strerror}"
             token = simulator.settings.token
             click.echo(f"upstream is at ws://127.0.0.1:{port}, its token is {token}")
             click.echo(
@@ -167,11 +194,4 @@ async def _simulate(simulator: Simulator) -> None:
             )
             await anext(signals)
             nursery.cancel_scope.cancel()
-
-
-def run_bridge(config: Config, token: Callable[[], str]) -> int:
-    raise NotImplementedError
-
-
-def run_demo(config: Config, seconds: float | None) -> int:
-    raise NotImplementedError
+    return ""

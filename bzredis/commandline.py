@@ -99,8 +99,9 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     config = configure(
         flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
     )
-    # The shell does not see a ~ that stands in a file or a variable.
-    state_dir = Path(os.path.expanduser(config.state_dir))  # noqa: PTH111 - leaves what it cannot resolve, where pathlib raises
+    # The shell does not see a ~ that stands in a file. One that cannot be resolved
+    # stays as it is, where pathlib would raise.
+    state_dir = Path(os.path.expanduser(config.state_dir))  # noqa: PTH111
     return attrs.evolve(config, state_dir=state_dir)
 
 

@@ -29,6 +29,7 @@ from bzredis.options import (
     path,
     prefix,
     several,
+    size,
     ticker,
 )
 from bzredis.streams import STREAMS
@@ -41,6 +42,8 @@ NAMES = tuple(stream.name for stream in STREAMS)
 EVENTS = (100, 10_000_000)
 # One security gets a few records a week, and each stands in Redis as long as it counts.
 TIMELINE = (1, 10_000)
+# Less could not hold one flood's second; more than 1 TiB is a slip of the keyboard.
+SPOOL = (16 * 2**20, 2**40)
 
 
 @attrs.frozen
@@ -156,6 +159,13 @@ class Config:
         "Folder for what must outlive the process; locked while it runs.",
         metavar="FOLDER",
         shown="the user's state folder",
+    )
+    spool_limit: int = _option(
+        size(*SPOOL),
+        2**30,
+        "The most that may wait on disk while Redis is away.",
+        metavar="SIZE",
+        shown="1GiB",
     )
     log_level: str = _option(
         choice(LOG_LEVELS),

@@ -24,6 +24,7 @@ from wsproto.utilities import ProtocolError, RemoteProtocolError
 
 from bzredis import __version__
 from bzredis.errors import FeedLost, FeedRefused
+from bzredis.frames import Splitter
 from bzredis.wire import Wire, first, reach, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
@@ -32,6 +33,7 @@ QUEUE = 1000  # messages: a burst is taken off the socket at once, and PINGs ans
 BUFFER = 64 * 1024  # bytes a read: 4 KiB, the library's, cost half as much time again
 LARGEST = 4 * 2**20  # characters or bytes a message: an insight has some 3 KB
 EXCERPT = 200  # characters of what a server says that we repeat
+SHORTEST = 8  # characters of a real key; a shorter one would stand in plain words too
 REFUSALS = {401, 403}  # a person has to mend these; all others pass with time
 PORTS = {"ws": 80, "wss": 443}
 
@@ -69,6 +71,12 @@ class _Request:
         secrets = re.compile("|".join([CALLED, *longest_first]), re.IGNORECASE)
         return secrets.sub("[token]", text)
 
+    def clean(self, message: str | bytes) -> str | bytes:
+        """Black out the token in what upstream sends: it goes to Redis as it is."""
+        if len(self._token) < SHORTEST or isinstance(message, bytes):
+            return message
+        return self.redact(message) if self._token in message else message
+
     def excerpt(self, said: str) -> str:
         """Return `: ` and one short line of what a server said, if it can be shown."""
         line = " ".join(self.redact(said).split())
@@ -82,6 +90,7 @@ class WebSocketLink:
     _ws: WebSocketConnection = field(repr=False)
     _messages: trio.MemoryReceiveChannel[str | bytes] = field(repr=False)
     _lost: Callable[[], FeedLost] = field(repr=False)
+    _clean: Callable[[str | bytes], str | bytes] = field(repr=False)
 
     async def send(self, text: str) -> None:
         """Send one text frame."""
@@ -92,15 +101,15 @@ class WebSocketLink:
 
     async def receive(self) -> str | bytes:
         """Wait for the next message; all that came before the end come before it."""
-        with suppress(trio.EndOfChannel):
-            return await self._messages.receive()
+        with suppress(trio.EndOfChannel, trio.ClosedResourceError):
+            return self._clean(await self._messages.receive())
         raise self._lost()
 
     def arrived(self) -> Iterator[str | bytes]:
         """Yield what has been read already, without waiting for more."""
-        with suppress(trio.WouldBlock, trio.EndOfChannel):
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
             for _ in range(QUEUE):
-                yield self._messages.receive_nowait()
+                yield self._clean(self._messages.receive_nowait())
 
 
 @frozen
@@ -148,20 +157,24 @@ class Upstream:
         life = trio.CancelScope()
         # The transport is ours to close: trio-websocket 0.12 leaves it open when the
         # server rejects the handshake, and when the server closes first.
+        inbox, outbox = trio.open_memory_channel[str | bytes](QUEUE)
         async with await reach(self.host, self._port, self.dial) as tcp:
-            wire = Wire(await self._secure(tcp))
+            wire = Wire(await self._secure(tcp), inbox, Splitter(LARGEST))
             async with trio.open_nursery() as nursery:
                 ws: WebSocketConnection | None = await nursery.start(
                     self._hold, wire, request, life
                 )
                 if ws is not None:
-                    inbox, outbox = trio.open_memory_channel[str | bytes](QUEUE)
                     nursery.start_soon(_pass_on, ws, inbox)
                     try:
                         yield WebSocketLink(
-                            ws, outbox, partial(self._lost, ws, wire, request)
+                            ws,
+                            outbox,
+                            partial(self._lost, ws, wire, request),
+                            request.clean,
                         )
                     finally:
+                        outbox.close()
                         await _say_goodbye(ws, wire)
                         life.cancel()
                         nursery.cancel_scope.cancel()
@@ -213,8 +226,8 @@ class Upstream:
                 self._host_header,
                 request.target(),
                 extra_headers=[(b"User-Agent", f"bzredis/{__version__}".encode())],
-                # It throws away what it has queued when a message is too large: ours
-                # is the queue.
+                # Little comes this way (frames.py), and it throws away what it has
+                # queued when a message is too large: ours is the queue.
                 message_queue_size=0,
                 receive_buffer_size=BUFFER,
                 max_message_size=LARGEST,

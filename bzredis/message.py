@@ -54,7 +54,9 @@ class Envelope:
 
 @attrs.frozen
 class Pong:
-    """The answer to our ``ping``, or other text that says only: I am here."""
+    """Text that says only: I am here. Just ``pong`` answers our ``ping``."""
+
+    is_answer: bool = True
 
 
 @attrs.frozen
@@ -110,8 +112,8 @@ def parse(frame: str | bytes, *, flat: bool = False) -> Envelope | Pong | Notice
     try:
         parsed = _decode(frame)
     except (msgspec.DecodeError, RecursionError) as error:
-        if frame.strip().lower() in {"pong", "ping"}:
-            return Pong()
+        if control := _control(frame):
+            return control
         msg = f"not JSON: {error}"
         raise Unusable(msg) from None
     if type(parsed) is dict:
@@ -119,30 +121,38 @@ def parse(frame: str | bytes, *, flat: bool = False) -> Envelope | Pong | Notice
         if type(data) is dict:
             return _envelope(parsed, data, flat=flat)
         return _notice(parsed, frame)
-    if _DIGITS.fullmatch(frame.strip()) or parsed in ("pong", "ping"):
-        return Pong()
+    if control := _control(frame):
+        return control
     msg = "JSON, but not an object"
     raise Unusable(msg)
 
 
+def _control(frame: str) -> Pong | None:
+    word = frame.strip().strip('"').lower()
+    if word == "pong":
+        return Pong()
+    if word == "ping" or _DIGITS.fullmatch(word):
+        return Pong(is_answer=False)
+    return None
+
+
 def _envelope(frame: Json, data: Json, *, flat: bool) -> Envelope:
-    identity = _scalar(frame, "id", "id")
+    identity = _scalar(frame, "id", "id").strip()
     word = _scalar(data, "action", "data.action").strip().lower()
     action = ACTIONS.get(word) if word else "updated"
     if action is None:
         msg = f"unknown action {word[:EXCERPT]!r}"
         raise Unusable(msg)
-    content = data.get("content")
+    content = data.get("content") or None  # "" is upstream's null
     if content is None and flat:
         content = {k: v for k, v in data.items() if k not in _OF_DATA} or None
-    if content is not None and type(content) is not dict:
-        msg = "data.content is not an object"
-        raise Unusable(msg)
-    if not content:
+    if content is None:
         if action != "deleted":
             msg = f"action {action} without content"
             raise Unusable(msg)
-        content = None
+    elif type(content) is not dict:
+        msg = "data.content is not an object"
+        raise Unusable(msg)
     record = _scalar(data, "id", "data.id")
     if not record and content:
         record = _scalar(content, "id", "data.content.id")
@@ -154,15 +164,18 @@ _OF_DATA = frozenset({"action", "id", "timestamp", "content"})
 
 
 def _scalar(holder: Json, name: str, where: str) -> str:
+    value = holder.get(name)
+    if type(value) is str:
+        return value
     try:
-        return text(holder.get(name))
+        return text(value)
     except TypeError as error:
         msg = f"{where}: {error}"
         raise Unusable(msg) from None
 
 
 def _notice(parsed: Json, frame: str) -> Notice:
-    if "data" in parsed or not NOTICE_KEYS & parsed.keys():
+    if parsed.get("data") or not NOTICE_KEYS & parsed.keys():
         msg = "a JSON object without a data object"
         raise Unusable(msg)
     words = f"{parsed.get('type', '')} {parsed.get('status', '')}".lower()

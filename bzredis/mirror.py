@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from itertools import islice
 from random import Random
 from typing import Final, NoReturn, Protocol
 
@@ -15,7 +16,7 @@ from bzredis.backlog import Backlog, Item
 from bzredis.backoff import delays
 from bzredis.change import Change, Rejected, gap, read, received_of, rejected
 from bzredis.errors import FeedLost, FeedRefused
-from bzredis.message import Notice, Pong
+from bzredis.message import Notice
 from bzredis.replay import Continuity, Uncovered
 from bzredis.status import State, StreamStatus
 from bzredis.streams import Stream
@@ -23,9 +24,11 @@ from bzredis.times import milliseconds, rfc3339
 
 log = structlog.get_logger(__name__)
 
+LOOK: Final = 0.25  # s between looks whether a replay has ended
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
 STEADY: Final = 60.0  # s of a session that was healthy: forget the failures before it
 REFUSED: Final = 15 * 60.0  # s until a refused stream is tried again
+SPELL: Final = 40  # frames read in one go, some 2 ms: the writer has to get its turn
 BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text frame, …
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
 TOLD_REFUSED: Final = (
@@ -57,7 +60,8 @@ Connect = Callable[[Stream], AbstractAsyncContextManager[Link]]
 class Mirror:
     """One stream: its feed's sessions, its backlog, its status.
 
-    `clock` tells ms since 1970. `changed` is called where the status is urgent news.
+    `clock` tells ms since 1970. `changed` is called where the status is urgent news,
+    `observe` for each change that Redis has, with what came of it.
     """
 
     stream: Stream
@@ -67,6 +71,7 @@ class Mirror:
     clock: Callable[[], int]
     rng: Random
     changed: Callable[[], None]
+    observe: Callable[[Item, str], None] = lambda *_: None
     sole: str = ""  # symbol of a subscription to one single security
     replays: bool = True
     pings: bool = True
@@ -107,28 +112,33 @@ class Mirror:
                 await self._relay(link)
         except* FeedLost as group:
             error = group
-        finally:
-            self.connected = False
         return self._note_loss(_innermost(error), began)
 
     async def _relay(self, link: Link) -> NoReturn:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._close_when_full)
             nursery.start_soon(self._command, link)
+            nursery.start_soon(self._await_replay)
             try:
-                while not self.backlog.full:
+                while True:
                     self._take(await link.receive())
-                    self._take_arrived(link)
-                raise FeedLost(TOLD_FULL)
+                    self._take_arrived(link, SPELL)
+                    await self.backlog.breathe()
             finally:  # also when stopped: what was read is kept
+                self.connected = False
                 self._take_arrived(link)
         raise AssertionError  # the nursery ends by an exception only
 
-    def _take_arrived(self, link: Link) -> None:
-        for frame in link.arrived():
+    async def _close_when_full(self) -> NoReturn:
+        await self.backlog.filled()
+        raise FeedLost(TOLD_FULL)
+
+    def _take_arrived(self, link: Link, most: int | None = None) -> None:
+        for frame in islice(link.arrived(), most):
             self._take(frame)
 
     async def _command(self, link: Link) -> None:
-        """Ask for the replay, then see to the heartbeat and to the replay's end."""
+        """Ask for the replay, then see to the heartbeat."""
         if self.replays and not self._poisoned:
             self._asked = trio.current_time()
             await link.send("replay")
@@ -138,14 +148,15 @@ class Mirror:
         if self.pings:
             self._asked = self._asked or trio.current_time()
             await link.send("ping")
-        while (replay := self.continuity.asking) is not None:
-            if trio.current_time() >= replay.until():
-                self._end_replay()
-            else:
-                await trio.sleep_until(replay.until())
         while self.pings:
             await trio.sleep(HEARTBEAT)
             await link.send("ping")
+
+    async def _await_replay(self) -> None:
+        while (replay := self.continuity.asking) is not None:
+            await trio.sleep(LOOK)
+            if trio.current_time() >= replay.until():
+                self._end_replay()
 
     def _take(self, frame: str | bytes) -> None:
         """Read a frame into the backlog; never waits."""
@@ -163,12 +174,13 @@ class Mirror:
             self._asked = None
             self.status.last_event_at = now
             number = self.backlog.put(message.pack())
-            if asking is not None:
+            # A rejected frame proves nothing: it may be the same at each connect.
+            if asking is not None and isinstance(message, Change):
                 self.continuity.saw(number, message.known_by, trio.current_time())
         elif isinstance(message, Pong):
             self._asked = None
             self.status.last_pong_at = now
-            self._end_replay()
+            self.continuity.hint(trio.current_time())
         else:
             self._tell(message)
 
@@ -188,6 +200,7 @@ class Mirror:
         known = None if resent else result == "duplicate"
         self.continuity.answered(item.number, known=known)
         self._settle()
+        self.observe(item, result)
 
     def note_rollback(
         self, last_received: str, first_held: bytes, *, covered: bool
@@ -251,7 +264,7 @@ class Mirror:
         tell("feed lost; trying again", stream=self.stream.name, error=words)
         self._told = words
         self.refused = False
-        self._enter("retrying", words)
+        self._enter("full" if self.backlog.full else "retrying", words)
         if began is None:
             return 0.0
         if error.unusable:

@@ -116,6 +116,25 @@ def number(least: int, most: int) -> Parser:
     return parse
 
 
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SIZE = re.compile(r"([0-9]{1,15}) ?(?:([kmgt]?)(?:i?b)?)", re.IGNORECASE)
+
+
+def size(least: int, most: int) -> Parser:
+    """Return a parser of sizes: bytes, or with a unit of 1,024, as 500MiB and 1g."""
+
+    def parse(value: object) -> int:
+        words = str(value) if type(value) is int else text(value).replace("_", "")
+        if not (match := _SIZE.fullmatch(words)):
+            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {value!r}")
+        found = int(match[1]) * _UNITS[match[2].lower()]
+        if not least <= found <= most:
+            raise ValueError(f"has to be between {least} and {most} bytes, not {found}")
+        return found
+
+    return parse
+
+
 def choice(known: Iterable[str]) -> Parser:
     """Return a parser that takes one of the `known` words."""
     words = tuple(known)

@@ -7,12 +7,22 @@ since then proves nothing: a second replay would hold it in any case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from math import inf
 from typing import Final
 
 import attrs
+import msgspec
 
 QUIET: Final = 5.0  # s without a message end a replay, where no pong does
+# s from a pong to the end: it is a hint, never a promise (upstream.md, 1), and all-digit
+# text, which looks like one, may come before anything else.
+HINT: Final = 2.0
+SAVED: Final = (
+    *("begin", "cause", "end", "ended", "recovered"),
+    *("firsts", "held", "awaited", "known"),
+)
+RESTART, RECONNECT = "restart", "reconnect"  # what a gap is caused by
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
 
 
@@ -35,15 +45,24 @@ class Replay:
     end: int = 0  # ms since 1970: when the connection stood
     asked_at: float = 0.0  # s of a clock that only goes forward
     heard_at: float = 0.0
+    hinted_at: float = inf
     ended: bool = False
     recovered: int = 0
-    proven: bool = False
-    awaited: set[int] = attrs.field(factory=set)
-    prints: set[str] = attrs.field(factory=set)
+    # Messages go by the number of their first copy since the gap began.
+    firsts: dict[str, int] = attrs.field(factory=dict)  # by fingerprint
+    held: set[int] = attrs.field(factory=set)  # brought on the last connection
+    awaited: set[int] = attrs.field(factory=set)  # not yet answered by Redis
+    known: set[int] = attrs.field(factory=set)  # which Redis knew before
 
     def until(self) -> float:
         """Return when this replay has ended, if nothing more comes."""
-        return min(self.heard_at + QUIET, self.asked_at + LONGEST)
+        return min(
+            self.heard_at + QUIET, self.asked_at + LONGEST, self.hinted_at + HINT
+        )
+
+    def proves(self) -> bool:
+        """Tell whether it held a message that was known before the gap began."""
+        return not self.held.isdisjoint(self.known)
 
 
 @attrs.define
@@ -51,26 +70,28 @@ class Continuity:
     """One stream's replays, across its connections and until Redis has answered."""
 
     asking: Replay | None = None  # the replay that is being read
-    _first: Replay | None = None
+    _is_first: bool = True
     _unsettled: list[Replay] = attrs.field(factory=list)
     _awaiting: dict[int, Replay] = attrs.field(factory=dict)
     _previous: int | None = None
-    _knows_previous: bool = False
+    knows_previous: bool = False
 
     def connected(self, *, heard: int | None, now: int, at: float) -> Replay:
         """Begin a replay on a new connection; `heard` is when the last one was alive.
 
-        A replay that a lost connection cut short goes on: its gap is still open.
+        A replay that a lost connection cut short begins again: its gap is still open,
+        and what it held does not tell what was missed since.
         """
         replay = self.asking
         if replay is None:
-            if self._first is None and self._knows_previous:
+            if self._is_first and self.knows_previous:
                 heard = self._previous
-            replay = Replay(heard, "reconnect" if self._first else "restart")
-            self._first = self._first or replay
+            replay = Replay(heard, RESTART if self._is_first else RECONNECT)
             self._unsettled.append(replay)
             self.asking = replay
-        replay.end = now
+        self._is_first = False
+        replay.end, replay.hinted_at = now, inf
+        replay.held.clear()
         replay.asked_at = replay.heard_at = at
         return replay
 
@@ -79,9 +100,10 @@ class Continuity:
 
         It does not where there was none, or its subscription was another.
         """
-        self._knows_previous, self._previous = True, heard
-        if self._first is not None:
-            self._first.begin = heard
+        self.knows_previous, self._previous = True, heard
+        for replay in self._unsettled:
+            if replay.cause == RESTART and replay.begin is None:
+                replay.begin = heard
 
     def saw(self, number: int, prints: Iterable[str], at: float) -> None:
         """Note that the replay brought a message, under its number in the backlog."""
@@ -89,17 +111,25 @@ class Continuity:
         if replay is None:
             return
         replay.heard_at = at
-        if not replay.prints.isdisjoint(prints):
-            return  # another copy was read since the gap began
-        replay.prints.update(prints)
-        replay.awaited.add(number)
-        self._awaiting[number] = replay
+        marks = tuple(prints)
+        copies = [replay.firsts[mark] for mark in marks if mark in replay.firsts]
+        first = min(copies, default=number)
+        replay.firsts.update(dict.fromkeys(marks, first))
+        replay.held.add(first)
+        if not copies:
+            replay.awaited.add(number)
+            self._awaiting[number] = replay
+
+    def hint(self, at: float) -> None:
+        """Note that upstream seems to have sent the replay."""
+        if self.asking is not None:
+            self.asking.hinted_at = min(self.asking.hinted_at, at)
 
     def end(self) -> None:
         """Note that no more messages belong to the replay."""
         if self.asking is not None:
             self.asking.ended = True
-            self.asking.prints.clear()
+            self.asking.firsts.clear()
             self.asking = None
 
     def answered(self, number: int, *, known: bool | None) -> None:
@@ -109,17 +139,40 @@ class Continuity:
             return
         replay.awaited.discard(number)
         if known:
-            replay.proven = True
+            replay.known.add(number)
         elif known is not None:
             replay.recovered += 1
 
     def settle(self) -> Iterator[Uncovered]:
         """Yield the gaps that nothing covers, once each, as soon as that is certain."""
-        if not self._knows_previous:
+        if not self.knows_previous:
             return
         for replay in [r for r in self._unsettled if r.ended and not r.awaited]:
             self._unsettled.remove(replay)
-            if replay.begin is not None and not replay.proven:
+            if replay.begin is not None and not replay.proves():
                 yield Uncovered(
                     replay.begin, replay.end, replay.cause, replay.recovered
                 )
+
+    def save(self) -> str:
+        """Return what is open, as JSON for the next process; "" if nothing is."""
+        still_open = [
+            {name: getattr(replay, name) for name in SAVED}
+            for replay in self._unsettled
+            if replay.begin is not None or not self.knows_previous
+        ]
+        return msgspec.json.encode(still_open).decode() if still_open else ""
+
+    def restore(self, saved: str, waiting: Container[int]) -> None:
+        """Take up what the last process left open; `waiting` is what it left to write.
+
+        Of what Redis answered since `saved`, or what was lost, nobody will tell.
+        """
+        for fields in msgspec.json.decode(saved or "[]"):
+            sets = {name: set(fields.pop(name)) for name in ("held", "known")}
+            awaited = {number for number in fields.pop("awaited") if number in waiting}
+            replay = Replay(**fields, **sets, awaited=awaited)
+            self._unsettled.append(replay)
+            self._awaiting.update(dict.fromkeys(awaited, replay))
+            if not replay.ended:
+                self.asking = replay

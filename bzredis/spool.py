@@ -7,8 +7,8 @@ the order in which they were read. Blocking: the backlog calls it in a thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -34,6 +34,18 @@ CREATE TABLE IF NOT EXISTS item (
   PRIMARY KEY (stream, number)
 );
 """
+_BEFORE_ALL: Final = -(2**62)
+_INSERT: Final = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
+_ROWS: Final = (
+    "SELECT number, packed FROM item WHERE stream = ? AND number > ?"
+    " ORDER BY number LIMIT ?"
+)
+_DELETE: Final = "DELETE FROM item WHERE stream = ? AND number <= ?"
+_TOTAL: Final = "SELECT coalesce(sum(length(packed)), 0) FROM item"
+_SIZE: Final = (
+    "SELECT count(*), coalesce(sum(length(packed)), 0) FROM item"
+    " WHERE stream = ? AND number > ? AND number <= ?"
+)
 
 
 @attrs.frozen
@@ -53,6 +65,8 @@ class Spool:
     _db: sqlite3.Connection = attrs.field(repr=False)
     _lock: Lock = attrs.field(factory=Lock, repr=False)
     _bytes: int = 0
+    # Per stream, up to which number changes are done with that could not be removed.
+    _done: dict[str, int] = attrs.field(factory=dict)
 
     @classmethod
     def open(cls, path: Path, limit: int) -> Spool:
@@ -61,24 +75,25 @@ class Spool:
             db = sqlite3.connect(
                 path, timeout=BUSY, isolation_level=None, check_same_thread=False
             )
+        except sqlite3.Error as error:
+            msg = f"{path}: {error}"
+            raise SpoolUnusable(msg) from None
+        with ExitStack() as on_failure:
+            on_failure.callback(db.close)
             with _translated(path):
                 db.executescript(_SCHEMA)
                 spool = cls(path, limit, db)
                 spool._check()
-        except sqlite3.Error as error:
-            msg = f"{path}: {error}"
-            raise SpoolUnusable(msg) from None
+            on_failure.pop_all()
         return spool
 
     def _check(self) -> None:
         [verdict] = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        known = self.note("format") or str(FORMAT)
+        known = self.note("format") or self.note("format", str(FORMAT))
         if verdict != "ok" or known != str(FORMAT):
             msg = f"{self.path}: {verdict}, format {known}"
             raise SpoolUnusable(msg)
-        self.note("format", str(FORMAT))
-        total = "SELECT coalesce(sum(length(packed)), 0) FROM item"
-        [self._bytes] = self._db.execute(total).fetchone()
+        [self._bytes] = self._db.execute(_TOTAL).fetchone()
 
     def note(self, name: str, value: str | None = None) -> str:
         """Return what was noted under a name, "" if nothing; note `value` if given."""
@@ -94,30 +109,37 @@ class Spool:
     def append(self, stream: str, rows: Sequence[Row]) -> None:
         """Add changes at the end; all of them, or none."""
         size = sum(len(packed) for _, packed in rows)
-        if self._bytes + size > self.limit:
-            msg = f"{self.path} holds its limit of {self.limit} bytes"
-            raise SpoolFull(msg)
-        sql = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
         with self._lock, _translated(self.path), _transaction(self._db):
-            self._db.executemany(sql, ((stream, *row) for row in rows))
-        self._bytes += size
+            if self._bytes + size > self.limit:
+                msg = f"{self.path} holds its limit of {self.limit} bytes"
+                raise SpoolFull(msg)
+            self._db.executemany(_INSERT, ((stream, *row) for row in rows))
+            self._bytes += size
 
     def oldest(self, stream: str, limit: int) -> list[Row]:
         """Return the oldest changes of a stream, `limit` at the most."""
-        sql = "SELECT number, packed FROM item WHERE stream = ? ORDER BY number LIMIT ?"
         with self._lock, _translated(self.path):
-            return self._db.execute(sql, (stream, limit)).fetchall()
+            after = self._done.get(stream, _BEFORE_ALL)
+            return self._db.execute(_ROWS, (stream, after, limit)).fetchall()
 
     def remove(self, stream: str, last: int) -> int:
-        """Remove a stream's changes up to number `last`; return how many they were."""
-        which = "FROM item WHERE stream = ? AND number <= ?"
-        with self._lock, _translated(self.path), _transaction(self._db):
-            sql = f"SELECT count(*), coalesce(sum(length(packed)), 0) {which}"  # noqa: S608 - no outside text in it
-            count, size = self._db.execute(sql, (stream, last)).fetchone()
-            self._db.execute(f"DELETE {which}", (stream, last))
-        self._bytes -= size
+        """Remove a stream's changes up to number `last`; return how many they were.
+
+        A full disk may not even allow that. Then they are out of sight until it does,
+        or come again after a restart; Redis knows them.
+        """
+        with self._lock, _translated(self.path):
+            first = self._done.get(stream, _BEFORE_ALL)
+            count, size = self._db.execute(_SIZE, (stream, first, last)).fetchone()
+            try:
+                self._db.execute(_DELETE, (stream, last))
+                self._done.pop(stream, None)
+            except sqlite3.OperationalError:
+                self._done[stream] = last
+            self._bytes -= size
         if count and not self._bytes:
-            self._shrink()
+            with suppress(SpoolFull):
+                self._shrink()
         return int(count)
 
     def span(self, stream: str) -> Span:
@@ -144,23 +166,26 @@ class Spool:
 
     def move_to(self, other: Spool, stream: str, after: int) -> None:
         """Move a stream's changes above number `after` to the end of another spool."""
-        sql = "SELECT number, packed FROM item WHERE stream = ? AND number > ?"
         with self._lock, _translated(self.path):
-            rows = self._db.execute(sql, (stream, after)).fetchall()
-        other.append(stream, rows)
-        with self._lock, _translated(self.path):
-            sql = "DELETE FROM item WHERE stream = ? AND number > ?"
-            self._db.execute(sql, (stream, after))
+            other.put_in(stream, self._db.execute(_ROWS, (stream, after, -1)))
+            self._db.execute("DELETE FROM item WHERE stream = ? AND number > ?",
+                             (stream, after))  # fmt: skip
 
     def adopt(self, elder: Spool) -> None:
         """Put all of another spool's changes in front of what is here."""
         for stream in elder.streams():
-            rows = elder.oldest(stream, -1)
             sql = "SELECT coalesce(min(number), 0) FROM item WHERE stream = ?"
             with self._lock, _translated(self.path):
                 [first] = self._db.execute(sql, (stream,)).fetchone()
-            first -= len(rows)
-            self.append(stream, [(first + i, row[1]) for i, row in enumerate(rows)])
+            first -= elder.span(stream).count
+            rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
+            self.put_in(stream, ((first + i, row[1]) for i, row in enumerate(rows)))
+
+    def put_in(self, stream: str, rows: Iterable[Row]) -> None:
+        """Add changes from another file: on disk already, so beyond the limit too."""
+        with self._lock, _translated(self.path), _transaction(self._db):
+            self._db.executemany(_INSERT, ((stream, *row) for row in rows))
+            [self._bytes] = self._db.execute(_TOTAL).fetchone()
 
     def _shrink(self) -> None:
         with self._lock, _translated(self.path):
@@ -242,7 +267,9 @@ class SpoolFolder:
             for stream in old.streams():
                 old.move_to(spool, stream, since.get(stream, -1))
             old.close()
-        spool.note("marker", marker)
+        if not spool.note("marker"):
+            with suppress(SpoolFull):  # then the next start will know it
+                spool.note("marker", marker)
         for path in sorted(self.folder.glob("*.sqlite3")):
             if path != spool.path and "damaged" not in path.name:
                 self._adopt(spool, path, marker)
@@ -252,13 +279,15 @@ class SpoolFolder:
         """Take over what the same database was owed under another address."""
         try:
             elder = Spool.open(path, self.limit)
-        except SpoolUnusable:
+        except (SpoolFull, SpoolUnusable):
             return
-        owed = elder.note("marker") == marker
-        if owed:
-            spool.adopt(elder)
+        adopted = False
+        if elder.note("marker") == marker:
+            with suppress(SpoolFull):  # then the next start will try again
+                spool.adopt(elder)
+                adopted = True
         elder.close()
-        if owed:
+        if adopted:
             path.unlink()
 
     def _path(self) -> Path:

@@ -29,7 +29,7 @@ class StreamStatus:
 
     identity: Identity
     state: State = "connecting"
-    since: int = 0
+    since: int = attrs.field()
     connected_at: int | None = None
     last_frame_at: int | None = None
     last_event_at: int | None = None
@@ -45,9 +45,13 @@ class StreamStatus:
     spooled: int = 0
     error: str = ""
 
+    @since.default
+    def _since_start(self) -> int:
+        return self.identity.started_at
+
     def enter(self, state: State, now: int, error: str | None = None) -> None:
         """Note a new state, and the error that led there."""
-        if state != self.state or not self.since:
+        if state != self.state:
             self.state, self.since = state, now
         if error is not None:
             self.error = error

@@ -19,38 +19,45 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
-_COMPARABLE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII
-)
+_COMPARABLE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
 # A count of seconds has at most 11 digits until the year 5138, and a count of
 # milliseconds has at least 12 since 1973: the size tells the unit. Likewise micro- and
 # nanoseconds.
 _UNITS = ((10**11, NS), (10**14, NS_PER_MS), (10**17, 1_000), (10**20, 1))
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC).timestamp() * NS
+# Outside of these a time says "not known" (0, or Go's year 1), or cannot be written.
+_EARLIEST = 0
+_LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * NS
 
 
+@lru_cache(maxsize=1024)  # asked for twice: in ms, and to compare
 def instant(text: str) -> int | None:
     """Read RFC 3339, or a count since 1970 in s, ms, µs or ns; None if it is neither.
 
     A time without an offset is taken as UTC.
     """
     if match := _RFC3339.fullmatch(text):
-        day, clock, fraction, offset = match.groups()
-        try:
-            moment = datetime.fromisoformat(f"{day}T{clock}{(offset or 'Z').upper()}")
-        except ValueError:
-            return None
-        return int(moment.timestamp()) * NS + int((fraction or "").ljust(9, "0"))
-    if match := _EPOCH.fullmatch(text):
-        count = int(match[1])
-        unit = next((unit for limit, unit in _UNITS if count < limit), None)
-        if unit is None or count == 0:  # upstream writes 0 for "not known"
-            return None
-        fraction = int((match[2] or "").ljust(9, "0")) * unit // NS
-        total = count * unit + fraction
-        return total if total < _LATEST else None
-    return None
+        found = _from_rfc3339(*match.groups())
+    elif match := _EPOCH.fullmatch(text):
+        found = _from_epoch(int(match[1]), match[2] or "")
+    else:
+        return None
+    return found if _EARLIEST < found < _LATEST else None
+
+
+def _from_rfc3339(
+    day: str, clock: str, fraction: str | None, offset: str | None
+) -> int:
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{(offset or 'Z').upper()}")
+    except ValueError:  # there is no such day, hour or offset
+        return _EARLIEST
+    return int(moment.timestamp()) * NS + int((fraction or "").ljust(9, "0"))
+
+
+def _from_epoch(count: int, fraction: str) -> int:
+    unit = next(unit for limit, unit in _UNITS if count < limit)
+    return count * unit + int(fraction.ljust(9, "0")) * unit // NS
 
 
 def milliseconds(text: str) -> int | None:
@@ -61,8 +68,12 @@ def milliseconds(text: str) -> int | None:
 
 def rfc3339(ms: int) -> str:
     """Write milliseconds since 1970 as UTC, RFC 3339 with milliseconds."""
-    moment = datetime.fromtimestamp(ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)  # many messages share a second
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def comparable(text: str) -> str:
@@ -70,13 +81,12 @@ def comparable(text: str) -> str:
 
     What is UTC already stays as it was sent; what is no time gives "".
     """
-    if _COMPARABLE.fullmatch(text):
-        return text
     found = instant(text)
     if found is None:
         return ""
-    moment = datetime.fromtimestamp(found // NS, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{found % NS:09d}Z"
+    if _COMPARABLE.fullmatch(text):
+        return text
+    return f"{_second(found // NS)}.{found % NS:09d}Z"
 
 
 @lru_cache(maxsize=4096)  # many messages share a minute, and zone rules are slow
@@ -91,11 +101,8 @@ def published(day: str, clock: str) -> int | None:
     except ValueError:
         return milliseconds(day.strip()) if "T" in day else None
     try:
-        at = time.fromisoformat(clock.strip()).replace(tzinfo=None)
+        at = time.fromisoformat(clock.strip())
     except ValueError:
         at = time()
-    try:
-        moment = datetime.combine(on, at, EASTERN).timestamp()
-    except (OverflowError, ValueError):  # the years 1 and 9999 have no such offset
-        return None
-    return round(moment * 1000)
+    found = round(datetime.combine(on, at, EASTERN).timestamp() * 1000)
+    return found if _EARLIEST < found * NS_PER_MS < _LATEST else None

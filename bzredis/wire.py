@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
 from attrs import define, field
 
 from bzredis.errors import FeedLost
+from bzredis.frames import Splitter
 
 CONNECT = 10.0  # for name and TCP together, then for TLS: a healthy network needs 1 s
 SILENCE = 40.0  # upstream PINGs every 10 s: four missed, and noticed within 45 s
@@ -58,6 +60,8 @@ class Wire(trio.abc.Stream):
     """
 
     _stream: trio.abc.Stream
+    _inbox: trio.MemorySendChannel[str | bytes]
+    _splitter: Splitter
     ending: str | None = None  # in words that go on after the host's name
     answer: tuple[int, bytes] | None = None  # status and body where it said no
     waiting: trio.CancelScope = field(factory=trio.CancelScope)
@@ -87,7 +91,20 @@ class Wire(trio.abc.Stream):
             raise
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive; silence beyond the limit is the end of the stream.
+        """Receive what is not a whole text frame; those go straight to the inbox."""
+        data = b""  # something may have waited
+        while True:
+            texts, rest = self._splitter.feed(data)
+            for text in texts:
+                await self._deliver(text)
+            if rest:
+                return rest
+            data = await self._read(max_bytes)
+            if not data:
+                return self._splitter.rest()
+
+    async def _read(self, max_bytes: int | None) -> bytes:
+        """Read; silence beyond the limit is the end of the stream.
 
         The limit is around the read alone: while the queue of messages is full
         nobody reads, which is not the server's silence.
@@ -105,6 +122,14 @@ class Wire(trio.abc.Stream):
             self.end("dropped the connection without saying why")
         self._head += data[: HEAD - len(self._head)]
         return bytes(data)
+
+    async def _deliver(self, text: str) -> None:
+        # Nobody takes what comes after our goodbye.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
+                self._inbox.send_nowait(text)
+            except trio.WouldBlock:
+                await self._inbox.send(text)
 
     def rejection(self) -> tuple[int, bytes] | None:
         """Return status and body of a refusal, even of one that was cut short.

@@ -93,6 +93,7 @@ class Writer:
     _down: str = ""
     _held: deque[bytes] = attrs.field(factory=deque)
     _held_bytes: int = 0
+    _whole: bool | None = None  # whether all that Redis ever had of this stream is held
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -109,6 +110,8 @@ class Writer:
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
             packed = [item.packed for item in batch]
             try:
+                if self._whole is None:
+                    self._whole = not await self.store.last_received(self.stream)
                 if self._rollback is not None:
                     await self._restore(self._rollback)
                 applied = await self._apply(packed)
@@ -154,12 +157,14 @@ class Writer:
         self._held_bytes += len(packed)
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
             self._held_bytes -= len(self._held.popleft())
+            self._whole = False
 
     async def _restore(self, rollback: Rollback) -> None:
         """Apply again what Redis confirmed and may have forgotten. Raises StoreDown.
 
-        Where the oldest of it is still known there, nothing before it was forgotten. An
-        attempt whose answer was lost makes that impossible to tell.
+        Where the oldest of it is still known there, nothing before it was forgotten; an
+        attempt whose answer was lost makes that impossible to tell. Nor was anything
+        forgotten where there was nothing before it.
         """
         told = {"stream": self.stream.name, "held": len(self._held)}
         log.warning("Redis lost what it had confirmed; applying it again", **told)
@@ -174,7 +179,9 @@ class Writer:
             self._entry = applied.entry or self._entry
         self._rollback = None
         self.listener.note_rollback(
-            rollback.last_received, held[0] if held else b"", covered=rollback.covered
+            rollback.last_received,
+            held[0] if held else b"",
+            covered=rollback.covered or bool(self._whole),
         )
 
     async def _answers(self) -> bool:

@@ -69,6 +69,7 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         "events-maxlen": "100",
         "timeline-length": "1",
         "state-dir": "/state",
+        "spool-limit": "500 MiB",
         "log-level": "debug",
         "token-file": "/run/token",
     }
@@ -102,6 +103,9 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         ("events-maxlen", 10_000_000, 10_000_000),
         ("events-maxlen", "20_000", 20_000),
         ("timeline-length", 10_000, 10_000),
+        ("spool-limit", 20_000_000, 20_000_000),
+        ("spool-limit", "16m", 16 * 2**20),
+        ("spool-limit", "1TiB", 2**40),
         ("state-dir", "~/bridge", Path("~/bridge")),
         ("log-level", "WARNING", "warning"),
         ("upstream", "wss://api.example", Origin("wss", "api.example", 443)),
@@ -145,6 +149,10 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("events-maxlen", 1000.5, "not a number with a point"),
         ("timeline-length", 0, "between 1 and 10000"),
         ("timeline-length", 10_001, "between 1 and 10000"),
+        ("spool-limit", "1MiB", "between 16777216 and"),
+        ("spool-limit", "2 TB", "between 16777216 and"),
+        ("spool-limit", "much", "a size, as 500MiB"),
+        ("spool-limit", True, "text, not true or false"),
         ("state-dir", {"a": 1}, "text, not a table"),
         ("log-level", "loud", "one of debug, info, warning, error"),
         ("log-level", "a\nb", "control characters"),
@@ -176,6 +184,12 @@ def test_refused_values(name: str, value: object, words: str) -> None:
     assert said.startswith(f"/etc/bz.toml: {name}: ")
     assert words in said
     assert "\n" not in said
+
+
+def test_only_tls_is_secure() -> None:
+    assert Config().upstream.secure
+    assert not Origin("ws", "127.0.0.1", 80).secure
+    assert str(Origin("ws", "::1", 80)) == "ws://[::1]:80"
 
 
 def test_an_error_names_the_flag_or_the_variable() -> None:

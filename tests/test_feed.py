@@ -31,6 +31,7 @@ from trio_websocket import (
 )
 
 from bzredis import __version__, feed, wire
+from bzredis.frames import Splitter
 from bzredis.errors import BridgeError, FeedLost, FeedRefused
 from bzredis.feed import Upstream, WebSocketLink
 
@@ -1038,4 +1039,6 @@ async def test_the_librarys_logger_is_quiet(
 
 async def test_the_wire_passes_on_what_it_does_not_limit() -> None:
     ours, _theirs = memory_stream_pair()
-    await wire.Wire(ours).wait_send_all_might_not_block()
+    inbox, _ = trio.open_memory_channel[str | bytes](0)
+    stream = wire.Wire(ours, inbox, Splitter(feed.LARGEST))
+    await stream.wait_send_all_might_not_block()

@@ -22,6 +22,7 @@ CORE = [
     "change",
     "config",
     "errors",
+    "frames",
     "message",
     "options",
     "replay",
@@ -36,11 +37,23 @@ EDGES = {
     "rest": ["rest"],
     "store": ["store", "store.*"],
     "spool": ["spool"],
+    "state folder": ["statefolder"],
     "embedded": ["embedded"],
     "credentials": ["credentials"],
+    "statefolder": ["statefolder"],
 }
 ENGINE = ["backlog", "bridge", "mirror", "status", "writer"]
-PEOPLE = ["__main__", "cli", "commandline", "logs", "simulator", "simulator.*", "watch"]
+PEOPLE = [
+    "__main__",
+    "cli",
+    "commandline",
+    "demo",
+    "logs",
+    "run",
+    "simulator",
+    "simulator.*",
+    "watch",
+]
 
 SECTIONS = [
     ("core", CORE),
@@ -51,7 +64,8 @@ SECTIONS = [
 
 # Each library of an edge, and the only modules that know it.
 LIBRARIES = {
-    "click": ["cli", "commandline"],
+    "click": ["cli", "commandline", "demo"],
+    "fcntl": ["statefolder"],
     "h11": ["feed", "simulator.*"],
     "httpx": ["rest"],
     "platformdirs": ["commandline"],
@@ -214,7 +228,10 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
 def test_nor_does_anything_that_they_bring_along(
     module: str, absent: list[str]
 ) -> None:
-    program = f"import sys, bzredis.{module}; print(*sys.modules)"
+    program = (
+        "import sys; before = set(sys.modules);"
+        f"import bzredis.{module}; print(*sys.modules.keys() - before)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()

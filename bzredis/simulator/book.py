@@ -103,7 +103,9 @@ class Book:
         Returns the companies that have fewer ratings now.
         """
         shorter = []
-        for _ in range(min(len(self._ages), len(self.ratings) - self.kept)):
+        for _ in range(len(self._ages)):
+            if len(self.ratings) <= self.kept:
+                break
             rating = self.ratings.get(self._ages.popleft())
             if rating is None:
                 continue

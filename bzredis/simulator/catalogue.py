@@ -222,7 +222,9 @@ FIRMS = tuple(
         f"5e4fd1f2c{number:015x}",
         name,
         scale,
-        tuple(_analyst(ANALYSTS_PER_FIRM * number + n) for n in range(3)),
+        tuple(
+            _analyst(ANALYSTS_PER_FIRM * number + n) for n in range(ANALYSTS_PER_FIRM)
+        ),
     )
     for number, (name, scale) in enumerate(_FIRMS)
 )

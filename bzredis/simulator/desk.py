@@ -35,16 +35,17 @@ class Asked:
 
 
 async def respond(
-    http: h11.Connection, stream: trio.abc.SendStream, answer: Answer
+    http: h11.Connection, stream: trio.abc.SendStream, method: str, answer: Answer
 ) -> None:
     """Send an answer; raises BrokenResourceError where nobody listens any more."""
+    body = b"" if method == "HEAD" else answer.body
     headers = [("Content-Type", answer.content_type)] if answer.body else []
     if answer.status != 204:  # noqa: PLR2004 - which has no body by definition
         headers.append(("Content-Length", str(len(answer.body))))
     response = h11.Response(
         status_code=answer.status, headers=[*headers, *answer.headers]
     )
-    events = (response, h11.Data(data=answer.body), h11.EndOfMessage())
+    events = (response, h11.Data(data=body), h11.EndOfMessage())
     await stream.send_all(b"".join(http.send(event) or b"" for event in events))
 
 
@@ -72,7 +73,7 @@ class Desk:
             answer = await self._answer(current)
             if answer is None:
                 return
-            await respond(http, stream, answer)
+            await respond(http, stream, current.method, answer)
             if http.our_state is not h11.DONE:
                 return
             http.start_next_cycle()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import attrs
 import h11
@@ -37,11 +37,11 @@ class Request:
 
 
 def parse(event: h11.Request) -> Request:
-    target = urlsplit(event.target.decode("ascii"))
+    path, _, query = event.target.decode("ascii").partition("?")
     return Request(
         event.method.decode("ascii"),
-        target.path,
-        dict(parse_qsl(target.query)),
+        path,
+        dict(parse_qsl(query)),
         {
             name.decode("ascii"): value.decode("latin-1")
             for name, value in event.headers

@@ -195,7 +195,7 @@ class Simulator:
             await self._relay(name, request, Wire(stream, without_query(head), faults))
         else:
             await trio.sleep(verdict.delay)
-            await respond(http, stream, verdict.answer)
+            await respond(http, stream, request.method, verdict.answer)
 
     async def _relay(self, name: str, request: Request, wire: Wire) -> None:
         """Speak WebSocket with a client that was let in, until either side ends it."""

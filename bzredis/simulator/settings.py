@@ -30,7 +30,7 @@ class Settings:
     queue_size: int = 10_000  # frames waiting for a client; one more and it is dropped
     log_size: int = 100_000  # what is kept of the simulator's own records; 0: nothing
 
-    rest_limit: int = 60  # requests per ``rest_window``; beyond that 429
+    rest_limit: int = 300  # requests per ``rest_window``; beyond that 429
     rest_window: float = 60.0
     rest_retry_after: bool = True  # whether a 429 says when to come again
     removed_updated: bool = True  # upstream's deletions sometimes say 0

@@ -19,79 +19,99 @@ local EVENTS, SEEN, SYMBOLS = KEYS[1], stem .. 'seen', stem .. 'symbols'
 local REJECTED, CHANGED = stem .. 'rejected', stem .. 'changed'
 local call, format = redis.call, string.format
 
-local wrote = false -- whether the change in hand has written anything
-local function write(...)
-  wrote = true
-  return call(...)
+-- Redis turns a number into text at every call, which is slow, and Lua's own way
+-- (`%.14g`) would cut milliseconds short.
+local function whole(number)
+  return format('%.0f', number)
 end
 
 local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now = whole(now_ms)
+local EVENTS_MAXLEN, REJECTED_MAXLEN = whole(set.events_maxlen), whole(set.rejected_maxlen)
+local TOMBSTONE_S = whole(set.tombstone_s)
+
+local wrote = false -- whether the change in hand has begun to write
 
 -- ---------------------------------------------------------------- what may go wrong
 
+-- Raised before the first write: it is this one change that cannot be applied.
 local function refuse(why)
-  error({ err = why })
+  error({ refused = why })
 end
 
+-- What was raised, or answered, in words that begin with Redis' code for it. Redis 6.2
+-- raises text with a place in front, and for some permissions no code.
 local function words(problem)
-  if type(problem) == 'table' then return problem.err or '?' end
-  return problem
+  local text = problem
+  if type(problem) == 'table' then text = problem.refused or problem.err or '?' end
+  text = string.gsub(text, '^@?user_script:%s*%d+:%s*%-?', '')
+  if string.find(text, '^The user executing the script') then text = 'NOPERM ' .. text end
+  return text
 end
 
-local function kind_of(key)
-  return call('TYPE', key).ok
+-- What concerns the server, not the change: the whole batch waits.
+local SERVER = {
+  OOM = true, NOPERM = true, READONLY = true, MISCONF = true, NOREPLICAS = true,
+  MASTERDOWN = true,
+}
+
+local function concerns_server(why)
+  return SERVER[string.match(why, '^%u+') or '']
 end
 
 local function problem_with(key, wanted)
-  local found = kind_of(key)
+  local found = call('TYPE', key).ok
   if found ~= wanted and found ~= 'none' then
     return 'WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs'
   end
 end
 
--- Every command that writes, on keys of each form: refused here, before any write.
-local function forbidden()
-  if not redis.acl_check_cmd then return nil end -- before Redis 7
-  local latest, record = stem .. 'latest:A', stem .. 'record:A'
-  local timeline, history = stem .. 'timeline:A', stem .. 'history:A'
-  local owner, gone = stem .. 'owner:A', stem .. 'gone:A'
-  local commands = {
-    { 'XADD', EVENTS, '*', 'a', 'b' }, { 'XADD', REJECTED, '*', 'a', 'b' },
-    { 'ZADD', SEEN, 0, 'a' }, { 'ZREMRANGEBYRANK', SEEN, 0, 0 },
-    { 'ZADD', SYMBOLS, 0, 'a' }, { 'ZREM', SYMBOLS, 'a' },
-    { 'HSET', latest, 'a', 'b' }, { 'DEL', latest },
+-- Each command on each form of key, so that a missing permission is found before any
+-- write. As they stand they change nothing: Redis before 7 has to be asked by trying.
+-- No symbol is '*', but a record might be.
+local function commands_used()
+  local latest = stem .. 'latest:*'
+  local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
+  local history, owner, gone = stem .. 'history:*', stem .. 'owner:*', stem .. 'gone:*'
+  local used = {
+    { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XADD', REJECTED, '0-0', 'a', 'b' },
+    { 'ZADD', SEEN, 'XX', '0', '*' }, { 'ZREMRANGEBYRANK', SEEN, '1', '0' },
+    { 'ZMSCORE', SEEN, '*' }, { 'ZCARD', SEEN }, { 'ZCOUNT', SEEN, '1', '0' },
+    { 'ZADD', SYMBOLS, 'XX', '0', '*' }, { 'ZREM', SYMBOLS, '*' },
+    { 'HSET', latest, 'a', 'b', 'c' }, { 'HDEL', latest, 'a' }, { 'DEL', latest },
   }
   local more = set.keyed == 'record' and {
-    { 'HSET', record, 'a', 'b' }, { 'DEL', record }, { 'EXPIRE', record, 1 },
-    { 'ZADD', timeline, 0, 'a' }, { 'ZREM', timeline, 'a' }, { 'COPY', record, latest },
+    { 'HSET', record, 'a', 'b', 'c' }, { 'HMGET', record, 'a' },
+    { 'EXPIRE', record, 'a' }, { 'COPY', record, latest, 'a' },
+    { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
+    { 'ZCARD', timeline }, { 'ZRANGE', timeline, '0', '0' },
+    { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
   } or {
-    { 'XADD', history, '*', 'a', 'b' }, { 'SET', owner, 'a' },
-    { 'HSET', gone, 'a', 'b' }, { 'DEL', gone }, { 'EXPIRE', gone, 1 },
+    { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
+    { 'XADD', history, '0-0', 'a', 'b' },
+    { 'GET', owner }, { 'SET', owner, 'a', 'a' },
+    { 'HSET', gone, 'a', 'b', 'c' }, { 'EXPIRE', gone, 'a' }, { 'DEL', gone },
   }
-  for _, command in ipairs(more) do commands[#commands + 1] = command end
-  for _, command in ipairs(commands) do
-    if not redis.acl_check_cmd(unpack(command)) then
-      return 'NOPERM this user may not run ' .. command[1] .. ' on ' .. command[2]
-    end
-  end
+  for i = 1, #more do used[#used + 1] = more[i] end
+  return used
 end
 
--- Before Redis 7 there is no such question: try each command where it changes nothing.
-local function forbidden_6()
-  if redis.acl_check_cmd then return nil end
-  local key = stem .. 'probe'
-  local commands = {
-    { 'XADD', key, 'NOMKSTREAM', '*', 'a', 'b' }, { 'ZADD', key, 'XX', 0, 'a' },
-    { 'ZMSCORE', key, 'a' }, { 'ZREM', key, 'a' }, { 'ZREMRANGEBYRANK', key, 0, 0 }, { 'DEL', key },
-    { 'EXPIRE', key, 1 }, { 'COPY', key, key .. ':copy' }, { 'SET', key, 'a', 'XX' },
-    { 'HSET', key, 'a', 'b' }, { 'DEL', key },
-  }
-  for _, command in ipairs(commands) do
-    local reply = redis.pcall(unpack(command))
-    if type(reply) == 'table' and reply.err then
-      return words(reply) .. ' (' .. command[1] .. ' on ' .. stem .. '*)'
+local function forbidden()
+  local may = redis.acl_check_cmd
+  for _, command in ipairs(commands_used()) do
+    local why
+    if may then
+      why = not may(unpack(command)) and 'NOPERM this user may not run it'
+    else
+      local reply = redis.pcall(unpack(command))
+      why = type(reply) == 'table' and reply.err and words(reply)
+      if why and not concerns_server(why) then why = nil end
     end
+    if why then return why .. ' (' .. command[1] .. ' on ' .. command[2] .. ')' end
+  end
+  if may and not may('PUBLISH', CHANGED, '') then
+    return 'NOPERM this user may not publish to ' .. CHANGED
   end
 end
 
@@ -108,9 +128,9 @@ end
 -- Higher version, then later moment, then a delete, then what did not come over REST.
 local function newer(change, stored)
   if change.version ~= stored.version then return change.version > stored.version end
-  for i, pair in ipairs(change.moments) do
+  for _, pair in ipairs(change.moments) do
     local a, a_ns = moment(pair[2])
-    local b, b_ns = moment(stored.moments[i])
+    local b, b_ns = moment(call('HMGET', stored.key, pair[1])[1])
     if a ~= b then return a > b end
     if a_ns ~= b_ns then return a_ns > b_ns end
   end
@@ -119,200 +139,269 @@ local function newer(change, stored)
   return change.source ~= 'rest'
 end
 
--- ----------------------------------------------------------------------- the parts
-
-local touched, order = {}, {} -- symbol -> the entry that changed its latest
-local checked, tops, fresh, seen_now = {}, {}, {}, {}
-local last_entry = false
-
-local function touch(symbol, entry)
-  if not touched[symbol] then order[#order + 1] = symbol end
-  touched[symbol] = entry
+-- Whether a record stands above another in a timeline. Lua compares text by the
+-- server's locale, Redis by its bytes.
+local function above(score, record, other_score, other)
+  if score ~= other_score then return score > other_score end
+  for i = 1, math.min(#record, #other) do
+    local a, b = string.byte(record, i), string.byte(other, i)
+    if a ~= b then return a > b end
+  end
+  return #record > #other
 end
+
+-- ---------------------------------------------------------------- what came before
+
+-- Fingerprints: 'old' ones are in `seen`, 'new' ones will be.
+local known, remembered = {}, {}
+local CHUNK = 2000 -- Lua's stack holds some 8,000 values
+
+local function look_up(changes)
+  local prints = {}
+  for i = 1, #changes do
+    local known_by = changes[i].known_by
+    for j = 1, #known_by do prints[#prints + 1] = known_by[j] end
+  end
+  for first = 1, #prints, CHUNK do
+    local last = math.min(first + CHUNK - 1, #prints)
+    local scores = call('ZMSCORE', SEEN, unpack(prints, first, last))
+    for i = first, last do
+      if scores[i - first + 1] then known[prints[i]] = 'old' end
+    end
+  end
+end
+
+local function is_known(change)
+  local known_by = change.known_by
+  for i = 1, #known_by do
+    if known[known_by[i]] then return true end
+  end
+  return false
+end
+
+local function remember(prints)
+  for i = 1, #prints do
+    local print = prints[i]
+    if known[print] ~= 'new' then
+      known[print] = 'new'
+      remembered[#remembered + 1] = now
+      remembered[#remembered + 1] = print
+    end
+  end
+end
+
+local function add_scores(key, scores)
+  for first = 1, #scores, CHUNK do
+    call('ZADD', key, unpack(scores, first, math.min(first + CHUNK - 1, #scores)))
+  end
+end
+
+-- What was seen is kept for set.remembered_ms, and never fewer than the newest ones.
+local function trim_seen()
+  local spare = call('ZCARD', SEEN) - set.remembered_least
+  if spare <= 0 then return end
+  local old = call('ZCOUNT', SEEN, '-inf', whole(now_ms - set.remembered_ms))
+  local drop = math.min(spare, old)
+  if drop > 0 then call('ZREMRANGEBYRANK', SEEN, '0', whole(drop - 1)) end
+end
+
+-- -------------------------------------------------------------- parts of both kinds
+
+local last_entry = false
+local dated_now = {} -- for `symbols`: score, symbol, …
 
 local function notify(symbol, entry)
   redis.pcall('PUBLISH', CHANGED, symbol .. ' ' .. entry)
 end
 
-local function is_known(change)
-  for _, print in ipairs(change.known_by) do
-    if fresh[print] then return true end
-  end
-  for _, score in ipairs(call('ZMSCORE', SEEN, unpack(change.known_by))) do
-    if score then return true end
-  end
-  return false
-end
-
-local function remember(change)
-  for _, print in ipairs(change.remember) do
-    if not fresh[print] then
-      fresh[print] = true
-      seen_now[#seen_now + 1] = now
-      seen_now[#seen_now + 1] = print
-    end
-  end
-end
-
+-- The first write of each message. Only where it succeeded is the message known.
 local function log_entry(change, symbol, effect, shift)
-  local entry = {
+  local rest = change.headline
+  if shift then
+    rest[#rest + 1] = 'shift'
+    rest[#rest + 1] = shift
+  end
+  rest[#rest + 1] = 'raw'
+  rest[#rest + 1] = change.raw
+  wrote = true
+  local entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*',
     'envelope', change.envelope, 'action', change.action, 'record', change.record,
     'symbol', symbol, 'timestamp', change.timestamp, 'received', change.received,
-    'source', change.source, 'version', format('%.0f', change.version),
-    'effect', effect, unpack(change.headline)
-  }
-  if shift then
-    entry[#entry + 1] = 'shift'
-    entry[#entry + 1] = shift
-  end
-  entry[#entry + 1] = 'raw'
-  entry[#entry + 1] = change.raw
-  last_entry = write('XADD', EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', unpack(entry))
-  return last_entry
+    'source', change.source, 'version', whole(change.version), 'effect', effect,
+    unpack(rest))
+  last_entry = entry
+  remember(change.remember)
+  return entry
 end
 
-local function stored_at(key, change)
-  local names = { '_version', '_action', '_symbol', '_source', '_published', 'date' }
-  for _, pair in ipairs(change.moments) do names[#names + 1] = pair[1] end
-  local found = redis.pcall('HMGET', key, unpack(names))
-  if found.err then refuse('WRONGTYPE ' .. key .. ' is no hash') end
+local function stored_at(key)
+  local found = redis.pcall('HMGET', key, '_version', '_action', '_symbol', '_published')
+  if found.err then refuse(words(found) .. ' (' .. key .. ')') end
   if not found[1] then return nil end
-  local stored = {
-    version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
-    symbol = found[3] or '', source = found[4], published_at = found[5],
-    dated = found[6] and true or false, moments = {},
+  return {
+    key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
+    symbol = found[3] or '', published_at = found[4],
   }
-  for i = 1, #change.moments do stored.moments[i] = found[6 + i] end
-  return stored
 end
 
-local function check_symbol(symbol)
-  if symbol == '' then return end
-  if checked[symbol] == nil then
-    checked[symbol] = problem_with(stem .. 'latest:' .. symbol, 'hash')
-      or problem_with(stem .. set.second .. ':' .. symbol, set.second_type)
-      or true
-  end
-  if checked[symbol] ~= true then refuse(checked[symbol]) end
-end
-
--- Replaces a hash whole, with our own fields; an empty one is absent.
-local function write_hash(key, fields, change, symbol, entry, published_at, ours)
-  write('DEL', key)
-  local own = {
-    '_symbol', symbol, '_record', change.record, '_action', change.action,
-    '_version', format('%.0f', change.version), '_published', published_at,
-    '_timestamp', change.moments[1][2], '_received', change.received,
-    '_source', change.source, '_event', entry,
-  }
-  for i = 1, #own, 2 do
-    if own[i + 1] ~= '' then
-      fields[#fields + 1] = own[i]
-      fields[#fields + 1] = own[i + 1]
-    end
-  end
-  for _, part in ipairs(ours or {}) do fields[#fields + 1] = part end
-  write('HSET', key, unpack(fields))
+-- Replaces a hash whole. Our own fields first: Redis finds the first ones fastest.
+local function write_hash(key, change, fields, symbol, entry, published_at)
+  local timestamp = change.moments[1][2]
+  call('DEL', key)
+  call('HSET', key, '_version', whole(change.version), '_action', change.action,
+    '_symbol', symbol, '_published', published_at, '_timestamp', timestamp,
+    '_record', change.record, '_received', change.received, '_source', change.source,
+    '_event', entry, unpack(fields))
+  if symbol == '' then call('HDEL', key, '_symbol') end
+  if timestamp == '' then call('HDEL', key, '_timestamp') end
+  if change.record == '' then call('HDEL', key, '_record') end
 end
 
 -- ------------------------------------------------------- streams of single records
 
-local function top_of(symbol)
+local lines = {} -- symbol -> its timeline, as it stands in this batch
+local touched = {} -- those whose `latest` has to be made anew
+
+-- The top of a timeline: false where it is empty, nil (until here) where not known.
+local function top_of(line)
+  if line.top == nil then
+    local found = redis.pcall('ZREVRANGE', line.timeline, '0', '0', 'WITHSCORES')
+    if found.err then refuse(words(found) .. ' (' .. line.timeline .. ')') end
+    line.top, line.score = found[1] or false, tonumber(found[2])
+    line.written = false -- its record, in this batch
+  end
+  return line.top
+end
+
+local function line_of(symbol)
   if symbol == '' then return nil end
-  if tops[symbol] == nil then
-    tops[symbol] = call('ZREVRANGE', stem .. 'timeline:' .. symbol, 0, 0)[1] or false
+  local line = lines[symbol]
+  if not line then
+    line = { symbol = symbol, latest = stem .. 'latest:' .. symbol,
+      timeline = stem .. 'timeline:' .. symbol }
+    local problem = problem_with(line.latest, 'hash')
+    if problem then refuse(problem) end
+    line.count = top_of(line) and call('ZCARD', line.timeline) or 0
+    lines[symbol] = line
   end
-  return tops[symbol]
+  return line
 end
 
-local function leave(symbol, record)
-  if symbol == '' then return end
-  write('ZREM', stem .. 'timeline:' .. symbol, record)
-  tops[symbol] = nil
+local function touch(line, entry)
+  if not line.entry then touched[#touched + 1] = line end
+  line.entry = entry
 end
 
--- Enters a record in its symbol's timeline; false where it is too old to stay.
-local function enter(symbol, record, published)
-  if symbol == '' then return true end
-  local timeline = stem .. 'timeline:' .. symbol
-  write('ZADD', timeline, published, record)
-  tops[symbol] = nil
-  local over = call('ZCARD', timeline) - set.timeline_length
-  if over <= 0 then return true end
-  local stays = true
-  for _, oldest in ipairs(call('ZRANGE', timeline, 0, over - 1)) do
-    write('ZREM', timeline, oldest)
-    write('DEL', stem .. 'record:' .. oldest)
-    if oldest == record then stays = false end
+local function leave(line, record)
+  line.count = line.count - call('ZREM', line.timeline, record)
+  if line.top == record then line.top = nil end
+end
+
+local function enter(line, record, published)
+  line.count = line.count + call('ZADD', line.timeline, published, record)
+  local stays_top = line.top == record and published >= line.score
+  if not line.top or stays_top or above(published, record, line.score, line.top) then
+    line.top, line.score, line.written = record, published, true
+  elseif line.top == record then
+    line.top = nil -- it was published earlier than we knew
   end
-  return stays
+end
+
+-- Returns whether a newcomer is new enough to stay, and which records it replaces.
+local function room_for(line, record, published)
+  local over = line.count + 1 - set.timeline_length
+  if over <= 0 then return true, {} end
+  local found = call('ZRANGE', line.timeline, '0', whole(over - 1), 'WITHSCORES')
+  local oldest = {}
+  for i = 1, #found, 2 do oldest[#oldest + 1] = found[i] end
+  local stays = above(published, record, tonumber(found[#found]), oldest[#oldest])
+  if not stays then oldest[#oldest] = nil end
+  return stays, oldest
 end
 
 -- The time of the first message stands where no message of a record has a date.
 local function publication(change, stored)
-  local first = stored and not stored.deleted and not stored.dated
-    and stored.published_at
-  if change.dated or not first or first >= change.published_at then
+  if change.dated or not stored or stored.deleted or not stored.published_at
+    or stored.published_at >= change.published_at
+    or call('HMGET', stored.key, 'date')[1] then
     return change.published, change.published_at
   end
   local score = stored.symbol ~= ''
     and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change.record)
   if not score then return change.published, change.published_at end
-  return score, first
+  return tonumber(score), stored.published_at
 end
 
 local function apply_record(change)
-  local key = stem .. 'record:' .. change.record
-  local stored = stored_at(key, change)
-  local deletes = change.action == 'deleted'
+  local record, deletes = change.record, change.action == 'deleted'
+  local key = stem .. 'record:' .. record
+  local stored = stored_at(key)
   local symbol = change.symbol
-  local before = stored and not stored.deleted and stored.symbol or ''
   if deletes and symbol == '' and stored then symbol = stored.symbol end
-  check_symbol(symbol)
-  check_symbol(before)
+  local line = line_of(symbol)
+  local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer = not stored or newer(change, stored)
-  if change.source == 'rest' and not is_newer then return 'duplicate' end
-
+  if not is_newer and change.source == 'rest' then return 'duplicate' end
   if not is_newer then
-    remember(change)
     log_entry(change, symbol, 'none')
     return 'none'
   end
 
   local published, published_at = publication(change, stored)
-  if deletes and stored and not change.dated then published_at = stored.published_at end
-  local was_top = before ~= '' and top_of(before) == change.record
-  if before ~= '' and (deletes or before ~= symbol) then leave(before, change.record) end
-  local stays = deletes or enter(symbol, change.record, published)
-  local is_top = not deletes and symbol ~= '' and top_of(symbol) == change.record
-  local effect = (was_top or is_top) and 'latest'
-    or (stays or before ~= '') and 'record' or 'none'
-  remember(change)
-  local entry = log_entry(change, symbol, effect)
-  if was_top then touch(before, entry) end
-  if is_top then touch(symbol, entry) end
-  if stays then
-    write_hash(key, deletes and {} or change.fields, change, symbol, entry, published_at)
-    -- Nothing else would ever remove a tombstone, or a record without a symbol.
-    if deletes or symbol == '' then write('EXPIRE', key, set.tombstone_s) end
+  if deletes and stored and stored.published_at and not change.dated then
+    published_at = stored.published_at
   end
+  local enters = line and not deletes
+  local stays, replaced = true, nil
+  if enters and before ~= line then
+    stays, replaced = room_for(line, record, published)
+  end
+  local was_top = before and top_of(before) == record
+  local is_top = enters and stays and (not top_of(line) or line.top == record
+    or above(published, record, line.score, line.top))
+  local effect = (was_top or is_top) and 'latest' or (stays or before) and 'record' or 'none'
+
+  local entry = log_entry(change, symbol, effect)
+  if before and (deletes or before ~= line) then leave(before, record) end
+  if enters and stays then enter(line, record, published) end
+  for i = 1, replaced and #replaced or 0 do
+    leave(line, replaced[i])
+    call('DEL', stem .. 'record:' .. replaced[i])
+  end
+  if was_top then touch(before, entry) end
+  if is_top then touch(line, entry) end
+  if not stays then
+    call('DEL', key)
+    return effect
+  end
+  write_hash(key, change, deletes and {} or change.fields, symbol, entry, published_at)
+  -- Nothing else would ever remove a tombstone, or a record without a symbol.
+  if deletes or symbol == '' then call('EXPIRE', key, TOMBSTONE_S) end
   return effect
 end
 
-local function refresh_latest(symbol, entry)
-  local latest, timeline = stem .. 'latest:' .. symbol, stem .. 'timeline:' .. symbol
-  local top = call('ZREVRANGE', timeline, 0, 0)[1]
-  while top and write('COPY', stem .. 'record:' .. top, latest, 'REPLACE') == 0 do
-    write('ZREM', timeline, top) -- its record was evicted, or deleted by hand
-    top = call('ZREVRANGE', timeline, 0, 0)[1]
+-- Whether a record is there, alive, and this symbol's: it may have been evicted, or
+-- deleted or written by hand.
+local function belongs(record, symbol)
+  local found = redis.pcall('HMGET', stem .. 'record:' .. record, '_symbol', '_action')
+  return found[1] == symbol and found[2] ~= 'deleted'
+end
+
+local function refresh_latest(line)
+  local top = top_of(line)
+  while top and not line.written and not belongs(top, line.symbol) do
+    leave(line, top)
+    top = top_of(line)
   end
   if top then
-    write('ZADD', SYMBOLS, now, symbol)
+    call('COPY', stem .. 'record:' .. top, line.latest, 'REPLACE')
+    dated_now[#dated_now + 1] = now
+    dated_now[#dated_now + 1] = line.symbol
   else
-    write('DEL', latest)
-    write('ZREM', SYMBOLS, symbol)
+    call('DEL', line.latest)
+    call('ZREM', SYMBOLS, line.symbol)
   end
-  notify(symbol, entry)
+  notify(line.symbol, line.entry)
 end
 
 -- ------------------------------------------------------ streams of one per symbol
@@ -344,14 +433,19 @@ local function shift_of(was, is)
   return b > a and 'up' or b < a and 'down' or 'same'
 end
 
+local function check_symbol(symbol)
+  local problem = problem_with(stem .. 'latest:' .. symbol, 'hash')
+    or problem_with(stem .. 'history:' .. symbol, 'stream')
+  if problem then refuse(problem) end
+end
+
 local function forget_symbol(change, symbol, gone, was)
   local effect = was and 'latest' or 'record'
-  remember(change)
   local entry = log_entry(change, symbol, effect, '')
-  write('DEL', stem .. 'latest:' .. symbol)
-  write('ZREM', SYMBOLS, symbol)
-  write_hash(gone, {}, change, symbol, entry, change.published_at)
-  write('EXPIRE', gone, set.tombstone_s)
+  call('DEL', stem .. 'latest:' .. symbol)
+  call('ZREM', SYMBOLS, symbol)
+  write_hash(gone, change, {}, symbol, entry, change.published_at)
+  call('EXPIRE', gone, TOMBSTONE_S)
   if was then notify(symbol, entry) end
   return effect
 end
@@ -360,22 +454,21 @@ local function apply_symbol(change)
   local symbol = change.symbol
   local owner = change.record ~= '' and stem .. 'owner:' .. change.record
   if symbol == '' and owner then
-    local known = redis.pcall('GET', owner)
-    if type(known) == 'string' then symbol = known end
+    local found = redis.pcall('GET', owner)
+    if type(found) == 'table' then refuse(words(found) .. ' (' .. owner .. ')') end
+    symbol = found or ''
   end
   if symbol == '' then
-    remember(change)
     log_entry(change, '', 'none', '')
     return 'unattributed'
   end
   check_symbol(symbol)
   local latest, gone = stem .. 'latest:' .. symbol, stem .. 'gone:' .. symbol
-  local stored = stored_at(latest, change)
-  local is_newer = newer(change, stored or stored_at(gone, change)
-    or { version = -1, moments = {} })
-  if change.source == 'rest' and not is_newer then return 'duplicate' end
+  local stored = stored_at(latest)
+  local newest = stored or stored_at(gone)
+  local is_newer = not newest or newer(change, newest)
+  if not is_newer and change.source == 'rest' then return 'duplicate' end
   if not is_newer then
-    remember(change)
     log_entry(change, symbol, 'none', '')
     return 'none'
   end
@@ -383,109 +476,90 @@ local function apply_symbol(change)
 
   local is = as_map(change.fields)
   local was = stored and as_map(call('HGETALL', latest))
-  if owner then write('SET', owner, symbol, 'EX', set.tombstone_s) end
-  remember(change)
+  local shift = was and shift_of(was, is) or ''
+  local entry = log_entry(change, symbol, 'latest', shift)
+  if owner then call('SET', owner, symbol, 'EX', TOMBSTONE_S) end
   if was and same_figures(was, is) then
-    local entry = log_entry(change, symbol, 'latest', shift_of(was, is))
-    write('HSET', latest, '_version', format('%.0f', change.version),
-      '_received', change.received)
-    if is.updated_at then write('HSET', latest, 'updated_at', is.updated_at) end
-    write('ZADD', SYMBOLS, now, symbol)
-    notify(symbol, entry)
-    return 'latest'
-  end
-  local ours, shift = {}, ''
-  if was then
-    shift = shift_of(was, is)
-    for _, name in ipairs(COMPARED) do
+    call('HSET', latest, '_version', whole(change.version), '_received', change.received)
+    if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
+  else
+    local fields = change.fields
+    for _, name in ipairs(was and COMPARED or {}) do
       if was[name] then
-        ours[#ours + 1] = '_previous_' .. name
-        ours[#ours + 1] = was[name]
+        fields[#fields + 1] = '_previous_' .. name
+        fields[#fields + 1] = was[name]
       end
     end
     if shift ~= '' then
-      ours[#ours + 1] = '_shift'
-      ours[#ours + 1] = shift
+      fields[#fields + 1] = '_shift'
+      fields[#fields + 1] = shift
     end
+    call('DEL', gone)
+    write_hash(latest, change, fields, symbol, entry, change.published_at)
+    call('XADD', stem .. 'history:' .. symbol, 'MAXLEN', '~', whole(set.history_maxlen),
+      '*', unpack(call('HGETALL', latest)))
   end
-  local entry = log_entry(change, symbol, 'latest', shift)
-  write('DEL', gone)
-  write_hash(latest, change.fields, change, symbol, entry, change.published_at, ours)
-  write('XADD', stem .. 'history:' .. symbol, 'MAXLEN', '~', set.history_maxlen, '*',
-    unpack(call('HGETALL', latest)))
-  write('ZADD', SYMBOLS, now, symbol)
+  call('ZADD', SYMBOLS, now, symbol)
   notify(symbol, entry)
   return 'latest'
 end
 
 -- ------------------------------------------------------------------- the batch
 
-local apply_message = set.keyed == 'record' and apply_record or apply_symbol
+local apply = { message = set.keyed == 'record' and apply_record or apply_symbol }
 
-local apply = {}
-
-function apply.message(change)
-  return apply_message(change)
+local function reject(reason, change)
+  wrote = true
+  call('XADD', REJECTED, 'MAXLEN', '~', REJECTED_MAXLEN, '*', 'reason', reason,
+    'received', change.received, 'raw', change.raw or '')
 end
 
 function apply.rejected(change)
-  remember(change)
-  write('XADD', REJECTED, 'MAXLEN', '~', set.rejected_maxlen, '*', 'reason', change.reason,
-    'received', change.received, 'raw', change.raw)
+  reject(change.reason, change)
+  remember(change.remember)
   return 'rejected'
 end
 
 function apply.gap(change)
   local values = {
     action = 'gap', received = change.received, from = change.begin, to = change['end'],
-    cause = change.cause, recovered = format('%.0f', change.recovered),
+    cause = change.cause, recovered = whole(change.recovered),
   }
   local entry = {}
   for _, name in ipairs(set.entry_fields) do
     entry[#entry + 1] = name
     entry[#entry + 1] = values[name] or ''
   end
-  remember(change)
-  last_entry = write('XADD', EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', unpack(entry))
+  wrote = true
+  last_entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*', unpack(entry))
+  remember(change.remember)
   return 'gap'
 end
 
 local function apply_once(change)
-  if is_known(change) then
-    remember(change)
-    return 'duplicate'
-  end
-  return apply[change.kind](change)
+  if not is_known(change) then return apply[change.kind](change) end
+  -- Of a row of REST nothing: it would hide what came live within the same second.
+  if change.source ~= 'rest' then remember(change.remember) end
+  return 'duplicate'
 end
 
--- What concerns the server, not the change: the whole batch waits.
-local SERVER = { 'OOM ', 'NOPERM', 'READONLY', 'MISCONF', 'NOREPLICAS', 'MASTERDOWN' }
-
-local function concerns_server(why)
-  for _, word in ipairs(SERVER) do
-    if string.find(why, word, 1, true) then return true end
-  end
-  return false
-end
-
+-- Keeps a refused change where a person can look at it: once, however often it comes.
 local function set_aside(change, why)
-  local mark = { known_by = { 'refused ' .. change.known_by[1] } }
-  if is_known(mark) then return end
-  mark.remember = mark.known_by
-  remember(mark)
-  write('XADD', REJECTED, 'MAXLEN', '~', set.rejected_maxlen, '*', 'reason', why,
-    'received', change.received, 'raw', change.raw or '')
+  local mark = 'refused ' .. change.known_by[1]
+  if known[mark] or call('ZMSCORE', SEEN, mark)[1] then return end
+  reject(why, change)
+  remember({ mark })
 end
 
--- Returns a result, or nil and why the batch cannot go on. Lua raises what Redis says as
--- text (6.2) or as a table (7 and later).
+-- Returns a result, or nil and why the batch cannot go on.
 local function result_of(change)
   wrote = false
   local fine, result = pcall(apply_once, change)
   if fine then return result end
   local why = words(result)
   if wrote or concerns_server(why) then return nil, why end
-  set_aside(change, why)
+  local kept, problem = pcall(set_aside, change, why)
+  if not kept then return nil, words(problem) end
   return 'refused ' .. why
 end
 
@@ -495,17 +569,17 @@ local function first_problem()
     local problem = problem_with(key, wanted)
     if problem then return problem end
   end
-  return forbidden() or forbidden_6()
+  return forbidden()
 end
 
--- Entries leave `events` only at its old end. Where an acknowledged one is gone and none
--- older than it was trimmed away, this is not the Redis that acknowledged it.
+-- Entries leave `events` only at its old end, and only while it is full. Where an
+-- acknowledged one is gone and that is not why, it is not the Redis that acknowledged it.
 local function rolled_back(acknowledged)
   if acknowledged == '' or #call('XRANGE', EVENTS, acknowledged, acknowledged) > 0 then
     return false
   end
-  local first = call('XRANGE', EVENTS, '-', '+', 'COUNT', 1)[1]
-  if not first then return true end
+  local first = call('XRANGE', EVENTS, '-', '+', 'COUNT', '1')[1]
+  if not first or call('XLEN', EVENTS) < set.events_maxlen then return true end
   local function parts(id)
     local ms, n = string.match(id, '^(%d+)-(%d+)$')
     return tonumber(ms), tonumber(n)
@@ -515,31 +589,23 @@ local function rolled_back(acknowledged)
   return ms < ack_ms or (ms == ack_ms and n < ack_n)
 end
 
--- What was seen is kept for set.remembered_ms, and never fewer than the newest ones.
-local function trim_seen()
-  local spare = call('ZCARD', SEEN) - set.remembered_least
-  if spare <= 0 then return end
-  local old = call('ZCOUNT', SEEN, '-inf', now - set.remembered_ms)
-  local drop = math.min(spare, old)
-  if drop > 0 then write('ZREMRANGEBYRANK', SEEN, 0, drop - 1) end
-end
-
 local problem = first_problem()
 if problem then return redis.error_reply(problem) end
 if rolled_back(ARGV[3]) then
   return redis.error_reply('ROLLBACK entry ' .. ARGV[3] .. ' of ' .. EVENTS .. ' is gone')
 end
 
+local changes = cmsgpack.unpack(ARGV[2])
+look_up(changes)
 local results, failure = {}, nil
-for i, change in ipairs(cmsgpack.unpack(ARGV[2])) do
-  results[i], failure = result_of(change)
+for i = 1, #changes do
+  results[i], failure = result_of(changes[i])
   if failure then break end
 end
 -- Also after a failure: what was applied before it is then whole, and known.
-for i = 1, #seen_now, 2000 do
-  write('ZADD', SEEN, unpack(seen_now, i, math.min(i + 1999, #seen_now)))
-end
-for _, symbol in ipairs(order) do refresh_latest(symbol, touched[symbol]) end
-trim_seen()
+add_scores(SEEN, remembered)
+for i = 1, #touched do refresh_latest(touched[i]) end
+add_scores(SYMBOLS, dated_now)
 if failure then return redis.error_reply(failure) end
+trim_seen()
 return { results, last_entry }

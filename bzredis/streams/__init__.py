@@ -10,7 +10,15 @@ from bzredis.streams.insights import INSIGHTS
 from bzredis.streams.ratings import RATINGS
 from bzredis.streams.stream import Reading, Stream
 
-__all__ = ["BY_NAME", "CONSENSUS", "INSIGHTS", "RATINGS", "STREAMS", "Reading", "Stream"]
+__all__ = [
+    "BY_NAME",
+    "CONSENSUS",
+    "INSIGHTS",
+    "RATINGS",
+    "STREAMS",
+    "Reading",
+    "Stream",
+]
 
 STREAMS = (RATINGS, INSIGHTS, CONSENSUS)
 BY_NAME = {stream.name: stream for stream in STREAMS}

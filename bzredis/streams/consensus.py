@@ -51,22 +51,33 @@ def _scalar(holder: dict[str, object], name: str) -> str:
     return "" if isinstance(value, dict | list) else text(value)
 
 
-def security(frame: dict[str, object]) -> str:
-    """Return the symbol of the one security that is named anywhere in the frame.
+def security(frame: dict[str, object], sole: str = "") -> str:
+    """Return the symbol of the one security that the frame is about, or "".
 
-    A ticker goes before an ISIN (``ISIN:…``). "" where none is named, or several are.
+    A subscription to one single ISIN decides by itself. Else a ticker anywhere in the
+    frame goes before an ISIN (``ISIN:…``), and both before `sole`, of a subscription to
+    one ticker: that decides only where none or several are named.
     """
+    if sole.startswith("ISIN:"):
+        return sole
+    holders = list(_objects(frame))
+    markets = {_scalar(holder, "exchange") for holder in holders} - {""}
+    market = markets.pop() if len(markets) == 1 else ""  # of a ticker beside none
     tickers: set[str] = set()
     isins: set[str] = set()
-    for holder in _objects(frame):
-        exchange = _scalar(holder, "exchange")
+    for holder in holders:
+        exchange = _scalar(holder, "exchange") or market
         tickers.update(symbol(_scalar(holder, name), exchange) for name in _TICKERS)
         if isin := _scalar(holder, "isin").strip():
             isins.add(symbol(f"ISIN:{isin}"))
-    for named in (tickers - {""}, isins - {""}):
-        if named:
-            return named.pop() if len(named) == 1 else ""
-    return ""
+    tickers.discard("")
+    isins.discard("")
+    if not tickers and len(isins) <= 1 and sole:
+        return sole
+    named = tickers or isins
+    if len(named) == 1:
+        return named.pop()
+    return sole if sole in named else ""
 
 
 def read(envelope: Envelope, sole: str) -> Reading:
@@ -74,7 +85,7 @@ def read(envelope: Envelope, sole: str) -> Reading:
     consensus = _consensus(envelope.content) if envelope.content else _NOTHING
     updated = milliseconds(consensus.updated_at)
     return Reading(
-        symbol=security(envelope.frame) or sole,
+        symbol=security(envelope.frame, sole),
         updated=updated,
         published=None,
         headline=(
@@ -91,7 +102,11 @@ CONSENSUS = Stream(
     path="/api/v1/consensus-ratings/stream",
     parameters=("tickers", "isins", "simplify", "aggregate_type"),
     keyed="symbol",
-    headline=("rating", "value", "target"),  # and `shift`, which needs what stood before
+    headline=(
+        "rating",
+        "value",
+        "target",
+    ),  # and `shift`, which needs what stood before
     read=read,
     flat=True,
 )

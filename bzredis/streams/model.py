@@ -22,8 +22,12 @@ M = TypeVar("M")
 
 def _converter(*, detailed: bool) -> Converter:
     converter = Converter(detailed_validation=detailed)
-    converter.register_structure_hook(str, lambda value, _: text(value))
+    converter.register_structure_hook(str, _text)
     return converter
+
+
+def _text(value: object, _: type[str]) -> str:
+    return value if type(value) is str else text(value)
 
 
 _FAST = _converter(detailed=False)

@@ -1,4 +1,4 @@
-"""Analyst ratings: one record per firm, company and action; targets as exact decimals."""
+"""Analyst ratings: one record per firm, company and action; exact targets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def price_target_change(current: str, prior: str) -> tuple[str, str] | None:
     if not was:
         return f"{change:f}", ""
     ratio = _EXACT.divide(_EXACT.multiply(change, _HUNDRED), was)
-    return f"{change:f}", f"{ratio.quantize(_CENT, context=_EXACT):f}"
+    cents = ratio.quantize(_CENT, context=_EXACT)
+    return f"{change:f}", f"{cents:zf}"  # "z": never -0.00
 
 
 def _derived(rating: Rating, where: str) -> tuple[tuple[str, str], ...]:

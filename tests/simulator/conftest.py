@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 import trio
-from trio_websocket import WebSocketConnection, open_websocket_url
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from bzredis.simulator import Settings, Simulator
 
@@ -32,16 +32,7 @@ QUICK: dict[str, Any] = {
 }
 
 Start = Callable[..., Awaitable[Simulator]]
-
-
-class Connect(Protocol):
-    def __call__(
-        self, simulator: Simulator, stream: str = "ratings", **query: str
-    ) -> AbstractAsyncContextManager[WebSocketConnection]: ...
-
-
-class Get(Protocol):
-    async def __call__(self, path: str, **query: object) -> httpx.Response: ...
+Connect = Callable[..., AbstractAsyncContextManager[WebSocketConnection]]
 
 
 async def alarm() -> None:
@@ -71,21 +62,25 @@ def connect() -> Connect:
     async def connected(
         simulator: Simulator, stream: str = "ratings", **query: str
     ) -> AsyncIterator[WebSocketConnection]:
-        words = urlencode({"token": TOKEN} | query)
-        path = PATHS.get(stream, stream)
-        url = f"ws://127.0.0.1:{simulator.port}{path}?{words}"
-        async with open_websocket_url(
-            url, message_queue_size=1_000, disconnect_timeout=1
-        ) as socket:
+        path = f"{PATHS.get(stream, stream)}?{urlencode({'token': TOKEN} | query)}"
+        # The transport is ours to close: trio-websocket leaves it open at times.
+        wire = await trio.open_tcp_stream("127.0.0.1", simulator.port)
+        async with wire, trio.open_nursery() as nursery:
+            socket = await wrap_client_stream(
+                nursery, wire, "localhost", path, message_queue_size=1_000
+            )
             while stream in PATHS and not simulator.connections(stream):
                 await trio.sleep(0.001)
             yield socket
+            with trio.move_on_after(1):
+                await socket.aclose()
+            nursery.cancel_scope.cancel()
 
     return connected
 
 
 @pytest.fixture
-def client(start: Start) -> Callable[[Simulator], httpx.AsyncClient]:
+def client() -> Callable[[Simulator], httpx.AsyncClient]:
     """Give a REST client that has the key in its header and wants JSON."""
 
     def made(simulator: Simulator) -> httpx.AsyncClient:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bzredis.simulator import opinions
-from bzredis.simulator.catalogue import COMPANIES, FIRMS
+from bzredis.simulator.catalogue import COMPANIES, FIRMS, Company, Firm
 from bzredis.simulator.opinions import NOTHING, Opinion
 
 BUY = Opinion(4, Decimal(50))
@@ -57,7 +57,7 @@ def test_target_action(last: int | None, now: int | None, names: set[str]) -> No
     st.integers(1, 60),
 )
 def test_opinions_stay_in_the_firms_scale_and_near_the_price(
-    seed: int, company: opinions.Company, firm: opinions.Firm, moves: int
+    seed: int, company: Company, firm: Firm, moves: int
 ) -> None:
     rng = random.Random(seed)
     opinion = opinions.first(rng, firm, company)

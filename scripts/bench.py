@@ -1,0 +1,236 @@
+"""Measure the whole bridge: a real process between real sockets, as a user runs it.
+
+Latency is from the frame's first byte on the socket to the notification in Redis, one
+event at a time. Throughput is from the first frame to the last entry in the log, with
+all of them sent as fast as the socket takes them. Nothing leaves this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import attrs
+import redis
+import trio
+
+from bzredis import embedded
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
+PONG = b"\x81\x04pong"
+CHUNK = 1 << 18  # bytes per write
+LIMIT = 120.0  # s for either measurement
+SYMBOLS = 60
+PATIENCE = 0.005  # s between looks at the log's length
+PAUSE = 0.02  # s between single events, so that the bridge is idle before each
+
+
+def rating(number: int) -> bytes:
+    """Return a rating of some 1.1 KB, as upstream writes them."""
+    record = f"{number:024x}"
+    updated = 1_728_069_666 + number
+    content = {
+        "id": record,
+        "date": "2024-10-04",
+        "time": f"{9 + number // 3600 % 8:02d}:{number // 60 % 60:02d}:{number % 60:02d}",
+        "ticker": f"T{number % SYMBOLS}",
+        "exchange": "NASDAQ",
+        "isin": "US0378331005",
+        "cusip": "037833100",
+        "name": "Some Company Inc",
+        "currency": "USD",
+        "action_pt": "Raises",
+        "action_company": "Maintains",
+        "rating_current": "Buy",
+        "pt_current": "260.0000",
+        "adjusted_pt_current": "260.0000",
+        "rating_prior": "Buy",
+        "pt_prior": "240.00",
+        "adjusted_pt_prior": "240.00",
+        "url": "https://www.example.com/stock-articles/T/analyst-ratings",
+        "url_calendar": "https://www.example.com/stock-articles/T/analyst-ratings",
+        "url_news": "https://www.example.com/stock-articles/T/analyst-ratings",
+        "analyst": "Morgan Stanley",
+        "analyst_id": "60c72b2f9b1d4c0001a1b2c3",
+        "analyst_name": "Jane Doe",
+        "firm_id": "60c72b2f9b1d4c0001a1b2c4",
+        "importance": 3,
+        "notes": "",
+        "updated": updated,
+        "ratings_accuracy": {"smart_score": "70.5", "overall_success_rate": "60.1"},
+    }
+    message = {
+        "id": f"00000000-0000-4000-8000-{number:012x}",
+        "api_version": "websocket/v1",
+        "kind": "data/v2.1/calendar/ratings",
+        "data": {
+            "action": "created",
+            "id": record,
+            "timestamp": f"2024-10-04T19:21:06.{number:09d}Z",
+            "content": content,
+        },
+    }
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
+def frame(payload: bytes) -> bytes:
+    """Return a server's text frame; all of ours have a 16-bit length."""
+    return b"\x81\x7e" + len(payload).to_bytes(2, "big") + payload
+
+
+@attrs.define
+class Feeder:
+    """A bare WebSocket server: it says yes, and then only writes what it is told."""
+
+    wire: trio.SocketStream | None = None
+    open: trio.Event = attrs.field(factory=trio.Event)
+
+    async def serve(self, wire: trio.SocketStream) -> None:
+        """Accept one client, and read without listening."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await wire.receive_some()
+        lines = dict(
+            line.split(b": ", 1) for line in head.split(b"\r\n")[1:] if b": " in line
+        )
+        key = {name.lower(): value for name, value in lines.items()}
+        digest = hashlib.sha1(key[b"sec-websocket-key"] + GUID).digest()  # noqa: S324 - RFC 6455 wants it
+        await wire.send_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Accept: "
+            + base64.b64encode(digest)
+            + b"\r\n\r\n"
+        )
+        self.wire = wire
+        self.open.set()
+        try:
+            while await wire.receive_some():  # `replay` and `ping`, or a PONG
+                await wire.send_all(PONG)
+        except trio.BrokenResourceError:
+            return
+
+    async def send(self, data: bytes) -> None:
+        """Write bytes to the client."""
+        assert self.wire is not None
+        await self.wire.send_all(data)
+
+
+@asynccontextmanager
+async def bridge(
+    server: embedded.Server, folder: Path, port: int
+) -> AsyncIterator[trio.Process]:
+    """Run the bridge as a process of its own."""
+    command = [sys.executable, "-P", "-m", "bzredis", "run", "--stream", "ratings"]
+    command += ["--upstream", f"ws://127.0.0.1:{port}", "--redis", server.url]
+    command += ["--state-dir", str(folder / "state"), "--log-level", "warning"]
+    environ = {**os.environ, "BENZINGA_TOKEN": "bench"}
+    process = await trio.lowlevel.open_process(command, env=environ)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def latencies(feeder: Feeder, client: redis.Redis, count: int) -> list[float]:
+    """Return seconds from a frame's sending to the notification, one per event."""
+    listener = client.pubsub(ignore_subscribe_messages=True)
+    listener.subscribe("bz:ratings:changed")
+    listener.get_message(timeout=1)
+    found = []
+    for number in range(count):
+        data = frame(rating(number))
+        began = time.perf_counter()
+        await feeder.send(data)
+        message = None
+        while message is None:
+            message = listener.get_message(timeout=1)
+        found.append(time.perf_counter() - began)
+        await trio.sleep(PAUSE)
+    listener.close()
+    return found
+
+
+async def throughput(
+    feeder: Feeder, client: redis.Redis, first: int, count: int
+) -> float:
+    """Return events per second, from the first frame sent to the last one written."""
+    data = b"".join(frame(rating(number)) for number in range(first, first + count))
+    before = _logged(client)
+    began = time.perf_counter()
+    for start in range(0, len(data), CHUNK):
+        await feeder.send(data[start : start + CHUNK])
+    while _logged(client) - before < count:
+        await trio.sleep(PATIENCE)
+    return count / (time.perf_counter() - began)
+
+
+def _logged(client: redis.Redis) -> int:
+    """Return how many entries the log has had; most of them are trimmed by now."""
+    try:
+        return int(client.xinfo_stream("bz:ratings:events")["entries-added"])
+    except redis.ResponseError:  # there is none yet
+        return 0
+
+
+async def main(single: int, many: int, rounds: int) -> None:
+    """Run both measurements and print what they found."""
+    with tempfile.TemporaryDirectory(prefix="bzredis-bench-") as name:
+        folder = Path(name)
+        for number in range(rounds):
+            await _round(folder / str(number), single, many)
+
+
+async def _round(folder: Path, single: int, many: int) -> None:
+    feeder = Feeder()
+    async with embedded.running(folder / "redis") as server, trio.open_nursery() as all_:
+        listeners = await all_.start(
+            partial(trio.serve_tcp, feeder.serve, 0, host="127.0.0.1")
+        )
+        port = listeners[0].socket.getsockname()[1]
+        async with bridge(server, folder, port) as process:
+            client = redis.Redis.from_url(server.url)
+            with trio.fail_after(LIMIT):
+                await feeder.open.wait()
+                await trio.sleep(1)
+                found = sorted(await latencies(feeder, client, single))
+                rate = await throughput(feeder, client, single, many)
+            memory = _memory(process.pid)
+        all_.cancel_scope.cancel()
+    print(
+        f"one event on an idle bridge: median {statistics.median(found) * 1e3:.2f} ms, "
+        f"95 % {found[int(len(found) * 0.95)] * 1e3:.2f} ms ({single} events)\n"
+        f"{many} ratings at full speed: {rate:,.0f} events/s; "
+        f"the bridge's memory {memory} MB"
+    )
+
+
+def _memory(pid: int) -> int:
+    told = subprocess.run(  # noqa: S603
+        ["ps", "-o", "rss=", "-p", str(pid)],  # noqa: S607
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return int(told) // 1024
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--single", type=int, default=200, help="events one by one")
+    parser.add_argument("--many", type=int, default=100_000, help="events at once")
+    parser.add_argument("--rounds", type=int, default=1)
+    given = parser.parse_args()
+    trio.run(main, given.single, given.many, given.rounds)

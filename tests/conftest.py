@@ -1,0 +1,37 @@
+"""What tests of the engine share: a rig in virtual time, and what was logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import trio
+from fakes import Disk, Rig
+
+from bzredis.errors import FeedLost
+
+Said = list[dict[str, Any]]
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Put what works in virtual time in the place of worker threads."""
+    disk = Disk()
+    monkeypatch.setattr(trio.to_thread, "run_sync", disk.run_sync)
+    return disk
+
+
+@pytest.fixture
+def rig(tmp_path: Path, disk: Disk) -> Rig:
+    """Return a bridge's surroundings, all well; the test sees to virtual time."""
+    return Rig(tmp_path / "spool", FeedLost("upstream ended the connection"))
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    """Collect what is logged."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries  # type: ignore[misc]

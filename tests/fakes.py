@@ -1,0 +1,448 @@
+"""Stand-ins for what the engine is handed: upstream, Redis, and the threads to disk.
+
+Fakes, not mocks: a FakeStore knows what it knows already, as apply.lua does, and can
+die, hang, lose its answer or its memory; a FakeUpstream takes one connection at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+import trio
+from trio.testing import MockClock
+
+from bzredis.backlog import Backlog
+from bzredis.bridge import Bridge
+from bzredis.change import Rejected
+from bzredis.change import rejected as set_aside
+from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
+from bzredis.mirror import Mirror
+from bzredis.spool import Spool, SpoolFolder
+from bzredis.status import Identity, StreamStatus
+from bzredis.streams import STREAMS, Stream
+
+T = TypeVar("T")
+
+EPOCH = 1_760_000_000_000  # ms since 1970, when virtual time begins
+BY_NAME = {stream.name: stream for stream in STREAMS}
+RATINGS = BY_NAME["ratings"]
+HANG = "hang"  # a connect that never comes back, as of a name that nobody resolves
+ROOMY = 2**30
+
+
+def now() -> int:
+    """Return virtual time as ms since 1970."""
+    return EPOCH + round(trio.current_time() * 1000)
+
+
+def frame(number: int, padding: int = 0) -> str:
+    """Return a rating of its own; `padding` makes it as large as one likes."""
+    record = f"{number:024x}"
+    content = {
+        "id": record,
+        "date": "2024-10-04",
+        "ticker": f"T{number % 7}",
+        "exchange": "NASDAQ",
+        "name": "Some Company",
+        "notes": "x" * padding,
+        "updated": 1_728_069_666 + number,
+    }
+    data = {"action": "created", "id": record, "content": content}
+    return json.dumps({"id": f"e{number}", "data": data})
+
+
+def frames(*numbers: int) -> list[str]:
+    """Return one rating for each number."""
+    return [frame(number) for number in numbers]
+
+
+def number_of(raw: str) -> int:
+    """Return the number that `frame` was given."""
+    return int(json.loads(raw)["data"]["id"], 16)
+
+
+def plain(number: int, size: int = 0) -> bytes:
+    """Return a small packed change of its own, where any will do."""
+    return set_aside(f"reason {number}", "x" * size, received=EPOCH + number).pack()
+
+
+# ------------------------------------------------------------------------- upstream
+
+
+@attrs.define
+class Session:
+    """What a connection brings: a frame, a pause in seconds, an exception; then silence.
+
+    `answers` is how upstream takes our text: "yes", "no" (not at all), or "drop".
+    """
+
+    script: Sequence[str | bytes | float | Exception] = ()
+    answers: str = "yes"
+    replay: Sequence[str] | None = None  # None: what FakeUpstream holds
+
+
+@attrs.define(eq=False)
+class FakeLink:
+    """One connection, seen from both sides."""
+
+    session: Session
+    cache: Sequence[str]
+    lost: Exception
+    opened: float = attrs.field(factory=trio.current_time)
+    sent: list[tuple[float, str]] = attrs.field(factory=list)
+    pending: deque[str | bytes | Exception] = attrs.field(factory=deque)
+    _steps: deque[str | bytes | float | Exception] = attrs.field(factory=deque)
+    _until: float = 0.0
+    _news: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self._steps.extend(self.session.script)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for _, text in self.sent]
+
+    async def send(self, text: str, /) -> None:
+        await trio.lowlevel.checkpoint()
+        self.sent.append((trio.current_time(), text))
+        if self.session.answers == "drop":
+            self.push(self.lost)
+            raise self.lost
+        if self.session.answers == "yes":
+            held = self.session.replay
+            replay = self.cache if held is None else held
+            self.push(*(["pong"] if text == "ping" else replay))
+
+    async def receive(self) -> str | bytes:
+        await trio.lowlevel.checkpoint()
+        while True:
+            self._advance()
+            if self.pending:
+                step = self.pending.popleft()
+                if isinstance(step, Exception):
+                    raise step
+                return step
+            self._news = trio.Event()
+            deadline = self._until if self._steps else float("inf")
+            with trio.move_on_at(deadline):
+                await self._news.wait()
+
+    def arrived(self) -> Iterator[str | bytes]:
+        self._advance()
+        while self.pending and not isinstance(self.pending[0], Exception):
+            yield self.pending.popleft()  # type: ignore[misc]
+
+    def push(self, *steps: str | bytes | Exception) -> None:
+        """Let something come now."""
+        self.pending.extend(steps)
+        self._news.set()
+
+    def _advance(self) -> None:
+        while self._steps and trio.current_time() >= self._until:
+            step = self._steps.popleft()
+            if isinstance(step, int | float):
+                self._until = trio.current_time() + step
+            else:
+                self.pending.append(step)
+
+
+@attrs.define(eq=False)
+class FakeUpstream:
+    """One stream's server: plays a session for each connection, and then keeps quiet."""
+
+    lost: Exception
+    sessions: deque[Session | Exception | str] = attrs.field(factory=deque)
+    cache: list[str] = attrs.field(factory=list)  # what a replay brings
+    links: list[FakeLink] = attrs.field(factory=list)
+    asked: list[float] = attrs.field(factory=list)  # when a connection was wanted
+    ended: list[float] = attrs.field(factory=list)
+    goodbye: float = 0.0  # s that closing takes
+    _open: int = 0
+
+    @asynccontextmanager
+    async def connect(self, stream: Stream) -> AsyncIterator[FakeLink]:
+        assert not self._open, f"two connections at once for {stream.name}"
+        self.asked.append(trio.current_time())
+        self._open += 1
+        try:
+            await trio.lowlevel.checkpoint()
+            session = self.sessions.popleft() if self.sessions else Session()
+            if isinstance(session, Exception):
+                raise session
+            if isinstance(session, str):
+                await trio.sleep_forever()
+                raise AssertionError
+            link = FakeLink(session, self.cache, self.lost)
+            self.links.append(link)
+            try:
+                yield link
+            finally:
+                self.ended.append(trio.current_time())
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(self.goodbye)
+        finally:
+            self._open -= 1
+
+    def say(self, *steps: str | bytes | Exception) -> None:
+        """Let something come on the connection that stands."""
+        self.links[-1].push(*steps)
+
+
+# ---------------------------------------------------------------------------- Redis
+
+
+@attrs.frozen
+class Applied:
+    """What came of a batch."""
+
+    results: tuple[str, ...]
+    entry: str
+
+
+@attrs.define
+class Database:
+    """What one Redis holds: per stream the log and what was seen, and the status."""
+
+    log: dict[str, list[tuple[str, dict[str, Any]]]] = attrs.field(factory=dict)
+    rejected: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
+    seen: dict[str, set[str]] = attrs.field(factory=dict)
+    status: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    marker: str = ""
+    entries: int = 0
+
+
+@attrs.define(eq=False)
+class FakeStore:
+    """Redis behind its client, in whatever state it is."""
+
+    db: Database = attrs.field(factory=Database)
+    trouble: str = ""  # it does not take anything, in these words
+    hangs: bool = False  # it does not even answer
+    delay: float = 0.0  # s that a call takes
+    lost_answers: int = 0  # so many batches take effect, and nobody is told
+    poison: str = ""  # a message with this in it is never answered, nor takes effect
+    most: int = 10**9  # changes that it manages in time
+    deaf: bool = False  # not even PING is answered
+    refuses: str = ""  # a change with this in it is refused, as of a wrong type
+    batches: list[int] = attrs.field(factory=list)  # how large each attempt was
+    pings: int = 0
+    alive: dict[str, bool] = attrs.field(factory=dict)
+    statuses: list[tuple[float, str, dict[str, str], bool]] = attrs.field(factory=list)
+
+    async def _reach(self) -> None:
+        await trio.sleep(self.delay)
+        if self.hangs:
+            await trio.sleep_forever()
+        if self.trouble:
+            raise StoreDown(self.trouble)
+
+    async def apply(
+        self, stream: Stream, packed: Sequence[bytes], acknowledged: str = "", /
+    ) -> Applied:
+        self.batches.append(len(packed))
+        await self._reach()
+        changes = [msgspec.msgpack.decode(change) for change in packed]
+        if len(packed) > self.most or any(map(self._is_poison, changes)):
+            await trio.sleep(5)
+            raise StoreSlow("no answer")
+        log = self.db.log.setdefault(stream.name, [])
+        if acknowledged and all(acknowledged != entry for entry, _ in log):
+            raise StoreRolledBack("ROLLBACK")
+        before = len(log)
+        results = tuple(self._one(stream.name, change) for change in changes)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise StoreSlow("no answer")
+        return Applied(results, log[-1][0] if len(log) > before else "")
+
+    def _is_poison(self, change: dict[str, Any]) -> bool:
+        is_message = change["kind"] == "message"
+        return bool(self.poison) and is_message and self.poison in change["raw"]
+
+    def _one(self, name: str, change: dict[str, Any]) -> str:
+        seen = self.db.seen.setdefault(name, set())
+        known = not seen.isdisjoint(change["known_by"])
+        if not known and self.refuses and self.refuses in change.get("raw", ""):
+            return "refused WRONGTYPE"
+        seen.update(change["remember"])
+        if known:
+            return "duplicate"
+        if change["kind"] == "rejected":
+            self.db.rejected.setdefault(name, []).append(change)
+            return "rejected"
+        self.db.entries += 1
+        self.db.log[name].append((f"{self.db.entries}-0", change))
+        return "gap" if change["kind"] == "gap" else "latest"
+
+    async def ping(self) -> None:
+        self.pings += 1
+        await self._reach()
+        if self.deaf:
+            raise StoreSlow("no answer")
+
+    async def last_received(self, stream: Stream, /) -> str:
+        await self._reach()
+        log = self.db.log.get(stream.name)
+        return str(log[-1][1]["received"]) if log else ""
+
+    async def write_status(
+        self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool
+    ) -> bool:
+        await self._reach()
+        assert fields["bridge"] == bridge
+        self.db.status[stream.name] = dict(fields)
+        self.alive[stream.name] = alive
+        self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))
+        return True
+
+    async def read_status(self, stream: Stream, /) -> dict[str, str]:
+        await self._reach()
+        return dict(self.db.status.get(stream.name, {}))
+
+    async def marker(self, proposed: str, /) -> str:
+        await self._reach()
+        self.db.marker = self.db.marker or proposed
+        return self.db.marker
+
+    # ---- what a test asks
+
+    def saved(self) -> Database:
+        """Return what is on its disk, for a Redis that comes back older."""
+        return deepcopy(self.db)
+
+    def numbers(self, name: str = "ratings") -> list[int]:
+        """Return the numbers of the ratings in the log, in its order."""
+        log = self.db.log.get(name, [])
+        return [number_of(c["raw"]) for _, c in log if c["kind"] == "message"]
+
+    def gaps(self, name: str = "ratings") -> list[dict[str, Any]]:
+        """Return the gaps in the log."""
+        return [c for _, c in self.db.log.get(name, []) if c["kind"] == "gap"]
+
+    def rejected(self, name: str = "ratings") -> list[dict[str, Any]]:
+        """Return what was set aside."""
+        return self.db.rejected.get(name, [])
+
+    def status(self, name: str = "ratings") -> dict[str, str]:
+        """Return a status as it stands."""
+        return self.db.status[name]
+
+
+# ----------------------------------------------------------------------------- disk
+
+
+@attrs.define
+class Disk:
+    """In the place of worker threads, during which virtual time would jump.
+
+    Like them it cannot be cancelled once it works. `delay` is how long that takes.
+    """
+
+    delay: float = 0.0
+    calls: int = 0
+
+    async def run_sync(self, call: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self.calls += 1
+        with trio.CancelScope(shield=True):
+            await trio.sleep(self.delay)
+        found = call(*args)
+        with trio.CancelScope(shield=True):
+            await trio.sleep(self.delay)
+        return found
+
+
+# ------------------------------------------------------------------------ altogether
+
+
+@attrs.define
+class Rig:
+    """A bridge with all around it; its processes come and go, its folder stays."""
+
+    folder: Path
+    lost: Exception
+    store: FakeStore = attrs.field(factory=FakeStore)
+    limit: int = ROOMY
+    target: str = "bz 127.0.0.1:6379/0"
+    subscription: str = "*"
+    upstreams: dict[str, FakeUpstream] = attrs.field(factory=dict)
+    bridge: Bridge = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.upstreams.update((name, FakeUpstream(self.lost)) for name in BY_NAME)
+
+    @property
+    def upstream(self) -> FakeUpstream:
+        """The server of ratings."""
+        return self.upstreams["ratings"]
+
+    @property
+    def mirror(self) -> Mirror:
+        """The mirror of the first stream."""
+        return self.bridge.mirrors[0]
+
+    @property
+    def spool(self) -> Spool:
+        """The spool as the bridge has it now."""
+        assert isinstance(self.bridge.spool, Spool)
+        return self.bridge.spool
+
+    def process(self, *names: str, **options: Any) -> Bridge:
+        """Make a bridge, as a process that starts would."""
+        assert isinstance(trio.lowlevel.current_clock(), MockClock), "ask for one"
+        spools = SpoolFolder(self.folder, self.target, self.limit)
+        spool, _ = spools.open()
+        self.bridge = Bridge(self.store, spool, spools.claim, Random(1))
+        identity = Identity("me", "1.0", now(), "upstream", self.subscription)
+        self.bridge.mirrors = [
+            Mirror(
+                BY_NAME[name],
+                self.upstreams[name].connect,
+                Backlog(name, spool),
+                StreamStatus(identity),
+                now,
+                Random(2),
+                self.bridge.changed,
+                **options,
+            )
+            for name in names or ("ratings",)
+        ]
+        return self.bridge
+
+    @asynccontextmanager
+    async def running(self, *names: str, **options: Any) -> AsyncIterator[Bridge]:
+        """Run a process; in the end stop it in good order, within 5 s."""
+        bridge = self.process(*names, **options)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run)
+            yield bridge
+            bridge.stop.set()
+            nursery.cancel_scope.deadline = trio.current_time() + 5
+        assert not nursery.cancel_scope.cancelled_caught, "did not stop within 5 s"
+
+    @asynccontextmanager
+    async def killed(self, *names: str, **options: Any) -> AsyncIterator[Bridge]:
+        """Run a process; in the end kill it, so that it can do nothing more."""
+        bridge = self.process(*names, **options)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run)
+            yield bridge
+            nursery.cancel_scope.cancel()
+
+
+def unpacked(packed: bytes) -> Rejected:
+    """Return a packed rejected frame as what it was."""
+    return Rejected(**{
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in msgspec.msgpack.decode(packed).items()
+        if name != "kind"
+    })

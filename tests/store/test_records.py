@@ -1,0 +1,424 @@
+"""Ratings and insights as they stand: contract.md, promises 2, 3 and 4."""
+
+from __future__ import annotations
+
+import pytest
+from store.servers import PREFIX, Peer, deleted, message, rating, stamp
+
+from bzredis.streams import INSIGHTS, RATINGS
+
+DAYS_35 = 35 * 86_400
+
+
+def latest(peer: Peer, symbol: str = "AAPL") -> str:
+    """Return the record that is `latest`, "" for none; it has to be a true copy."""
+    found = peer.hash(f"ratings:latest:{symbol}")
+    if not found:
+        assert symbol not in peer.symbols()
+        assert peer.timeline(symbol) == []
+        return ""
+    assert symbol in peer.symbols()
+    record = found["_record"]
+    assert peer.timeline(symbol)[0] == record
+    assert found == peer.hash(f"ratings:record:{record}")
+    assert peer.redis.xrange(f"{PREFIX}:ratings:events", found["_event"], found["_event"])
+    return record
+
+
+# ------------------------------------------------------------ 3. Newest wins
+
+# First comes one message, then another: what the second one's effect is.
+PAIRS = {
+    "higher version": (rating(version=1), rating(version=2), "latest"),
+    "lower version": (rating(version=2), rating(version=1), "none"),
+    "higher version, earlier timestamp": (
+        rating(version=1, at=9),
+        rating(version=2, at=3),
+        "latest",
+    ),
+    "tie, later timestamp": (rating(at=1), rating(at=2, x=1), "latest"),
+    "tie, earlier timestamp": (rating(at=2), rating(at=1, x=1), "none"),
+    "tie, later by a nanosecond": (
+        rating(at=1.000000001),
+        rating(at=1.000000002, x=1),
+        "latest",
+    ),
+    "tie, earlier by a nanosecond": (
+        rating(at=1.000000002),
+        rating(at=1.000000001, x=1),
+        "none",
+    ),
+    "tie, then a delete": (rating(), rating(action="deleted"), "latest"),
+    "tie, after a delete": (rating(action="deleted"), rating(), "none"),
+    "no `updated`: by timestamp, newer": (
+        rating(updated="", at=1),
+        rating(updated="", at=2),
+        "latest",
+    ),
+    "no `updated`: by timestamp, older": (
+        rating(updated="", at=2),
+        rating(updated="", at=1),
+        "none",
+    ),
+    "`updated` in ms and in s": (
+        rating(updated=1_728_000_001_500),
+        rating(updated=1_728_000_002),
+        "latest",
+    ),
+    "created after updated": (
+        rating(version=2),
+        rating(version=3, action="created"),
+        "latest",
+    ),
+    "a delete without content": (rating(at=1), deleted(at=1.5), "latest"),
+    "an older delete without content": (rating(version=5), deleted(at=4), "none"),
+}
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_newest_wins_within_a_record(peer: Peer, case: str) -> None:
+    first, second, effect = PAIRS[case]
+    peer.one(first)
+    assert peer.one(second) == effect
+    assert [entry["effect"] for entry in peer.entries()][1:] == [effect]
+    if effect == "none":
+        (entry, _), _ = peer.redis.xrange("bz:ratings:events")
+        assert peer.hash("ratings:record:a")["_event"] == entry
+    latest(peer)
+
+
+def test_rest_loses_ties(peer: Peer) -> None:
+    peer.one(rating("a", 5, notes="row"), source="rest")
+    assert peer.one(rating("a", 5, at=4, notes="live")) == "duplicate"
+    peer.one(rating("b", 5, updated="", at=5, notes="live"))
+    row = rating("b", 5, at=5, notes="row")
+    assert peer.one(row, source="rest") == "duplicate"
+    assert peer.hash("ratings:record:b")["notes"] == "live"
+
+
+def test_versions_without_any_time_go_by_receipt(peer: Peer) -> None:
+    undated = '{"data": {"id": "a", "content": {"ticker": "AAPL"}}}'
+    assert peer.one(undated) == "latest"
+    assert peer.hash("ratings:record:a")["_version"] == "1728070000000"
+    assert "_timestamp" not in peer.hash("ratings:record:a")
+
+
+def test_no_field_of_an_older_message_survives(peer: Peer) -> None:
+    peer.one(rating(notes="old", analyst="A", pt_current="1", pt_prior="2"))
+    peer.one(rating(version=2))
+    assert set(peer.hash("ratings:record:a")) == {
+        *("ticker", "date", "time", "updated", "_symbol", "_record", "_action"),
+        *("_version", "_published", "_timestamp", "_received", "_source", "_event"),
+    }
+    latest(peer)
+
+
+def test_latest_is_the_newest_published_and_at_a_tie_the_higher_id(peer: Peer) -> None:
+    for record, minute, effect in (
+        ("m", 5, "latest"),
+        ("z", 4, "record"),
+        ("b", 5, "record"),
+        ("n", 5, "latest"),
+        ("mm", 5, "record"),
+        ("nn", 5, "latest"),
+        ("é", 5, "latest"),  # by bytes, not by any language's order
+        ("Z", 5, "record"),
+        ("o", 5, "record"),
+    ):
+        assert peer.one(rating(record, minute=minute)) == effect, record
+    assert latest(peer) == "é"
+    assert peer.timeline("AAPL") == ["é", "o", "nn", "n", "mm", "m", "b", "Z", "z"]
+
+
+def test_many_that_tie_within_one_batch(peer: Peer) -> None:
+    records = ["b", "a", "c", "ab", "cc", "B", "ca"]
+    peer.apply(RATINGS, *(rating(record) for record in records))
+    assert latest(peer) == "cc"
+    assert peer.timeline("AAPL") == sorted(records, reverse=True)
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "each alone"])
+def test_a_publication_that_moves_moves_latest(peer: Peer, *, together: bool) -> None:
+    steps = [
+        (rating("a", 1, minute=5), "latest", "a"),
+        (rating("b", 1, minute=3), "record", "a"),
+        (rating("a", 2, minute=2), "latest", "b"),  # the top goes down
+        (rating("a", 3, minute=1), "record", "b"),
+        (rating("a", 4, minute=9), "latest", "a"),
+        (rating("a", 5, minute=9), "latest", "a"),
+        (rating("b", 2, minute=9), "latest", "b"),
+        (rating("b", 3, minute=8), "latest", "a"),
+    ]
+    if together:
+        results = peer.apply(RATINGS, *(frame for frame, _, _ in steps))
+        assert results == tuple(effect for _, effect, _ in steps)
+        assert latest(peer) == "a"
+        return
+    for frame, effect, top in steps:
+        assert peer.one(frame) == effect
+        assert latest(peer) == top
+
+
+def test_publication_is_eastern_and_a_date_alone_its_start(peer: Peer) -> None:
+    peer.one(rating("a", date="2024-10-04", time="15:20:11"))
+    peer.one(rating("b", date="2024-10-04", time=""))
+    peer.one(rating("c", minute=None, at=3))
+    published = [peer.hash(f"ratings:record:{r}")["_published"] for r in "abc"]
+    assert published == [
+        "2024-10-04T19:20:11.000Z",
+        "2024-10-04T04:00:00.000Z",
+        "2024-10-04T00:00:03.000Z",
+    ]
+    assert peer.timeline("AAPL") == ["a", "b", "c"]
+
+
+def test_without_a_date_the_first_timestamp_stands(peer: Peer) -> None:
+    peer.one(rating("a", 1, minute=None, at=10))
+    peer.one(rating("b", 1, minute=None, at=20))
+    assert peer.one(rating("a", 2, minute=None, at=30)) == "record"
+    assert peer.timeline("AAPL") == ["b", "a"]
+    assert peer.hash("ratings:record:a")["_published"] == "2024-10-04T00:00:10.000Z"
+    peer.one(rating("a", 3, minute=None, at=5))  # the first after all
+    assert peer.redis.zscore("bz:ratings:timeline:AAPL", "a") == 1_728_000_005_000
+
+
+def test_an_unknown_score_does_not_stop_a_message(peer: Peer) -> None:
+    peer.one(rating("a", 1, minute=None, at=10))
+    peer.redis.zrem("bz:ratings:timeline:AAPL", "a")
+    peer.one(rating("a", 2, minute=None, at=30))
+    assert latest(peer) == "a"
+
+
+# --------------------------------------------------------- 4. Deleted means gone
+
+
+@pytest.mark.parametrize("content", [False, True], ids=["without content", "with"])
+@pytest.mark.parametrize("together", [False, True], ids=["batches", "one batch"])
+def test_latest_falls_back_and_goes(
+    peer: Peer, *, content: bool, together: bool
+) -> None:
+    def gone(record: str) -> str:
+        if content:
+            return rating(record, 50, action="Removed")
+        return deleted(record, at=50)
+
+    frames = [rating("a"), rating("b", minute=1), gone("b"), gone("a")]
+    if together:
+        assert peer.apply(RATINGS, *frames) == ("latest",) * 4
+    else:
+        for frame, top in zip(frames, ("a", "b", "a", ""), strict=True):
+            assert peer.one(frame) == "latest"
+            assert latest(peer) == top
+    assert latest(peer) == ""
+    assert [entry["symbol"] for entry in peer.entries()] == ["AAPL"] * 4
+
+
+def test_a_deleted_record_keeps_its_own_fields_alone(peer: Peer) -> None:
+    peer.apply(RATINGS, rating(minute=7, analyst="F"), deleted(at=50))
+    entry = peer.redis.xrevrange("bz:ratings:events", count=1)[0][0]
+    assert peer.hash("ratings:record:a") == {
+        "_symbol": "AAPL",
+        "_record": "a",
+        "_action": "deleted",
+        "_version": "1728000050000",
+        "_published": "2024-10-03T04:07:00.000Z",
+        "_timestamp": stamp(50),
+        "_received": "2024-10-04T19:26:40.000Z",
+        "_source": "live",
+        "_event": entry,
+    }
+    assert DAYS_35 - 60 <= peer.redis.ttl("bz:ratings:record:a") <= DAYS_35
+
+
+def test_a_late_older_copy_does_not_bring_it_back(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", 1), deleted("a", at=50))
+    assert peer.one(rating("a", 2)) == "none"
+    assert peer.one(rating("a", 49), source="rest") == "duplicate"
+    assert latest(peer) == ""
+
+
+def test_a_delete_that_comes_first_counts(peer: Peer) -> None:
+    assert peer.one(deleted("a", at=50)) == "record"
+    assert peer.one(rating("a", 1)) == "none"
+    assert latest(peer) == ""
+    assert peer.redis.ttl("bz:ratings:record:a") > 0
+
+
+def test_a_newer_message_brings_it_back_for_good(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a"), deleted("a", at=50), rating("a", 60))
+    assert latest(peer) == "a"
+    assert peer.redis.ttl("bz:ratings:record:a") == -1
+    assert peer.redis.ttl("bz:ratings:latest:AAPL") == -1
+
+
+def test_an_older_record_that_goes_leaves_latest_alone(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", minute=1), rating("b", minute=2))
+    assert peer.one(deleted("a")) == "record"
+    assert latest(peer) == "b"
+    assert peer.timeline("AAPL") == ["b"]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["batches", "one batch"])
+def test_a_record_leaves_its_old_symbol(peer: Peer, *, together: bool) -> None:
+    batch = [
+        rating("a", 1, minute=1),
+        rating("b", 1, minute=2),
+        rating("x", 1, minute=1, symbol="X"),
+        rating("b", 2, minute=2, symbol="X"),
+        rating("a", 2, minute=1, symbol="TSX:AAPL"),
+        rating("x", 2, minute=1, symbol="AAPL", exchange="TSX"),
+    ]
+    results = (
+        peer.apply(RATINGS, *batch)
+        if together
+        else tuple(peer.one(frame) for frame in batch)
+    )
+    assert results == ("latest", "latest", "latest", "latest", "latest", "latest")
+    assert (latest(peer), latest(peer, "X"), latest(peer, "TSX:AAPL")) == ("", "b", "x")
+    assert peer.timeline("TSX:AAPL") == ["x", "a"]
+
+
+def test_a_move_of_an_older_record_is_no_news(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", minute=1), rating("b", minute=2))
+    peer.one(rating("x", symbol="X", minute=2))
+    assert peer.one(rating("a", 2, minute=1, symbol="X")) == "record"
+    assert (latest(peer), latest(peer, "X")) == ("b", "x")
+
+
+def test_a_record_whose_symbol_is_lost_leaves_it(peer: Peer) -> None:
+    peer.one(rating("a"))
+    assert peer.one(rating("a", 2, symbol="")) == "latest"
+    assert latest(peer) == ""
+    assert peer.redis.ttl("bz:ratings:record:a") > 0
+    assert peer.one(rating("a", 3)) == "latest"
+    assert peer.redis.ttl("bz:ratings:record:a") == -1
+    assert latest(peer) == "a"
+
+
+def test_a_delete_with_another_symbol_finds_the_record(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a"), rating("x", symbol="X"))
+    assert peer.one(rating("a", 2, action="deleted", symbol="X")) == "latest"
+    assert (latest(peer), latest(peer, "X")) == ("", "x")
+
+
+def test_insights_follow_the_same_rules(peer: Peer) -> None:
+    def insight(version: int, **content: str) -> str:
+        security = {"symbol": "ry", "exchange": "TSX"}
+        fields = {"security": security, "updated": version, **content}
+        return message("i", fields, at=version)
+
+    first = insight(1_728_000_000_000, firm="F", action="Upgrades", pt="10")
+    assert peer.one(first, INSIGHTS) == "latest"
+    assert peer.one(insight(1_728_000_001, firm="G"), INSIGHTS) == "latest"
+    assert peer.hash("insights:latest:TSX:RY")["_firm"] == "G"
+    assert peer.one(deleted("i", at=50), INSIGHTS) == "latest"
+    assert peer.symbols("insights") == set()
+
+
+# ----------------------------------------------------------------- the length
+
+
+def test_a_timeline_keeps_the_newest_and_drops_records_with_it(peer: Peer) -> None:
+    store = peer.store(timeline_length=3)
+    for record, minute, effect in (
+        ("a", 1, "latest"),
+        ("b", 2, "latest"),
+        ("c", 3, "latest"),
+        ("d", 2, "record"),  # replaces a
+        ("e", 0, "none"),  # too old
+        ("bb", 2, "record"),  # replaces b: a tie goes by id
+        ("aa", 2, "none"),  # likewise too old
+        ("f", 9, "latest"),  # replaces bb
+    ):
+        frame = rating(record, minute=minute)
+        assert peer.one(frame, store=store) == effect, record
+        latest(peer)
+    assert peer.timeline("AAPL") == ["f", "c", "d"]
+    found = sorted(key[-1] for key in peer.redis.keys("bz:ratings:record:*"))
+    assert found == ["c", "d", "f"]
+    assert peer.entries()[4]["effect"] == "none"
+
+
+def test_a_timeline_of_one_holds_the_latest(peer: Peer) -> None:
+    store = peer.store(timeline_length=1)
+    batch = [rating("b", minute=2), rating("a", minute=1), rating("c", minute=3)]
+    assert peer.apply(RATINGS, *batch, store=store) == ("latest", "none", "latest")
+    assert latest(peer) == "c"
+    assert peer.redis.keys("bz:ratings:record:*") == ["bz:ratings:record:c"]
+
+
+def test_a_timeline_made_shorter_shrinks(peer: Peer) -> None:
+    peer.apply(RATINGS, *(rating(f"r{n}", minute=n) for n in range(9)))
+    short = peer.store(timeline_length=4)
+    assert peer.one(rating("x", minute=3), store=short) == "none"
+    peer.one(rating("y", minute=30), store=peer.store(timeline_length=4))
+    assert peer.timeline("AAPL") == ["y", "r8", "r7", "r6"]
+    assert len(peer.redis.keys("bz:ratings:record:*")) == 4
+
+
+def test_a_record_that_moves_and_is_too_old_there_is_gone(peer: Peer) -> None:
+    store = peer.store(timeline_length=2)
+    peer.apply(
+        RATINGS,
+        *(rating(f"x{n}", minute=5, symbol="X") for n in range(2)),
+        rating("a", minute=1),
+        store=store,
+    )
+    moved = rating("a", 2, minute=1, symbol="X")
+    assert peer.one(moved, store=peer.store(timeline_length=2)) == "latest"
+    assert latest(peer) == ""
+    assert not peer.hash("ratings:record:a")
+    assert peer.timeline("X") == ["x1", "x0"]
+
+
+def test_updates_of_a_full_timeline_drop_nothing(peer: Peer) -> None:
+    batch = [rating(f"r{n}", minute=n) for n in range(3)]
+    peer.apply(RATINGS, *batch, store=peer.store(timeline_length=3))
+    later = [rating(f"r{n}", 2, minute=n) for n in range(3)]
+    results = peer.apply(RATINGS, *later, store=peer.store(timeline_length=3))
+    assert results == ("record", "record", "latest")
+    assert peer.timeline("AAPL") == ["r2", "r1", "r0"]
+
+
+# --------------------------------------------- what others did to the keys by hand
+
+
+def test_a_top_without_its_record_makes_room_for_the_next(peer: Peer) -> None:
+    batch = [rating(f"r{n}", minute=n) for n in range(5)]
+    peer.apply(RATINGS, *batch)
+    peer.redis.delete("bz:ratings:record:r3")
+    peer.redis.delete("bz:ratings:record:r2")
+    peer.redis.set("bz:ratings:record:r2", "not a hash")
+    assert peer.one(deleted("r4")) == "latest"
+    assert latest(peer) == "r1"
+    assert peer.timeline("AAPL") == ["r1", "r0"]
+
+
+def test_a_record_that_was_lost_is_never_shown_under_two_symbols(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", minute=1), rating("b", minute=2))
+    peer.redis.delete("bz:ratings:record:b")
+    peer.one(rating("b", 2, minute=2, symbol="X"))
+    assert latest(peer, "X") == "b"
+    peer.one(rating("a", 2, minute=1))
+    peer.apply(RATINGS, rating("c", minute=3), deleted("c"))
+    assert latest(peer) == "a"
+
+
+def test_a_record_that_was_lost_comes_anew(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", minute=1), rating("b", minute=5))
+    peer.redis.delete("bz:ratings:record:b")
+    assert peer.one(rating("b", 2, minute=0)) == "latest"
+    assert latest(peer) == "a"
+    assert peer.timeline("AAPL") == ["a", "b"]
+
+
+def test_a_hash_written_by_hand_stops_nothing(peer: Peer) -> None:
+    peer.redis.hset("bz:ratings:record:a", mapping={"x": "1"})
+    peer.redis.hset("bz:ratings:record:b", mapping={"_version": "5"})
+    peer.redis.hset("bz:ratings:latest:AAPL", mapping={"x": "1"})
+    assert peer.apply(RATINGS, rating("a"), deleted("b"), rating("c", minute=None)) == (
+        *("latest", "record", "latest"),
+    )
+    assert "x" not in peer.hash("ratings:record:a")
+    assert peer.hash("ratings:record:b")["_published"]
+    assert latest(peer) == "c"

@@ -1,0 +1,375 @@
+"""Real files: killed, damaged, full, of another database."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from fakes import ROOMY
+
+from bzredis import spool as module
+from bzredis.errors import SpoolFull, SpoolUnusable
+from bzredis.spool import Row, Span, Spool, SpoolFolder
+
+Open = Callable[..., Spool]
+TARGET = "bz 127.0.0.1:6379/0"
+
+
+@pytest.fixture
+def open_spool(tmp_path: Path) -> Iterator[Open]:
+    opened = []
+
+    def open_one(limit: int = ROOMY, path: Path = tmp_path / "s.sqlite3") -> Spool:
+        opened.append(Spool.open(path, limit))
+        return opened[-1]
+
+    yield open_one
+    for spool in opened:
+        spool.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SpoolFolder:
+    return SpoolFolder(tmp_path / "state" / "spool", TARGET, ROOMY)
+
+
+def rows(*numbers: int, size: int = 10) -> list[Row]:
+    return [(n, f"change {n} ".encode().ljust(size, b".")) for n in numbers]
+
+
+def packed(spool: Spool, stream: str = "ratings") -> list[bytes]:
+    return [packed for _, packed in spool.oldest(stream, 99)]
+
+
+def killed(spool: Spool, path: Path) -> Path:
+    """Copy what a killed process leaves: the files as they are, with no goodbye."""
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{spool.path}{suffix}", f"{path}{suffix}")
+    return path
+
+
+def damage(path: Path, *, header: bool) -> None:
+    """Spoil a closed file: all of it, or a page inside."""
+    content = bytearray(path.read_bytes())
+    start = 0 if header else 4096
+    content[start : start + 4000] = b"\xff" * 4000
+    path.write_bytes(content)
+
+
+def test_changes_come_back_in_the_order_of_their_numbers(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append("ratings", rows(5, 6))
+    spool.append("insights", rows(1))
+    spool.append("ratings", rows(7, 8))
+    assert spool.oldest("ratings", 3) == rows(5, 6, 7)
+    assert spool.remove("ratings", 6) == 2
+    assert spool.oldest("ratings", 9) == rows(7, 8)
+    assert spool.span("ratings") == Span(2, 8)
+    assert spool.span("consensus") == Span(0, -1)
+    assert spool.streams() == ("insights", "ratings")
+
+
+def test_a_killed_process_leaves_all_that_was_added(
+    open_spool: Open, tmp_path: Path
+) -> None:
+    spool = open_spool()
+    spool.append("ratings", rows(*range(100)))
+    spool.remove("ratings", 9)
+    spool.note("marker", "m")
+    again = open_spool(path=killed(spool, tmp_path / "again.sqlite3"))
+    assert again.oldest("ratings", 999) == rows(*range(10, 100))
+    assert again.note("marker") == "m"
+    assert again.room == ROOMY - 90 * 10
+
+
+def test_the_limit_counts_what_is_here_whoever_put_it(open_spool: Open) -> None:
+    spool = open_spool(limit=100)
+    spool.append("ratings", rows(*range(6)))
+    spool.append("insights", rows(*range(3)))
+    assert spool.room == 10
+    with pytest.raises(SpoolFull, match="limit of 100 bytes"):
+        spool.append("ratings", rows(6, 7))
+    assert spool.span("ratings") == Span(6, 5)  # all or none
+    spool.append("ratings", rows(6))
+    assert spool.room == 0
+    spool.remove("ratings", 3)
+    assert spool.room == 40
+    spool.close()
+    assert open_spool(limit=100).room == 40
+
+
+def test_a_full_disk_takes_all_or_none(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append("ratings", rows(*range(10)))
+    [pages] = spool._db.execute("PRAGMA page_count").fetchone()
+    spool._db.execute(f"PRAGMA max_page_count = {pages + 5}")
+    with pytest.raises(SpoolFull, match="full"):
+        spool.append("ratings", rows(*range(10, 100), size=1000))
+    assert spool.span("ratings") == Span(10, 9)
+    assert spool.room == ROOMY - 100
+    assert spool.remove("ratings", 9) == 10
+    spool.append("ratings", rows(10))
+
+
+def test_a_disk_that_forgets_nothing_hides_it(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append("ratings", rows(*range(10)))
+    spool._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(SpoolFull):
+        spool.append("ratings", rows(10))
+    assert spool.remove("ratings", 3) == 4
+    assert spool.oldest("ratings", 3) == rows(4, 5, 6)
+    assert spool.remove("ratings", 5) == 2
+    assert spool.room == ROOMY - 40
+    spool._db.execute("PRAGMA query_only = OFF")
+    assert spool.remove("ratings", 6) == 1
+    assert spool.span("ratings") == Span(3, 9)
+    spool.close()
+    assert open_spool().room == ROOMY - 30
+
+
+def test_another_process_that_writes_is_no_damage(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUSY", 0.05)
+    spool = open_spool()
+    with closing(sqlite3.connect(spool.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SpoolFull, match="locked"):
+            spool.append("ratings", rows(1))
+        other.execute("ROLLBACK")
+    spool.append("ratings", rows(1))
+
+
+def test_a_reader_does_not_stop_us(open_spool: Open) -> None:
+    spool = open_spool()
+    spool.append("ratings", rows(1, 2))
+    with closing(sqlite3.connect(spool.path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM item").fetchall()
+        spool.append("ratings", rows(3))
+        assert spool.remove("ratings", 3) == 3
+
+
+def test_threads_count_right(open_spool: Open) -> None:
+    spool = open_spool()
+
+    def work(stream: str) -> None:
+        for n in range(40):
+            spool.append(stream, rows(n))
+            spool.remove(stream, n - 2)
+
+    threads = [Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert spool.room == ROOMY - 3 * 2 * 10
+
+
+def test_a_drained_spool_gives_its_pages_back(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHRINK", 100_000)
+    spool = open_spool()
+    spool.append("ratings", rows(*range(300), size=1000))
+    spool.remove("ratings", 299)
+    assert spool.path.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
+    folder: SpoolFolder, header: bool
+) -> None:
+    spool, news = folder.open()
+    assert news == ""
+    spool.append("ratings", rows(*range(100), size=200))
+    spool.close()
+    damage(spool.path, header=header)
+    spoilt = spool.path.read_bytes()
+    new, news = folder.open()
+    aside = new.path.with_name(f"{new.path.stem}.damaged-1.sqlite3")
+    assert aside.name in news
+    assert aside.read_bytes() == spoilt
+    new.append("ratings", rows(1))
+    copy = killed(new, folder.folder / "copy.db")
+    with closing(Spool.open(copy, ROOMY)) as again:
+        assert again.oldest("ratings", 9) == rows(1)
+    new.close()
+
+
+def test_damage_twice_is_set_aside_twice(folder: SpoolFolder) -> None:
+    for _ in range(2):
+        spool, _ = folder.open()
+        spool.close()
+        spool.path.write_bytes(b"no database at all, but long enough to be read" * 99)
+    spool, _ = folder.open()
+    spool.close()
+    names = {path.name for path in folder.folder.iterdir()}
+    stem = spool.path.stem
+    assert names == {f"{stem}.sqlite3"} | {
+        f"{stem}.damaged-{n}.sqlite3" for n in (1, 2)
+    }
+
+
+def test_another_format_is_not_misread(folder: SpoolFolder) -> None:
+    spool, _ = folder.open()
+    spool.note("format", "2")
+    spool.append("ratings", rows(1))
+    spool.close()
+    new, news = folder.open()
+    assert "format 2" in news
+    assert new.span("ratings") == Span(0, -1)
+    new.close()
+
+
+def test_a_file_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SpoolUnusable, match="unable to open"):
+        Spool.open(tmp_path / "nowhere" / "s.sqlite3", ROOMY)
+
+
+def test_a_full_disk_at_the_start_is_no_damage(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SCHEMA", "PRAGMA query_only = ON;" + module._SCHEMA)
+    with pytest.raises(SpoolFull):
+        open_spool()
+
+
+def test_what_stands_there_can_be_opened_on_a_full_disk(
+    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+    spool.append("ratings", rows(1))
+    spool.close()
+    monkeypatch.setattr(module, "_SCHEMA", module._SCHEMA + "PRAGMA query_only = ON;")
+    assert open_spool().oldest("ratings", 9) == rows(1)
+
+
+# --------------------------------------------------------------- which database is it?
+
+
+def test_a_first_claim_keeps_everything(folder: SpoolFolder) -> None:
+    spool, _ = folder.open()
+    spool.append("ratings", rows(1, 2))
+    assert folder.claim(spool, "m", {"ratings": -1}) is spool
+    assert spool.note("marker") == "m"
+    assert spool.oldest("ratings", 9) == rows(1, 2)
+    spool.close()
+    again, _ = folder.open()
+    assert folder.claim(again, "m", {"ratings": 2}) is again
+    assert again.oldest("ratings", 9) == rows(1, 2)
+    again.close()
+
+
+def test_a_full_disk_does_not_stop_a_claim(folder: SpoolFolder) -> None:
+    spool, _ = folder.open()
+    spool._db.execute("PRAGMA query_only = ON")
+    assert folder.claim(spool, "m", {}) is spool
+    spool.close()
+
+
+def test_another_database_gets_only_what_this_process_read(
+    folder: SpoolFolder,
+) -> None:
+    spool, _ = folder.open()
+    spool.append("ratings", rows(0, 1, 2))
+    spool.append("insights", rows(0, 1))
+    folder.claim(spool, "old", {}).close()
+    spool, _ = folder.open()
+    since = {"ratings": 2, "insights": 1, "consensus": -1}
+    spool.append("ratings", rows(3, 4))
+    spool.append("consensus", rows(0))
+    new = folder.claim(spool, "new", since)
+    assert new.path == spool.path
+    assert new.note("marker") == "new"
+    assert new.oldest("ratings", 9) == rows(3, 4)
+    assert new.oldest("consensus", 9) == rows(0)
+    assert new.span("insights").count == 0
+    assert new.room == ROOMY - 30
+    new.close()
+    # The old database comes back, and has what it is owed and nothing else.
+    spool, _ = folder.open()
+    old = folder.claim(spool, "old", {"ratings": 4, "consensus": 0})
+    assert packed(old) == [packed for _, packed in rows(0, 1, 2)]
+    assert packed(old, "insights") == [packed for _, packed in rows(0, 1)]
+    assert old.span("consensus").count == 0
+    old.close()
+
+
+def test_the_same_database_under_another_name_gets_what_it_was_owed_first(
+    tmp_path: Path, folder: SpoolFolder
+) -> None:
+    spool, _ = folder.open()
+    spool.append("ratings", rows(7, 8))
+    spool.append("insights", rows(3))
+    folder.claim(spool, "m", {}).close()
+    moved = SpoolFolder(folder.folder, "bz redis.internal:6379/0", ROOMY)
+    new, _ = moved.open()
+    new.append("ratings", rows(0, 1))
+    new = moved.claim(new, "m", {"ratings": -1})
+    assert packed(new) == [packed for _, packed in rows(7, 8, 0, 1)]
+    numbers = [number for number, _ in new.oldest("ratings", 9)]
+    assert numbers == sorted(numbers)
+    assert new.span("ratings").last == 1
+    assert packed(new, "insights") == [packed for _, packed in rows(3)]
+    assert new.room == ROOMY - 50
+    new.close()
+    assert [path.name for path in folder.folder.glob("*.sqlite3")] == [new.path.name]
+
+
+def test_what_others_are_owed_is_left_to_them(folder: SpoolFolder) -> None:
+    other = SpoolFolder(folder.folder, "bz elsewhere/0", ROOMY)
+    spool, _ = other.open()
+    spool.append("ratings", rows(1))
+    other.claim(spool, "other", {}).close()
+    unknown = folder.folder / "unreadable.sqlite3"
+    unknown.write_bytes(b"no database at all, but long enough to be read" * 99)
+    mine, _ = folder.open()
+    mine = folder.claim(mine, "mine", {})
+    assert mine.streams() == ()
+    mine.close()
+    assert unknown.exists()
+    spool, _ = other.open()
+    assert spool.oldest("ratings", 9) == rows(1)
+    spool.close()
+
+
+def test_what_was_owed_may_go_beyond_the_limit(folder: SpoolFolder) -> None:
+    """It is on disk already: to refuse it would only keep it from Redis."""
+    spool, _ = folder.open()
+    spool.append("ratings", rows(*range(8)))
+    folder.claim(spool, "m", {}).close()
+    moved = SpoolFolder(folder.folder, "bz elsewhere/0", 100)
+    new, _ = moved.open()
+    new.append("ratings", rows(*range(8)))
+    new = moved.claim(new, "m", {"ratings": -1})
+    assert new.span("ratings").count == 16
+    assert new.room == 0
+    with pytest.raises(SpoolFull):
+        new.append("ratings", rows(9))
+    new.close()
+
+
+def test_what_cannot_be_taken_over_now_waits_for_the_next_start(
+    folder: SpoolFolder,
+) -> None:
+    spool, _ = folder.open()
+    spool.append("ratings", rows(*range(8)))
+    folder.claim(spool, "m", {}).close()
+    moved = SpoolFolder(folder.folder, "bz elsewhere/0", ROOMY)
+    new, _ = moved.open()
+    new.note("marker", "m")
+    new._db.execute("PRAGMA query_only = ON")
+    new = moved.claim(new, "m", {})
+    assert new.span("ratings").count == 0
+    new.close()
+    new, _ = moved.open()
+    new = moved.claim(new, "m", {})
+    assert new.span("ratings").count == 8
+    new.close()

@@ -1,0 +1,342 @@
+"""The writer against a Redis that dies, hangs, mumbles, or loses its memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import attrs
+import pytest
+import trio
+from conftest import Said
+from fakes import EPOCH, RATINGS, ROOMY, Database, Disk, FakeStore, frame, now
+from trio.testing import MockClock
+
+from bzredis import writer
+from bzredis.backlog import Backlog, Item
+from bzredis.change import Change, read
+from bzredis.spool import Spool
+from bzredis.times import rfc3339
+from bzredis.writer import Writer
+
+
+@attrs.define
+class Told:
+    """A listener that remembers."""
+
+    results: list[tuple[int, str, bool]] = attrs.field(factory=list)
+    troubles: list[str] = attrs.field(factory=list)
+    rollbacks: list[tuple[str, bytes, bool]] = attrs.field(factory=list)
+
+    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
+        self.results.append((item.number, result, resent))
+
+    def note_store(self, trouble: str) -> None:
+        self.troubles.append(trouble)
+
+    def note_rollback(
+        self, last_received: str, first_held: bytes, *, covered: bool
+    ) -> None:
+        self.rollbacks.append((last_received, first_held, covered))
+
+
+@attrs.define
+class Desk:
+    """One writer with all around it."""
+
+    waiting: Backlog
+    store: FakeStore = attrs.field(factory=FakeStore)
+    told: Told = attrs.field(factory=Told)
+
+    def put(self, *numbers: int) -> None:
+        for number in numbers:
+            change = read(RATINGS, frame(number), received=now(), source="live")
+            assert isinstance(change, Change)
+            self.waiting.put(change.pack())
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write; in the end wait until all is written."""
+        drain = Writer(RATINGS, self.waiting, self.store, self.told, Random(1))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(drain.run, trio.lowlevel.checkpoint)
+            with trio.fail_after(600):
+                yield
+                self.waiting.close()
+
+    @property
+    def numbers(self) -> list[int]:
+        return self.store.numbers()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, disk: Disk) -> Desk:
+    spool = Spool.open(tmp_path / "s.sqlite3", ROOMY)
+    return Desk(Backlog("ratings", spool))
+
+
+def known(desk: Desk) -> list[str]:
+    return [result for _, result, _ in desk.told.results]
+
+
+async def test_everything_in_order_in_batches(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(*range(400))
+    assert desk.numbers == list(range(400))
+    assert max(desk.store.batches) == writer.BATCH
+    assert [number for number, *_ in desk.told.results] == list(range(400))
+    assert trio.current_time() == 0
+
+
+async def test_it_waits_until_the_database_is_known(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    drain = Writer(RATINGS, desk.waiting, desk.store, desk.told, Random(1))
+    ready = trio.Event()
+    desk.put(1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(drain.run, ready.wait)
+        await trio.sleep(60)
+        assert not desk.store.batches
+        ready.set()
+        desk.waiting.close()
+    assert desk.numbers == [1]
+
+
+async def test_an_outage_is_told_once_and_nothing_lost(
+    desk: Desk, said: Said, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(1)
+        await trio.sleep(1)
+        desk.store.trouble = "LOADING"
+        desk.put(2)
+        await trio.sleep(30)
+        desk.put(3)
+        await trio.sleep(30)
+        attempts = len(desk.store.batches)
+        desk.store.trouble = ""
+        await trio.sleep(writer.AGAIN_LAST + 0.1)
+        assert desk.numbers == [1, 2, 3]
+    assert 60 / writer.AGAIN_LAST < attempts < 60 / writer.AGAIN_LAST * 2 + 10
+    assert desk.told.troubles == ["LOADING", ""]
+    assert [e["log_level"] for e in said] == ["warning", "info"]
+
+
+async def test_an_answer_that_was_lost_takes_effect_once_and_proves_nothing(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.store.lost_answers = 1
+        desk.put(1)
+        await trio.sleep(10)
+        desk.put(2)
+        await trio.sleep(10)
+        desk.put(2)
+    assert desk.numbers == [1, 2]
+    assert desk.told.results == [
+        (0, "duplicate", True),
+        (1, "latest", False),
+        (2, "duplicate", False),
+    ]
+
+
+async def test_too_much_at_once_is_halved_until_it_goes(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    desk.store.most = 20
+    async with desk.writing():
+        desk.put(*range(150))
+    assert desk.numbers == list(range(150))
+    assert desk.store.batches[:5] == [150, 75, 37, 18, 36]
+    assert not desk.store.rejected()
+
+
+async def test_batches_grow_again(desk: Desk, autojump_clock: MockClock) -> None:
+    desk.store.most = 20
+    async with desk.writing():
+        desk.put(*range(150))
+        await trio.sleep(5 * 4)
+        desk.store.most = 10**9
+        await trio.sleep(60)
+        desk.put(*range(200, 700))
+    assert desk.numbers == [*range(150), *range(200, 700)]
+    assert writer.BATCH in desk.store.batches[1:]
+
+
+async def test_one_poisonous_change_is_set_aside_and_the_rest_goes_on(
+    desk: Desk, said: Said, autojump_clock: MockClock
+) -> None:
+    desk.store.poison = f"{60:024x}"
+    async with desk.writing():
+        desk.put(*range(100))
+    assert desk.numbers == [n for n in range(100) if n != 60]
+    [aside] = desk.store.rejected()
+    assert aside["raw"] == frame(60)
+    assert "no answer" in aside["reason"]
+    assert desk.store.pings == writer.PATIENCE
+    assert [n for n, result, _ in desk.told.results if result == "rejected"] == [60]
+    assert len([e for e in said if e["log_level"] == "error"]) == 1
+    assert trio.current_time() < 200
+
+
+async def test_nothing_is_set_aside_while_redis_is_deaf(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    desk.store.most, desk.store.deaf = 0, True
+    async with desk.writing():
+        desk.put(1)
+        await trio.sleep(200)
+        assert not desk.store.rejected()
+        assert desk.store.pings > 10
+        desk.store.most = 10**9
+    assert desk.numbers == [1]
+
+
+async def test_what_redis_refuses_for_itself_does_not_hold_up_the_rest(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    desk.store.refuses = f"{2:024x}"
+    async with desk.writing():
+        desk.put(1, 2, 3)
+    assert desk.numbers == [1, 3]
+    assert known(desk) == ["latest", "refused WRONGTYPE", "latest"]
+
+
+# ------------------------------------------------------------- a Redis that comes back older
+
+
+async def test_what_is_held_goes_again_in_order(
+    desk: Desk, said: Said, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(*range(200))
+        await trio.sleep(1)
+        old = desk.store.saved()
+        desk.put(*range(200, 300))
+        await trio.sleep(1)
+        desk.store.db = old
+        desk.put(300)
+        await trio.sleep(1)
+        assert desk.numbers == list(range(301))
+    [(last, first, covered)] = desk.told.rollbacks
+    assert last == rfc3339(EPOCH)
+    assert covered
+    assert "held" in str(said)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 5])
+async def test_a_rollback_is_found_without_traffic(
+    desk: Desk, kept: int, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(*range(kept))
+        await trio.sleep(1)
+        old = desk.store.saved()
+        desk.put(*range(kept, 8))
+        await trio.sleep(1)
+        desk.store.db = old
+        await trio.sleep(writer.IDLE + 0.1)
+        assert desk.numbers == list(range(8))
+        await trio.sleep(60)
+    assert len(desk.told.rollbacks) == 1
+    assert desk.told.rollbacks[0][2], "nothing older than what is held was there"
+
+
+async def test_what_nobody_holds_any_more_is_not_covered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(writer, "HELD", 10)
+    async with desk.writing():
+        desk.put(*range(5))
+        await trio.sleep(1)
+        old = desk.store.saved()
+        desk.put(*range(5, 20))
+        await trio.sleep(1)
+        desk.store.db = old
+        await trio.sleep(10)
+        assert desk.numbers == [*range(5), *range(10, 20)]
+    [(last, first, covered)] = desk.told.rollbacks
+    assert not covered
+    assert last == rfc3339(EPOCH)
+    assert f"{10:024x}".encode() in first
+
+
+async def test_what_was_there_before_us_is_lost_with_an_emptied_redis(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(1)
+    new = Desk(Backlog("ratings", desk.waiting.spool), desk.store)
+    async with new.writing():
+        new.put(2)
+        await trio.sleep(1)
+        new.store.db = Database()
+        await trio.sleep(10)
+        assert new.numbers == [2]
+    [(last, _, covered)] = new.told.rollbacks
+    assert (last, covered) == ("", False)
+
+
+async def test_held_changes_are_bounded_in_bytes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(writer, "HELD_BYTES", 3000)
+    async with desk.writing():
+        desk.put(*range(50))
+        await trio.sleep(1)
+        desk.store.db = Database()
+        await trio.sleep(10)
+        assert 0 < len(desk.numbers) < 10
+        assert desk.numbers == list(range(50))[-len(desk.numbers) :]
+
+
+async def test_a_rollback_whose_repair_fails_is_repaired_later(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(*range(400))
+        await trio.sleep(1)
+        old = desk.store.saved()
+        desk.put(*range(400, 500))
+        await trio.sleep(1)
+        desk.store.db = old
+        desk.store.lost_answers = 1
+        await trio.sleep(30)
+        assert desk.numbers == list(range(500))
+    assert [covered for *_, covered in desk.told.rollbacks] == [True]
+
+
+async def test_a_rollback_in_the_middle_of_a_repair(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(*range(300))
+        await trio.sleep(1)
+        desk.store.db = Database()
+        desk.store.delay = 1
+        await trio.sleep(writer.IDLE + 2.5)
+        assert 0 < len(desk.numbers) < 300
+        desk.store.db = Database()
+        await trio.sleep(60)
+        assert desk.numbers == list(range(300))
+
+
+async def test_a_rolled_back_redis_that_goes_away_too(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(1, 2, 3)
+        await trio.sleep(1)
+        desk.store.trouble = "LOADING"
+        desk.put(4)
+        await trio.sleep(10)
+        desk.store.db = Database()
+        desk.store.trouble = ""
+        await trio.sleep(10)
+        assert desk.numbers == [1, 2, 3, 4]
+    assert known(desk) == ["latest"] * 4
