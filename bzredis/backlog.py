@@ -23,14 +23,14 @@ from bzredis.errors import SpoolFull
 
 log = structlog.get_logger(__name__)
 
-# A kill may cost the last second (contract.md, 5): together less than that, and a commit.
+# A kill may cost the last second (contract.md, 5): these two together are less.
 PATIENCE: Final = 0.7  # s until what Redis has not confirmed goes to disk
 LOOK: Final = 0.1  # s between looks at the oldest change
 # In a flood, memory alone would grow by some 50 MB within that second.
 MEMORY: Final = 24 * 2**20  # bytes of packed changes
-# Bytes, or half the limit, that must be free before a closed stream opens again.
 AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead …
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
+# Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 

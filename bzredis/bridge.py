@@ -208,7 +208,9 @@ class Bridge:
         """Tell of a Redis that was not there from the start, once."""
         if str(error) != self._told:
             self._told = str(error)
-            log.warning("Redis is not there yet; reading all the same", error=str(error))
+            log.warning(
+                "Redis is not there yet; reading all the same", error=str(error)
+            )
             for mirror in self.mirrors:
                 mirror.note_store(str(error))
 
@@ -269,7 +271,9 @@ class Bridge:
         if lost:
             log.error("stopped, and no room was left to keep everything", lost=lost)
         elif waiting:
-            log.warning("stopped; the next start writes what is spooled", spooled=waiting)
+            log.warning(
+                "stopped; the next start writes what is spooled", spooled=waiting
+            )
         else:
             log.info("stopped; Redis has everything that was read")
 

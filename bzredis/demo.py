@@ -1,4 +1,4 @@
-"""The demo: the bridge with a server and an upstream of its own, and a line per event."""
+"""The demo: a bridge with its own server and upstream, and a line per event."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _greet(config: Config, *, is_embedded: bool) -> None:
     if is_embedded:
         cli = f"redis-cli -p {config.redis.shown.rpartition(':')[2].split('/')[0]}"
     click.echo(
-        "This is SIMULATED data: made up, moving like the real streams, worth nothing.\n"
+        "This is SIMULATED data: made up, moving like the real one, worth nothing.\n"
         f"It goes to {config.redis.shown}, {place}. Look at it from another terminal:\n"
         f"  {cli} HGETALL {config.prefix}:ratings:latest:{SYMBOL}\n"
         f"  {cli} ZREVRANGE {config.prefix}:consensus:symbols 0 9\n"
@@ -111,7 +111,7 @@ def _show(
 ) -> None:
     """Print a line per event, once it stands in Redis."""
     change = unpack(item.packed)
-    seen[stream.name, result.split()[0]] += 1
+    seen[stream.name, result.partition(" ")[0]] += 1
     if change["kind"] != "message" or result == "duplicate":
         return
     headline = dict(zip(change["headline"][::2], change["headline"][1::2], strict=True))

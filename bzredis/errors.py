@@ -42,7 +42,7 @@ class StoreSlow(StoreDown):
 
 
 class StoreRolledBack(StoreDown):
-    """Redis came back without what it had acknowledged: apply what is held once more."""
+    """Redis came back without what it had confirmed: apply what is held again."""
 
 
 class SpoolFull(BridgeError):

@@ -177,12 +177,12 @@ class Mirror:
             # A rejected frame proves nothing: it may be the same at each connect.
             if asking is not None and isinstance(message, Change):
                 self.continuity.saw(number, message.known_by, trio.current_time())
-        elif isinstance(message, Pong):
+        elif isinstance(message, Notice):
+            self._tell(message)
+        elif message.is_answer:
             self._asked = None
             self.status.last_pong_at = now
             self.continuity.hint(trio.current_time())
-        else:
-            self._tell(message)
 
     def _tell(self, notice: Notice) -> None:
         tell = log.warning if notice.is_error else log.info

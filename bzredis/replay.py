@@ -15,9 +15,7 @@ import attrs
 import msgspec
 
 QUIET: Final = 5.0  # s without a message end a replay, where no pong does
-# s from a pong to the end: it is a hint, never a promise (upstream.md, 1), and all-digit
-# text, which looks like one, may come before anything else.
-HINT: Final = 2.0
+HINT: Final = 2.0  # s from a pong to the end: it promises nothing (upstream.md, 1)
 SAVED: Final = (
     *("begin", "cause", "end", "ended", "recovered"),
     *("firsts", "held", "awaited", "known"),

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 STOPPED, REFUSED = 0, 3  # exit codes (contract.md, 4)
 
 # s; a writer's thread takes the interpreter some four times for each batch. With 5 ms,
-# Python's default, a flood that keeps the reader busy would leave it 50 batches a second.
+# Python's default, a flood that keeps the reader busy would leave it 50 batches/s.
 SWITCH = 0.0005
 
 # Who wants to see each change that Redis has, with what came of it.
@@ -48,9 +48,7 @@ def run_bridge(config: Config, token: Callable[[], str]) -> int:
         return trio.run(_until_signal, config, token, folder)
 
 
-async def _until_signal(
-    config: Config, token: Callable[[], str], folder: Path
-) -> int:
+async def _until_signal(config: Config, token: Callable[[], str], folder: Path) -> int:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             bridge = assemble(config, token, folder)

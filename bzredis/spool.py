@@ -50,7 +50,7 @@ _SIZE: Final = (
 
 @attrs.frozen
 class Span:
-    """What the spool holds of one stream: so many changes, and the last one's number."""
+    """What a spool holds of one stream: how many changes, and the last one's number."""
 
     count: int
     last: int

@@ -108,13 +108,11 @@ class Writer:
     async def _write(self, batch: list[Item]) -> None:
         resent, alone = False, 0
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            packed = [item.packed for item in batch]
+            sent = False
             try:
-                if self._whole is None:
-                    self._whole = not await self.store.last_received(self.stream)
-                if self._rollback is not None:
-                    await self._restore(self._rollback)
-                applied = await self._apply(packed)
+                await self._prepare()
+                sent = True
+                applied = await self._apply([item.packed for item in batch])
                 break
             except StoreRolledBack as error:
                 self._note(str(error))
@@ -122,21 +120,29 @@ class Writer:
                 continue
             except StoreSlow as error:
                 self._note(str(error))
-                if len(batch) > 1:
-                    # Too much at once, perhaps: half of it alone, later more again.
-                    self._size = len(batch) // 2
+                at_once = len(batch) if sent else self._size
+                if at_once > 1:
+                    # Too much, perhaps: half of it alone, later more again.
+                    self._size = at_once // 2
                     batch = batch[: self._size]
-                elif batch and await self._answers():
+                elif sent and batch and await self._answers():
                     alone += 1
                     if alone == PATIENCE:
                         batch = [self._set_aside(batch[0], str(error))]
             except StoreDown as error:
                 self._note(str(error))
-            resent = True
+            resent = resent or sent
             await trio.sleep(delay)
         self._note("")
         self._size = min(BATCH, self._size * 2)
         await self._confirm(batch, applied, resent=resent)
+
+    async def _prepare(self) -> None:
+        """See to what has to be right before a batch. Raises StoreDown."""
+        if self._whole is None:
+            self._whole = not await self.store.last_received(self.stream)
+        if self._rollback is not None:
+            await self._restore(self._rollback)
 
     async def _apply(self, packed: Sequence[bytes]) -> Applied:
         return await self.store.apply(self.stream, packed, self._entry)
@@ -171,9 +177,9 @@ class Writer:
         if rollback.last_received is None:
             rollback.last_received = await self.store.last_received(self.stream)
         held = list(self._held)
-        for start in range(0, len(held), BATCH):
+        for start in range(0, len(held), self._size):
             first_try, rollback.tried = not rollback.tried, True
-            applied = await self._apply(held[start : start + BATCH])
+            applied = await self._apply(held[start : start + self._size])
             if start == 0 and first_try:
                 rollback.covered = applied.results[0] == "duplicate"
             self._entry = applied.entry or self._entry

@@ -40,11 +40,12 @@ PAUSE = 0.02  # s between single events, so that the bridge is idle before each
 def rating(number: int) -> bytes:
     """Return a rating of some 1.1 KB, as upstream writes them."""
     record = f"{number:024x}"
+    hour, minute, second = 9 + number // 3600 % 8, number // 60 % 60, number % 60
     updated = 1_728_069_666 + number
     content = {
         "id": record,
         "date": "2024-10-04",
-        "time": f"{9 + number // 3600 % 8:02d}:{number // 60 % 60:02d}:{number % 60:02d}",
+        "time": f"{hour:02d}:{minute:02d}:{second:02d}",
         "ticker": f"T{number % SYMBOLS}",
         "exchange": "NASDAQ",
         "isin": "US0378331005",
@@ -94,7 +95,7 @@ def frame(payload: bytes) -> bytes:
 class Feeder:
     """A bare WebSocket server: it says yes, and then only writes what it is told."""
 
-    wire: trio.SocketStream | None = None
+    wire: trio.SocketStream = attrs.field(init=False)
     open: trio.Event = attrs.field(factory=trio.Event)
 
     async def serve(self, wire: trio.SocketStream) -> None:
@@ -123,7 +124,6 @@ class Feeder:
 
     async def send(self, data: bytes) -> None:
         """Write bytes to the client."""
-        assert self.wire is not None
         await self.wire.send_all(data)
 
 
@@ -172,7 +172,7 @@ async def throughput(
     began = time.perf_counter()
     for start in range(0, len(data), CHUNK):
         await feeder.send(data[start : start + CHUNK])
-    while _logged(client) - before < count:
+    while _logged(client) - before < count:  # noqa: ASYNC110 - Redis sets no Event
         await trio.sleep(PATIENCE)
     return count / (time.perf_counter() - began)
 
@@ -195,8 +195,11 @@ async def main(single: int, many: int, rounds: int) -> None:
 
 async def _round(folder: Path, single: int, many: int) -> None:
     feeder = Feeder()
-    async with embedded.running(folder / "redis") as server, trio.open_nursery() as all_:
-        listeners = await all_.start(
+    async with (
+        embedded.running(folder / "redis") as server,
+        trio.open_nursery() as nursery,
+    ):
+        listeners = await nursery.start(
             partial(trio.serve_tcp, feeder.serve, 0, host="127.0.0.1")
         )
         port = listeners[0].socket.getsockname()[1]
@@ -208,7 +211,7 @@ async def _round(folder: Path, single: int, many: int) -> None:
                 found = sorted(await latencies(feeder, client, single))
                 rate = await throughput(feeder, client, single, many)
             memory = _memory(process.pid)
-        all_.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
     print(
         f"one event on an idle bridge: median {statistics.median(found) * 1e3:.2f} ms, "
         f"95 % {found[int(len(found) * 0.95)] * 1e3:.2f} ms ({single} events)\n"
@@ -218,7 +221,7 @@ async def _round(folder: Path, single: int, many: int) -> None:
 
 
 def _memory(pid: int) -> int:
-    told = subprocess.run(  # noqa: S603
+    told = subprocess.run(
         ["ps", "-o", "rss=", "-p", str(pid)],  # noqa: S607
         check=True,
         capture_output=True,

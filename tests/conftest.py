@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
 import trio
-from fakes import Disk, Rig
+from fakes import Disk, Rig, Said
 
 from bzredis.errors import FeedLost
-
-Said = list[dict[str, Any]]
 
 
 @pytest.fixture

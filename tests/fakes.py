@@ -22,8 +22,7 @@ from trio.testing import MockClock
 
 from bzredis.backlog import Backlog
 from bzredis.bridge import Bridge
-from bzredis.change import Rejected
-from bzredis.change import rejected as set_aside
+from bzredis.change import rejected
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.mirror import Mirror
 from bzredis.spool import Spool, SpoolFolder
@@ -31,6 +30,7 @@ from bzredis.status import Identity, StreamStatus
 from bzredis.streams import STREAMS, Stream
 
 T = TypeVar("T")
+Said = list[dict[str, Any]]  # what was logged
 
 EPOCH = 1_760_000_000_000  # ms since 1970, when virtual time begins
 BY_NAME = {stream.name: stream for stream in STREAMS}
@@ -72,7 +72,7 @@ def number_of(raw: str) -> int:
 
 def plain(number: int, size: int = 0) -> bytes:
     """Return a small packed change of its own, where any will do."""
-    return set_aside(f"reason {number}", "x" * size, received=EPOCH + number).pack()
+    return rejected(f"reason {number}", "x" * size, received=EPOCH + number).pack()
 
 
 # ------------------------------------------------------------------------- upstream
@@ -80,7 +80,7 @@ def plain(number: int, size: int = 0) -> bytes:
 
 @attrs.define
 class Session:
-    """What a connection brings: a frame, a pause in seconds, an exception; then silence.
+    """What a connection brings: frames, pauses in s, an exception; then silence.
 
     `answers` is how upstream takes our text: "yes", "no" (not at all), or "drop".
     """
@@ -157,7 +157,7 @@ class FakeLink:
 
 @attrs.define(eq=False)
 class FakeUpstream:
-    """One stream's server: plays a session for each connection, and then keeps quiet."""
+    """One stream's server: plays a session for each connection, then keeps quiet."""
 
     lost: Exception
     sessions: deque[Session | Exception | str] = attrs.field(factory=deque)
@@ -178,9 +178,9 @@ class FakeUpstream:
             session = self.sessions.popleft() if self.sessions else Session()
             if isinstance(session, Exception):
                 raise session
-            if isinstance(session, str):
+            if not isinstance(session, Session):
                 await trio.sleep_forever()
-                raise AssertionError
+            assert isinstance(session, Session)
             link = FakeLink(session, self.cache, self.lost)
             self.links.append(link)
             try:
@@ -437,12 +437,3 @@ class Rig:
             nursery.start_soon(bridge.run)
             yield bridge
             nursery.cancel_scope.cancel()
-
-
-def unpacked(packed: bytes) -> Rejected:
-    """Return a packed rejected frame as what it was."""
-    return Rejected(**{
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in msgspec.msgpack.decode(packed).items()
-        if name != "kind"
-    })

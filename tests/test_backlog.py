@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import trio
-from conftest import Said
-from fakes import ROOMY, Disk, plain
+from fakes import ROOMY, Disk, Said, plain
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from bzredis import backlog
@@ -231,7 +229,7 @@ async def test_age_is_of_the_oldest_in_memory(
     assert waiting.age() == 0
 
 
-# ------------------------------------------------------------------- a disk that is full
+# ------------------------------------------------------------------ a disk that is full
 
 
 async def test_without_room_it_stays_in_memory_and_says_so_once(
@@ -273,7 +271,9 @@ async def test_room_is_there_once_what_waited_is_on_its_way(
 
 
 async def test_a_little_room_opens_nothing(
-    waiting: Backlog, spool: Spool, monkeypatch: pytest.MonkeyPatch,
+    waiting: Backlog,
+    spool: Spool,
+    monkeypatch: pytest.MonkeyPatch,
     autojump_clock: MockClock,
 ) -> None:
     """Else a stream would come and go as Redis drains, a replay each time."""

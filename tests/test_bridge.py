@@ -1,18 +1,551 @@
+"""The whole engine on bad days: kills, floods, full disks, Redis away or another."""
+
 from __future__ import annotations
 
-from fakes import Rig, frames
+import random
+from itertools import pairwise
+
+import pytest
 import trio
+from fakes import (
+    BY_NAME,
+    EPOCH,
+    HANG,
+    Database,
+    Disk,
+    FakeStore,
+    Rig,
+    Said,
+    Session,
+    frame,
+    frames,
+)
+from trio.testing import MockClock
+
+from bzredis import backlog
+from bzredis.bridge import AllRefused
+from bzredis.errors import FeedLost, FeedRefused
+from bzredis.times import milliseconds
+
+LOST = FeedLost("upstream went away")
+REFUSED = FeedRefused("upstream answered HTTP 403")
+NAMES = tuple(BY_NAME)
 
 
-async def test_smoke(rig: Rig) -> None:
-    rig.upstream.cache = frames(1, 2, 3)
+# ------------------------------------------------------------------------------- status
+
+
+async def test_a_status_is_whole_and_at_most_a_second_old(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running(*NAMES):
+        await trio.sleep(3.3)
+        rig.upstream.say(*frames(1, 2, 2))
+        await trio.sleep(1)
+        status = rig.store.status()
+        assert (status["events"], status["duplicates"]) == ("2", "1")
+        assert (status["state"], status["contract"]) == ("live", "1")
+        assert milliseconds(status["last_event_at"]) == EPOCH + 3300
+        await trio.sleep(20)
+    for name in NAMES:
+        times = [at for at, stream, *_ in rig.store.statuses if stream == name]
+        assert all(b - a <= 1 for a, b in pairwise(times[:-1]))
+        fields = {frozenset(f) for _, _, f, _ in rig.store.statuses}
+        assert len(fields) == 1
+
+
+async def test_news_does_not_wait_for_its_second(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.append(Session([7.77, LOST]))
+    async with rig.running():
+        await trio.sleep(7.78)
+        assert rig.store.status()["state"] == "retrying"
+        assert rig.store.status()["error"] == str(LOST)
+        assert not rig.store.alive["ratings"]
+
+
+async def test_a_status_comes_again_after_redis_lost_it(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(2)
+        before = rig.store.status()
+        rig.store.trouble = "LOADING"
+        await trio.sleep(5)
+        rig.store.db, rig.store.trouble = Database(), ""
+        await trio.sleep(1.1)
+        assert rig.store.status().keys() == before.keys()
+        assert rig.store.status()["state"] == "live"
+
+
+async def test_in_the_end_it_says_that_it_stopped(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running(*NAMES):
+        await trio.sleep(2)
+        assert all(rig.store.alive[name] for name in NAMES)
+    assert [rig.store.status(name)["state"] for name in NAMES] == ["stopped"] * 3
+    assert not any(rig.store.alive.values())
+
+
+async def test_not_alive_while_it_says_goodbye_to_a_lost_connection(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.goodbye = 2.0
+    rig.upstream.sessions.append(Session([5.0, LOST]))
+    async with rig.running():
+        await trio.sleep(6.5)
+        assert not rig.store.alive["ratings"]
+
+
+async def test_not_alive_before_the_database_is_known_nor_with_a_backlog(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.poison = "Some Company"  # writes hang, statuses do not
+        rig.upstream.say(frame(1))
+        await trio.sleep(3)
+        status = rig.store.status()
+        assert (status["backlog"], status["spooled"]) == ("1", "1")
+        assert not rig.store.alive["ratings"]
+        rig.store.poison = ""
+        await trio.sleep(20)
+        assert rig.store.status()["backlog"] == "0"
+        assert rig.store.alive["ratings"]
+
+
+async def test_not_alive_with_old_changes_in_memory_alone(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.limit = 100
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.poison = "Some Company"
+        rig.upstream.say(frame(1))
+        await trio.sleep(8)
+        assert rig.store.status()["spooled"] == "0"
+        assert not rig.store.alive["ratings"]
+        rig.store.poison = ""
+
+
+# ------------------------------------------------------------------ Redis away, or slow
+
+
+async def test_redis_is_not_there_at_the_start(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    rig.store.trouble = "cannot reach Redis: refused"
+    rig.upstream.cache = frames(1, 2)
+    async with rig.running(*NAMES):
+        await trio.sleep(100)
+        rig.upstream.say(frame(3))
+        await trio.sleep(1)
+        assert rig.spool.span("ratings").count == 3
+        assert rig.mirror.status.error == rig.store.trouble
+        rig.store.trouble = ""
+        await trio.sleep(5)
+        assert rig.store.numbers() == [1, 2, 3]
+        assert rig.store.alive["ratings"]
+        assert len(rig.upstream.asked) == 1
+    assert len([e for e in said if "not there yet" in e["event"]]) == 1
+
+
+async def test_a_flood_while_redis_is_away_is_bounded_and_all_arrives(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(backlog, "MEMORY", 100_000)
+    rng = random.Random(1)
+    async with rig.running():
+        await trio.sleep(1)
+        rig.store.trouble = "LOADING"
+        peak = 0
+        for n in range(3000):
+            rig.upstream.say(frame(n, 300))
+            if rng.random() < 0.5:
+                await trio.sleep(0.002)
+            peak = max(peak, rig.mirror.backlog._bytes)
+        assert 90_000 < peak < 100_000 + 0.2 * 1000 * 2000
+        await trio.sleep(1)
+        assert rig.mirror.backlog._bytes == 0
+        assert rig.mirror.backlog.spooled == 3000
+        rig.store.trouble = ""
+        rig.upstream.say(frame(3000))
+        await trio.sleep(10)
+        assert rig.store.numbers() == list(range(3001))
+        assert rig.spool.span("ratings").count == 0
+    assert len(rig.upstream.asked) == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_order_holds_through_whatever_redis_does(
+    rig: Rig, disk: Disk, seed: int, autojump_clock: MockClock
+) -> None:
+    rng = random.Random(seed)
+    disk.delay = rng.choice([0, 0.01, 0.2])
+    saved = rig.store.saved()
+    async with rig.running():
+        await trio.sleep(1)
+        for n in range(400):
+            rig.upstream.say(frame(n))
+            await trio.sleep(rng.choice([0, 0, 0, 0.05, 0.4]))
+            match rng.randrange(80):
+                case 0:
+                    rig.store.trouble = "LOADING"
+                case 1:
+                    rig.store.trouble = ""
+                case 2:
+                    rig.store.lost_answers += 1
+                case 3:
+                    saved = rig.store.saved()
+                case 4:
+                    rig.store.db = saved
+                    saved = rig.store.saved()
+                case 5:
+                    rig.store.delay = rng.choice([0, 0.01, 1.0])
+        rig.store.trouble, rig.store.delay = "", 0
+        await trio.sleep(30)
+        assert rig.store.numbers() == list(range(400))
+        assert not rig.store.gaps()
+        assert len(rig.mirror.backlog) == 0
+        assert rig.spool.span("ratings").count == 0
+
+
+async def test_a_redis_that_came_back_older_is_announced_where_it_lost_something(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.say(*frames(1, 2))
+        await trio.sleep(1)
+    rig.upstream.cache = frames(2)
+    async with rig.running():
+        await trio.sleep(10)
+        rig.upstream.say(frame(3))
+        await trio.sleep(1)
+        rig.store.db = Database()
+        await trio.sleep(10)
+        assert rig.store.numbers() == [2, 3]
+        [gap] = rig.store.gaps()
+        assert rig.store.status()["gaps"] == "1"
+    assert gap["cause"] == "redis-rollback"
+    assert gap["begin"] == "1970-01-01T00:00:00.000Z"
+    assert milliseconds(gap["end"]) == EPOCH + 2000
+    assert len([e for e in said if "missing" in e["event"]]) == 1
+
+
+async def test_what_redis_refuses_is_told(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    rig.store.refuses = f"{2:024x}"
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(2)
+        status = rig.store.status()
+        assert (status["events"], status["rejected"]) == ("2", "1")
+        assert "WRONGTYPE" in status["error"]
+    assert len([e for e in said if e["log_level"] == "error"]) == 1
+
+
+# ----------------------------------------------------------------------------- stopping
+
+
+async def test_a_redis_that_never_answers_does_not_hold_up_the_stop(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    """`running` gives it 5 s."""
+    async with rig.running(*NAMES):
+        await trio.sleep(2)
+        rig.store.hangs = True
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(0.1)
+    rig.store.hangs = False
+    assert [e["spooled"] for e in said if "spooled" in e] == [3]
+    async with rig.running():
+        await trio.sleep(2)
+        assert rig.store.numbers() == [1, 2, 3]
+        assert rig.spool.span("ratings").count == 0
+
+
+async def test_a_redis_that_never_answered_at_all(
+    rig: Rig, disk: Disk, autojump_clock: MockClock
+) -> None:
+    rig.store.hangs = True
+    rig.upstream.cache = frames(1, 2)
+    disk.delay = 0.1
+    async with rig.running(*NAMES):
+        await trio.sleep(0.5)
+    rig.store.hangs = False
     async with rig.running():
         await trio.sleep(3)
-        rig.upstream.say(*frames(4))
-        await trio.sleep(3)
-        assert rig.store.numbers() == [1, 2, 3, 4]
+        assert rig.store.numbers() == [1, 2]
+
+
+async def test_a_slow_redis_gets_what_it_can_take_before_the_end(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.delay = 1.0
+        rig.upstream.say(*frames(*range(100)))
+        await trio.sleep(0.1)
+    assert rig.store.numbers() == list(range(100))
+    assert rig.store.status()["state"] == "live", "the last status came too late"
+    async with rig.running():
+        rig.store.delay = 0
+        await trio.sleep(2)
+        assert rig.store.numbers() == list(range(100))
+
+
+@pytest.mark.parametrize(
+    "sessions", [[HANG], [LOST] * 99, [Session([1.0, LOST]), *[LOST] * 99], [REFUSED]]
+)
+@pytest.mark.parametrize("after", [0.0, 0.4, 33.0])
+async def test_a_stop_at_any_time(
+    rig: Rig,
+    sessions: list[Session | Exception | str],
+    after: float,
+    autojump_clock: MockClock,
+) -> None:
+    rig.upstream.sessions.extend(sessions)
+    async with rig.running("ratings", "insights") as bridge:
+        await trio.sleep(after)
+        began = trio.current_time()
+        bridge.stop.set()
+    assert trio.current_time() - began < 1
+
+
+async def test_a_stop_while_closing_takes_long(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.goodbye = 2.0
+    rig.store.hangs = True
+    async with rig.running():
+        await trio.sleep(5)
+
+
+async def test_without_room_for_the_rest_the_stop_says_what_is_lost(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    rig.limit = 10
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(0.1)
+    assert [e["lost"] for e in said if "lost" in e] == [3]
+
+
+async def test_every_stream_refused_ends_the_program(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    for name in NAMES:
+        rig.upstreams[name].sessions.append(REFUSED)
+    with pytest.raises(AllRefused):
+        await rig.process(*NAMES).run()
+    assert trio.current_time() < 1
+    assert all(rig.store.status(name)["state"] == "stopped" for name in NAMES)
+    assert "HTTP 403" in rig.store.status()["error"]
+
+
+async def test_one_that_is_only_away_keeps_the_program_going(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstreams["ratings"].sessions.append(REFUSED)
+    rig.upstreams["insights"].sessions.extend([LOST] * 3)
+    async with rig.running("ratings", "insights"):
+        await trio.sleep(60)
+        assert rig.store.status("insights")["state"] == "live"
+
+
+# ---------------------------------------------------------------------------- the spool
+
+
+async def test_a_kill_costs_the_last_second_at_the_most(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.killed():
+        await trio.sleep(1)
+        rig.store.trouble = "LOADING"
+        for n in range(100):
+            rig.upstream.say(frame(n))
+            await trio.sleep(0.1)
+    rig.store.trouble = ""
+    rig.upstream.cache = frames(*range(80, 100))
+    async with rig.running():
+        await trio.sleep(10)
+        assert rig.store.numbers() == list(range(100))
+        assert not rig.store.gaps()
+    raws = [c["source"] for _, c in rig.store.db.log["ratings"]]
+    assert raws.count("replay") <= 10
+
+
+async def test_a_kill_does_not_hide_a_gap(rig: Rig, autojump_clock: MockClock) -> None:
+    """The next replay knows what the killed process read, and that proves nothing."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.store.trouble = "LOADING"
+    rig.upstream.cache = frames(7, 8)
+    async with rig.killed():
+        await trio.sleep(20)
+    rig.store.trouble = ""
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.numbers() == [1, 7, 8]
+        [gap] = rig.store.gaps()
+        assert (gap["begin"], gap["recovered"]) == (heard, 2)
+    async with rig.running():
+        await trio.sleep(20)
+        assert len(rig.store.gaps()) == 1
+
+
+async def test_a_full_spool_closes_the_streams_until_there_is_room(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    rig.limit = 20_000
+    sent = 0
+    async with rig.running():
+        await trio.sleep(1)
+        rig.store.trouble = "LOADING"
+        while len(rig.upstream.ended) == 0:
+            rig.upstream.say(frame(sent))
+            sent += 1
+            await trio.sleep(0.05)
+        assert rig.mirror.status.state == "full"
+        await trio.sleep(600)
+        assert rig.mirror.status.state == "full"
+        assert len(rig.upstream.asked) == 1
+        rig.upstream.cache = frames(*range(sent - 5, sent + 5))
+        rig.store.trouble = ""
+        await trio.sleep(10)
+        assert rig.store.numbers() == list(range(sent + 5))
         assert rig.store.status()["state"] == "live"
         assert rig.store.alive["ratings"]
-    assert rig.store.status()["state"] == "stopped"
-    assert rig.upstream.links[0].texts == ["replay", "ping"]
-    print(trio.current_time())
+        assert not rig.store.gaps()
+    assert len([e for e in said if e["log_level"] == "error"]) == 1
+
+
+async def test_a_full_spool_that_is_quiet_then_is_told_all_the_same(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.limit = 10
+    async with rig.running():
+        await trio.sleep(1)
+        rig.store.poison = "Some Company"
+        rig.upstream.say(frame(1))
+        await trio.sleep(3)
+        assert rig.store.status()["state"] == "full"
+        rig.store.poison = ""
+        await trio.sleep(20)
+        assert rig.store.status()["state"] == "live"
+
+
+async def test_a_damaged_spool_does_not_stop_the_start(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(1)
+    rig.spool.path.write_bytes(b"no database at all, but long enough to be read" * 99)
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.say(frame(1))
+        await trio.sleep(1)
+        assert rig.store.numbers() == [1]
+    assert len(list(rig.folder.glob("*.damaged-1.sqlite3"))) == 1
+
+
+async def spooled_for(rig: Rig, store: FakeStore, *numbers: int) -> None:
+    """Leave something on disk that a database is owed."""
+    rig.store = store
+    store.trouble = ""
+    async with rig.running():
+        await trio.sleep(2)
+        store.trouble = "LOADING"
+        rig.upstream.say(*frames(*numbers))
+        await trio.sleep(2)
+
+
+async def test_another_database_does_not_swallow_what_is_not_its_own(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    old, new = FakeStore(), FakeStore(Database(marker="another"))
+    await spooled_for(rig, old, 1, 2)
+    rig.store, new.trouble = new, "LOADING"
+    async with rig.running():
+        await trio.sleep(3)
+        rig.upstream.say(*frames(3, 4))
+        await trio.sleep(3)
+        rig.upstream.say(*frames(5))
+        new.trouble = ""
+        await trio.sleep(5)
+        assert new.numbers() == [3, 4, 5]
+    assert len(list(rig.folder.glob("*.other-redis-1.sqlite3"))) == 1
+    rig.store, old.trouble = old, ""
+    async with rig.running():
+        await trio.sleep(5)
+        assert old.numbers() == [1, 2]
+
+
+async def test_the_same_database_under_another_name_gets_its_spool_first(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    store = FakeStore()
+    await spooled_for(rig, store, 1, 2)
+    rig.target = "bz redis.internal:6379/0"
+    async with rig.running():
+        await trio.sleep(2)
+        rig.upstream.say(*frames(3))
+        await trio.sleep(2)
+        store.trouble = ""
+        await trio.sleep(5)
+        assert store.numbers() == [1, 2, 3]
+        assert rig.spool.span("ratings").count == 0
+
+
+async def test_an_emptied_redis_is_the_same_one(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    store = FakeStore()
+    await spooled_for(rig, store, 1, 2)
+    marker = store.db.marker
+    store.db, store.trouble = Database(), ""
+    async with rig.running():
+        await trio.sleep(5)
+        assert store.numbers() == [1, 2]
+    assert store.db.marker == marker
+
+
+async def test_a_full_disk_at_the_wrong_moment_stops_nothing(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        rig.spool._db.execute("PRAGMA query_only = ON")
+        await trio.sleep(1)
+        rig.upstream.say(*frames(1))
+        await trio.sleep(5)
+        assert rig.store.numbers() == [1]
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(*frames(2))
+        await trio.sleep(5)
+        assert rig.mirror.status.state == "full"
+        rig.store.trouble = ""
+        await trio.sleep(10)
+        assert rig.store.numbers() == [1, 2]
+        assert rig.store.status()["state"] == "live"
+
+
+async def test_a_gap_found_while_stopping_is_kept(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.extend([Session([5.0, LOST]), Session(replay=frames(9))])
+    async with rig.running() as bridge:
+        await trio.sleep(4)
+        rig.store.trouble = "LOADING"
+        await trio.sleep(20)
+        rig.store.trouble = ""
+        bridge.stop.set()
+    assert len(rig.store.gaps()) == 1

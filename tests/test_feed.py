@@ -31,9 +31,9 @@ from trio_websocket import (
 )
 
 from bzredis import __version__, feed, wire
-from bzredis.frames import Splitter
 from bzredis.errors import BridgeError, FeedLost, FeedRefused
 from bzredis.feed import Upstream, WebSocketLink
+from bzredis.frames import Splitter
 
 SECRET = "s3cr3t"  # in whatever way the token is written
 TOKEN = f"{SECRET}+/=key"

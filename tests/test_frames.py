@@ -27,7 +27,7 @@ def frame(first: int, payload: bytes) -> bytes:
 
 
 def messages(data: bytes) -> list[str | bytes]:
-    """What wsproto makes of frames, messages of several parts put together."""
+    """Read frames as wsproto does, messages of several parts put together."""
     connection = Connection(CLIENT)
     connection.receive_data(data)
     found: list[str | bytes] = []
@@ -42,7 +42,8 @@ def messages(data: bytes) -> list[str | bytes]:
 
 
 def chunks(data: bytes, cuts: list[int]) -> Iterator[bytes]:
-    for start, end in pairwise([0, *sorted(cut % (len(data) + 1) for cut in cuts), None]):
+    places = sorted(cut % (len(data) + 1) for cut in cuts)
+    for start, end in pairwise([0, *places, None]):
         yield data[start:end]
 
 
@@ -61,9 +62,13 @@ long_texts = st.integers(125, 66_000).map(lambda size: frame(0x81, b"x" * size))
 controls = st.sampled_from([frame(0x89, b""), frame(0x8A, b"abc")])
 binaries = st.binary(max_size=300).map(lambda data: frame(0x82, data))
 fragmented = st.lists(st.text(max_size=9), min_size=2, max_size=4).map(
-    lambda parts: frame(0x01, parts[0].encode())
-    + b"".join(frame(0x89, b"") + frame(0x00, part.encode()) for part in parts[1:-1])
-    + frame(0x80, parts[-1].encode())
+    lambda parts: (
+        frame(0x01, parts[0].encode())
+        + b"".join(
+            frame(0x89, b"") + frame(0x00, part.encode()) for part in parts[1:-1]
+        )
+        + frame(0x80, parts[-1].encode())
+    )
 )
 streams = st.lists(texts | long_texts | controls | binaries | fragmented, max_size=12)
 cuttings = st.lists(st.integers(0, 2**20), max_size=8)

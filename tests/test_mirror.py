@@ -1,4 +1,4 @@
-"""One stream's connections: rude servers, refusals, back-off, and what a replay proves."""
+"""One stream's connections: rude servers, refusals, back-off, and replays' proofs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import trio
-from conftest import Said
-from fakes import EPOCH, Rig, Session, frame, frames, now
+from fakes import EPOCH, Rig, Said, Session, frame, frames
 from trio.testing import MockClock
 
 from bzredis import mirror
 from bzredis.errors import FeedLost, FeedRefused
-from bzredis.replay import LONGEST, QUIET
+from bzredis.replay import HINT, LONGEST, QUIET
 from bzredis.times import rfc3339
 
 LOST = FeedLost("upstream went away")
@@ -31,7 +30,7 @@ def when(seconds: float) -> str:
     return rfc3339(EPOCH + round(seconds * 1000))
 
 
-# ------------------------------------------------------------------- commands, heartbeat
+# ------------------------------------------------------------------ commands, heartbeat
 
 
 async def test_each_connection_asks_for_the_replay_and_then_pings(
@@ -115,7 +114,7 @@ async def test_two_brusque_ends_and_a_patient_one_prove_nothing(
     assert rig.upstream.links[-1].texts[0] == "replay"
 
 
-# ----------------------------------------------------------------------- back-off, refusal
+# -------------------------------------------------------------------- back-off, refusal
 
 
 async def test_back_off_is_jittered_and_grows_to_its_limit(
@@ -133,7 +132,10 @@ async def test_back_off_is_jittered_and_grows_to_its_limit(
 
 @pytest.mark.parametrize(("stood", "is_reset"), [(59.0, False), (61.0, True)])
 async def test_only_a_healthy_session_resets_the_back_off(
-    rig: Rig, stood: float, is_reset: bool, autojump_clock: MockClock
+    rig: Rig,
+    stood: float,
+    is_reset: bool,  # noqa: FBT001 - a case
+    autojump_clock: MockClock,
 ) -> None:
     rig.upstream.sessions.extend([LOST] * 6 + [Session([stood, LOST])])
     async with rig.running():
@@ -200,7 +202,7 @@ async def test_a_stream_refused_later_goes_on_asking(
         assert rig.store.status()["state"] == "live"
 
 
-# ------------------------------------------------------------------------ frames
+# ------------------------------------------------------------------------------- frames
 
 
 async def test_notices_and_pongs_are_no_events(
@@ -291,7 +293,7 @@ async def test_a_bug_ends_the_program(
     assert trio.current_time() < 10
 
 
-# --------------------------------------------------------------------- what replays prove
+# ------------------------------------------------------------------- what replays prove
 
 
 async def reconnected(rig: Rig, *, before: list[int], after: list[int]) -> None:
@@ -306,11 +308,10 @@ async def reconnected(rig: Rig, *, before: list[int], after: list[int]) -> None:
 
 
 async def test_a_first_start_has_no_gap(rig: Rig, autojump_clock: MockClock) -> None:
-    await reconnected(rig, before=[], after=[])
-    first = rig.upstream.ended[0]
-    assert first == 21
-    rig2 = rig.store.gaps()
-    assert [gap["cause"] for gap in rig2] == ["reconnect"]
+    rig.upstream.cache = frames(*range(100))
+    async with rig.running():
+        await trio.sleep(100)
+        assert not rig.store.gaps()
 
 
 @pytest.mark.parametrize("after", [[1], [5, 6, 7], list(range(5, 105))])
@@ -358,12 +359,14 @@ async def test_two_short_sessions_do_not_hide_the_gap(
     """The second replay knows what the first one brought; that is no proof."""
     rig.upstream.cache = frames(1)
     fresh = frames(*range(10, 20))
-    rig.upstream.sessions.extend([
-        Session([20.0, LOST]),
-        Session([*fresh[:5], LOST], answers="no"),
-        Session([*fresh, LOST], answers="no"),
-        Session(replay=fresh),
-    ])
+    rig.upstream.sessions.extend(
+        [
+            Session([20.0, LOST]),
+            Session([*fresh[:5], LOST], answers="no"),
+            Session([*fresh, LOST], answers="no"),
+            Session(replay=fresh),
+        ]
+    )
     async with rig.running():
         await trio.sleep(60)
         [gap] = rig.store.gaps()
@@ -377,11 +380,13 @@ async def test_the_same_once_the_replays_have_ended(
 ) -> None:
     rig.upstream.cache = frames(1)
     fresh = frames(*range(10, 20))
-    rig.upstream.sessions.extend([
-        Session([20.0, LOST]),
-        Session([10.0, LOST], replay=fresh),
-        Session(replay=fresh),
-    ])
+    rig.upstream.sessions.extend(
+        [
+            Session([20.0, LOST]),
+            Session([10.0, LOST], replay=fresh),
+            Session(replay=fresh),
+        ]
+    )
     async with rig.running():
         await trio.sleep(60)
         [gap] = rig.store.gaps()
@@ -391,10 +396,12 @@ async def test_the_same_once_the_replays_have_ended(
 async def test_a_replay_without_a_pong_ends_when_it_is_quiet(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
-    rig.upstream.sessions.extend([
-        Session([20.0, LOST]),
-        Session([1.0, frame(1), 4.0, frame(2), 4.0, frame(3)], answers="no"),
-    ])
+    rig.upstream.sessions.extend(
+        [
+            Session([20.0, LOST]),
+            Session([1.0, frame(1), 4.0, frame(2), 4.0, frame(3)], answers="no"),
+        ]
+    )
     async with rig.running():
         await trio.sleep(23)
         while not rig.store.gaps():
@@ -427,10 +434,12 @@ async def test_control_text_before_the_replay_does_not_end_it(
 ) -> None:
     """A pong is a hint of the end, never a promise (upstream.md, 1)."""
     rig.upstream.cache = frames(1)
-    rig.upstream.sessions.extend([
-        Session([20.0, LOST]),
-        Session([first, 0.3, frame(2), 0.3, frame(1)], replay=()),
-    ])
+    rig.upstream.sessions.extend(
+        [
+            Session([20.0, LOST]),
+            Session([first, 0.3, frame(2), 0.3, frame(1)], replay=()),
+        ]
+    )
     async with rig.running():
         await trio.sleep(60)
         assert rig.store.numbers() == [1, 2]
@@ -442,10 +451,11 @@ async def test_a_pong_shortens_the_wait_for_the_end(
 ) -> None:
     rig.upstream.sessions.extend([Session([20.0, LOST]), Session()])
     async with rig.running():
-        await trio.sleep(23)
-        assert len(rig.store.gaps()) == (rig.upstream.links[1].opened < 21.9)
-        await trio.sleep(1)
-        assert len(rig.store.gaps()) == 1
+        await trio.sleep(20.5)
+        while not rig.store.gaps():
+            await trio.sleep(0.1)
+        opened = rig.upstream.links[1].opened
+        assert trio.current_time() == pytest.approx(opened + HINT, abs=0.4)
 
 
 async def test_redis_is_away_meanwhile_and_the_gap_is_closed(
@@ -495,7 +505,7 @@ async def test_an_answer_lost_over_a_replay_proves_nothing(
         assert len(rig.store.gaps()) == 1
 
 
-# -------------------------------------------------------------------- across restarts
+# ---------------------------------------------------------------------- across restarts
 
 
 async def first_run(rig: Rig) -> None:
@@ -589,4 +599,3 @@ async def test_a_stop_during_the_replay_does_not_hide_the_gap(
         assert rig.store.numbers() == [1, 5, 6]
         [gap] = rig.store.gaps()
     assert gap["begin"] == heard
-    assert now() > EPOCH

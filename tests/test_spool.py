@@ -184,7 +184,8 @@ def test_a_drained_spool_gives_its_pages_back(
 
 @pytest.mark.parametrize("header", [True, False])
 def test_a_damaged_file_is_set_aside_and_a_new_one_begun(
-    folder: SpoolFolder, header: bool
+    folder: SpoolFolder,
+    header: bool,  # noqa: FBT001 - a case
 ) -> None:
     spool, news = folder.open()
     assert news == ""

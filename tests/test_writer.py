@@ -10,8 +10,7 @@ from random import Random
 import attrs
 import pytest
 import trio
-from conftest import Said
-from fakes import EPOCH, RATINGS, ROOMY, Database, Disk, FakeStore, frame, now
+from fakes import EPOCH, RATINGS, ROOMY, Database, Disk, FakeStore, Said, frame, now
 from trio.testing import MockClock
 
 from bzredis import writer
@@ -207,7 +206,7 @@ async def test_what_redis_refuses_for_itself_does_not_hold_up_the_rest(
     assert known(desk) == ["latest", "refused WRONGTYPE", "latest"]
 
 
-# ------------------------------------------------------------- a Redis that comes back older
+# -------------------------------------------------------- a Redis that comes back older
 
 
 async def test_what_is_held_goes_again_in_order(
@@ -223,7 +222,7 @@ async def test_what_is_held_goes_again_in_order(
         desk.put(300)
         await trio.sleep(1)
         assert desk.numbers == list(range(301))
-    [(last, first, covered)] = desk.told.rollbacks
+    [(last, _, covered)] = desk.told.rollbacks
     assert last == rfc3339(EPOCH)
     assert covered
     assert "held" in str(said)
@@ -340,3 +339,35 @@ async def test_a_rolled_back_redis_that_goes_away_too(
         await trio.sleep(10)
         assert desk.numbers == [1, 2, 3, 4]
     assert known(desk) == ["latest"] * 4
+
+
+async def test_a_repair_that_is_slow_is_not_the_fault_of_what_waits(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(*range(40))
+        await trio.sleep(1)
+        desk.store.db = Database()
+        desk.store.lost_answers = 4
+        desk.put(40, 41)
+        await trio.sleep(60)
+        desk.store.db = Database()
+        desk.store.most = 7
+        await trio.sleep(60)
+    assert desk.numbers == list(range(42))
+    assert not desk.store.rejected()
+    assert [resent for *_, resent in desk.told.results[40:42]] == [False, False]
+
+
+async def test_a_question_without_changes_may_go_unanswered_for_long(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(1)
+        await trio.sleep(1)
+        desk.store.most = -1
+        await trio.sleep(200)
+        desk.put(2)
+        desk.store.most = 10**9
+    assert desk.numbers == [1, 2]
+    assert desk.store.pings == 0

@@ -1,0 +1,277 @@
+"""A real bridge between a real Redis and a simulated upstream, and ways to hurt them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import attrs
+import trio
+from faults.checker import Tally, check
+from faults.press import STREAMS, Press
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bzredis.embedded import Server, server_binary
+from bzredis.simulator import Settings, Simulator
+from bzredis.simulator.records import Published
+
+TOKEN: Final = "t0ken+with/odd=signs%2b"  # noqa: S105 - nobody's
+LOOK: Final = 0.05  # s between looks at what other processes did
+SETTLE: Final = 0.2  # s between tallies, which take longer
+CHUNK: Final = 1 << 18  # bytes a write, in a flood
+GONE: Final = 10.0  # s that a process may take to end
+ENOUGH: Final = "1000000"  # entries and records: nothing may be trimmed
+SAFE: Final = {"appendfsync": "always", "auto-aof-rewrite-percentage": "0"}
+QUICK: Final[dict[str, Any]] = {
+    "token": TOKEN,
+    "rate": 0.0,  # what is sent, the press words
+    "history": 0,
+    "consensus_ticker": True,
+    "refusal_delay": 0.3,
+    "linger": 0.3,
+    "queue_size": 1_000_000,
+    "log_size": 1_000_000,
+}
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for a condition, and fail where it takes longer."""
+    with trio.fail_after(seconds):
+        while not condition():
+            await trio.sleep(LOOK)
+
+
+@attrs.define
+class Bridge:
+    """`bzredis run` as a process of its own; it comes and goes, its folder stays."""
+
+    folder: Path
+    upstream: int  # port
+    redis: str
+    options: tuple[str, ...] = ()
+    process: trio.Process | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "bridge.log"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Start it; the log goes on where it was."""
+        assert self.process is None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-P", "-m", "bzredis", "run"]
+        command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
+        command += ["--redis", self.redis, "--state-dir", str(self.state)]
+        command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
+        with self.log.open("ab") as log:
+            self.process = await trio.lowlevel.open_process(
+                [*command, *self.options],
+                env={**environ, "BENZINGA_TOKEN": TOKEN},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def ended(self, seconds: float = GONE) -> int:
+        """Wait for its end; return the exit code."""
+        assert self.process is not None
+        with trio.fail_after(seconds):
+            code = await self.process.wait()
+        self.process = None
+        return code
+
+    async def kill(self) -> None:
+        """End it as the power would."""
+        if self.process is not None:
+            self.process.kill()
+            await self.ended()
+
+    async def stop(self) -> float:
+        """Ask it to end; return for how many seconds it went on."""
+        assert self.process is not None
+        began = time.perf_counter()
+        self.process.send_signal(signal.SIGTERM)
+        assert await self.ended() == 0
+        return time.perf_counter() - began
+
+    def memory(self) -> float:
+        """Return the resident set in MB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+@attrs.define
+class Rig:
+    """All of them, and what is between them. Nothing runs yet but the simulator."""
+
+    folder: Path
+    nursery: trio.Nursery
+    simulator: Simulator
+    server: Server
+    press: Press
+    rng: Random
+    bridge: Bridge = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.bridge = self.another("first")
+
+    def another(self, name: str, *options: str, redis: str = "") -> Bridge:
+        """Return a bridge with a folder of its own."""
+        return Bridge(
+            self.folder / name, self.simulator.port, redis or self.server.url, options
+        )
+
+    async def start(self, *streams: str) -> None:
+        """Start the bridge, and wait until it is connected."""
+        await self.bridge.start()
+        await self.connected(*streams)
+
+    async def connected(self, *streams: str, seconds: float = 20) -> None:
+        await until(lambda: all(map(self.is_connected, streams or STREAMS)), seconds)
+
+    def is_connected(self, stream: str) -> bool:
+        return bool(self.simulator.connections(stream))
+
+    # ---- what upstream says
+
+    def publish(self, count: int = 1, *streams: str) -> None:
+        """Send so many messages of each stream."""
+        for _ in range(count):
+            for stream in streams or STREAMS:
+                self.simulator.publish(stream, self.press.next(stream))
+
+    @asynccontextmanager
+    async def talking(self, rate: float = 50) -> AsyncIterator[None]:
+        """Have upstream send `rate` messages a second meanwhile, over all streams."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.talk, rate)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def talk(self, rate: float) -> None:
+        """Send `rate` messages a second over all streams, until cancelled."""
+        due = trio.current_time()
+        while True:
+            self.publish(1, self.rng.choice(STREAMS))
+            due += 1 / rate
+            await trio.sleep_until(due)
+
+    async def flood(self, count: int, stream: str = "ratings") -> None:
+        """Send so many messages as fast as the socket takes them."""
+        [connection] = self.simulator.connections(stream)
+        chunk = bytearray()
+        for number in range(count):
+            text = self.press.next(stream)
+            self.simulator.sent.append((stream, text))
+            self.simulator._replays[stream].add(Published(stream, text, time.time()))
+            chunk += text_frame(text.encode())
+            if len(chunk) > CHUNK or number == count - 1:
+                await connection.wire.send_all(bytes(chunk))
+                chunk.clear()
+
+    # ---- what Redis says
+
+    def redis(self) -> Redis:
+        """Return a client for a question or two; never while the server is frozen."""
+        client: Redis = Redis.from_url(self.server.url, socket_timeout=10)
+        return client
+
+    def status(self, stream: str = "ratings") -> dict[str, str]:
+        with self.redis() as redis:
+            found: dict[bytes, bytes] = redis.hgetall(f"bz:{stream}:status")
+        return {name.decode(): value.decode() for name, value in found.items()}
+
+    def is_fresh(self, *streams: str) -> bool:
+        """Tell whether every stream's `alive` is there."""
+        with self.redis() as redis:
+            names = [f"bz:{stream}:alive" for stream in streams or STREAMS]
+            return bool(redis.exists(*names) == len(names))
+
+    def tally(self) -> Tally:
+        with self.redis() as redis:
+            return check(redis, self.simulator.sent)
+
+    async def settled(
+        self, good: Callable[[Tally], bool] = lambda t: t.is_whole, seconds: float = 20
+    ) -> Tally:
+        """Wait until the tally is good, and then for a second look at it; return it.
+
+        Fails with the tally as it stands where that takes too long.
+        """
+        tally = Tally()
+        with trio.move_on_after(seconds):
+            while True:
+                try:
+                    tally = self.tally()
+                except RedisConnectionError:  # it is loading, or not back yet
+                    tally = Tally(faults=["Redis is away"])
+                else:
+                    if good(tally):
+                        await trio.sleep(SETTLE)
+                        tally = self.tally()
+                        assert good(tally), tally
+                        return tally
+                await trio.sleep(SETTLE)
+        raise AssertionError(tally)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return a server's text frame."""
+    size = len(payload)
+    if size < 126:
+        return bytes([0x81, size]) + payload
+    if size < 1 << 16:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+@asynccontextmanager
+async def rigged(
+    folder: Path,
+    seed: int,
+    *,
+    aof: bool = True,
+    settings: Iterable[tuple[str, str]] = (),
+    **upstream: object,
+) -> AsyncIterator[Rig]:
+    """Set everything up, and take it down again whatever became of it."""
+    print(f"seed {seed}")
+    rng = Random(seed)
+    simulator = Simulator(Settings(**QUICK | upstream))
+    server = Server(
+        server_binary(), folder / "redis", aof=aof, settings=SAFE | dict(settings)
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(simulator.serve)
+        await server.start()
+        rig = Rig(folder, nursery, simulator, server, Press(rng), rng)
+        try:
+            yield rig
+        finally:
+            with trio.CancelScope(shield=True):
+                await rig.bridge.kill()
+                await server.stop()
+            print(rig.bridge.said()[-4_000:])
+            nursery.cancel_scope.cancel()
