@@ -29,6 +29,18 @@ class FeedRefused(BridgeError):
     """Stop this stream: upstream turned us away until a person mends it (401, 403)."""
 
 
+class RestDown(BridgeError):
+    """Again, later: REST did not answer, or not with what was asked for."""
+
+    def __init__(self, words: str, *, retry_after: float | None = None) -> None:
+        super().__init__(words)
+        self.retry_after = retry_after  # s; how long upstream asked us to stay away
+
+
+class RestRefused(BridgeError):
+    """Stop asking REST: it turned us away until a person mends it (401, 403)."""
+
+
 class Unusable(BridgeError):
     """Set aside: this frame cannot be used, and only this one."""
 

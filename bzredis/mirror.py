@@ -35,9 +35,7 @@ TOLD_REFUSED: Final = (
     "upstream refuses this stream; check that BENZINGA_TOKEN (or the token file) holds "
     "the right key and that the key is entitled to the stream; tried again in 15 min"
 )
-TOLD_FULL: Final = (
-    "no room on disk for what Redis does not take: closed on purpose until there is"
-)
+TOLD_FULL: Final = "closed on purpose: no room on disk for what Redis does not take"
 
 
 class Link(Protocol):

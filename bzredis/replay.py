@@ -166,11 +166,12 @@ class Continuity:
 
         Of what Redis answered since `saved`, or what was lost, nobody will tell.
         """
-        for fields in msgspec.json.decode(saved or "[]"):
-            sets = {name: set(fields.pop(name)) for name in ("held", "known")}
-            awaited = {number for number in fields.pop("awaited") if number in waiting}
-            replay = Replay(**fields, **sets, awaited=awaited)
+        for replay in _decode(saved or "[]"):
+            replay.awaited = {number for number in replay.awaited if number in waiting}
             self._unsettled.append(replay)
-            self._awaiting.update(dict.fromkeys(awaited, replay))
+            self._awaiting.update(dict.fromkeys(replay.awaited, replay))
             if not replay.ended:
                 self.asking = replay
+
+
+_decode = msgspec.json.Decoder(list[Replay]).decode

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import redis
@@ -144,7 +145,7 @@ async def bridge(
         await process.wait()
 
 
-async def latencies(feeder: Feeder, client: redis.Redis, count: int) -> list[float]:
+async def latencies(feeder: Feeder, client: Any, count: int) -> list[float]:
     """Return seconds from a frame's sending to the notification, one per event."""
     listener = client.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("bz:ratings:changed")
@@ -164,7 +165,7 @@ async def latencies(feeder: Feeder, client: redis.Redis, count: int) -> list[flo
 
 
 async def throughput(
-    feeder: Feeder, client: redis.Redis, first: int, count: int
+    feeder: Feeder, client: Any, first: int, count: int
 ) -> float:
     """Return events per second, from the first frame sent to the last one written."""
     data = b"".join(frame(rating(number)) for number in range(first, first + count))
@@ -177,7 +178,7 @@ async def throughput(
     return count / (time.perf_counter() - began)
 
 
-def _logged(client: redis.Redis) -> int:
+def _logged(client: Any) -> int:
     """Return how many entries the log has had; most of them are trimmed by now."""
     try:
         return int(client.xinfo_stream("bz:ratings:events")["entries-added"])
@@ -204,7 +205,7 @@ async def _round(folder: Path, single: int, many: int) -> None:
         )
         port = listeners[0].socket.getsockname()[1]
         async with bridge(server, folder, port) as process:
-            client = redis.Redis.from_url(server.url)
+            client: Any = redis.Redis.from_url(server.url)
             with trio.fail_after(LIMIT):
                 await feeder.open.wait()
                 await trio.sleep(1)

@@ -235,7 +235,7 @@ class FakeStore:
     refuses: str = ""  # a change with this in it is refused, as of a wrong type
     batches: list[int] = attrs.field(factory=list)  # how large each attempt was
     pings: int = 0
-    alive: dict[str, bool] = attrs.field(factory=dict)
+    _alive: dict[str, bool] = attrs.field(factory=dict)
     statuses: list[tuple[float, str, dict[str, str], bool]] = attrs.field(factory=list)
 
     async def _reach(self) -> None:
@@ -300,7 +300,7 @@ class FakeStore:
         await self._reach()
         assert fields["bridge"] == bridge
         self.db.status[stream.name] = dict(fields)
-        self.alive[stream.name] = alive
+        self._alive[stream.name] = alive
         self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))
         return True
 
@@ -331,6 +331,10 @@ class FakeStore:
     def rejected(self, name: str = "ratings") -> list[dict[str, Any]]:
         """Return what was set aside."""
         return self.db.rejected.get(name, [])
+
+    def is_alive(self, name: str = "ratings") -> bool:
+        """Tell whether a stream counted as fresh the last time anyone said so."""
+        return self._alive.get(name, False)
 
     def status(self, name: str = "ratings") -> dict[str, str]:
         """Return a status as it stands."""

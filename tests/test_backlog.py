@@ -356,3 +356,35 @@ async def test_damage_is_not_taken_for_want_of_room(
     waiting.put(plain(1))
     with pytest.raises(SpoolUnusable, match="no such table"):
         await waiting.flush()
+
+
+# ------------------------------------------------------------ a reader far ahead
+
+
+async def test_a_reader_lets_a_writer_that_makes_progress_catch_up(
+    waiting: Backlog, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(backlog, "AHEAD", 1000)
+    for n in range(4):
+        waiting.put(plain(n, 400))
+    await waiting.confirm(0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiting.breathe)
+        await trio.sleep(0.2)
+        await waiting.confirm(1)
+    assert trio.current_time() == 0.2
+    await waiting.breathe()
+    assert trio.current_time() == 0.2
+
+
+async def test_it_does_not_wait_long_nor_for_one_that_stands_still(
+    waiting: Backlog, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(backlog, "AHEAD", 1000)
+    for n in range(9):
+        waiting.put(plain(n, 400))
+    await waiting.confirm(0)
+    await waiting.breathe()
+    assert trio.current_time() == backlog.BREATH
+    await waiting.breathe()
+    assert trio.current_time() == backlog.BREATH

@@ -62,7 +62,7 @@ async def test_news_does_not_wait_for_its_second(
         await trio.sleep(7.78)
         assert rig.store.status()["state"] == "retrying"
         assert rig.store.status()["error"] == str(LOST)
-        assert not rig.store.alive["ratings"]
+        assert not rig.store.is_alive()
 
 
 async def test_a_status_comes_again_after_redis_lost_it(
@@ -84,9 +84,9 @@ async def test_in_the_end_it_says_that_it_stopped(
 ) -> None:
     async with rig.running(*NAMES):
         await trio.sleep(2)
-        assert all(rig.store.alive[name] for name in NAMES)
+        assert all(rig.store.is_alive(name) for name in NAMES)
     assert [rig.store.status(name)["state"] for name in NAMES] == ["stopped"] * 3
-    assert not any(rig.store.alive.values())
+    assert not any(map(rig.store.is_alive, NAMES))
 
 
 async def test_not_alive_while_it_says_goodbye_to_a_lost_connection(
@@ -96,7 +96,7 @@ async def test_not_alive_while_it_says_goodbye_to_a_lost_connection(
     rig.upstream.sessions.append(Session([5.0, LOST]))
     async with rig.running():
         await trio.sleep(6.5)
-        assert not rig.store.alive["ratings"]
+        assert not rig.store.is_alive()
 
 
 async def test_not_alive_before_the_database_is_known_nor_with_a_backlog(
@@ -109,11 +109,11 @@ async def test_not_alive_before_the_database_is_known_nor_with_a_backlog(
         await trio.sleep(3)
         status = rig.store.status()
         assert (status["backlog"], status["spooled"]) == ("1", "1")
-        assert not rig.store.alive["ratings"]
+        assert not rig.store.is_alive()
         rig.store.poison = ""
         await trio.sleep(20)
         assert rig.store.status()["backlog"] == "0"
-        assert rig.store.alive["ratings"]
+        assert rig.store.is_alive()
 
 
 async def test_not_alive_with_old_changes_in_memory_alone(
@@ -126,7 +126,7 @@ async def test_not_alive_with_old_changes_in_memory_alone(
         rig.upstream.say(frame(1))
         await trio.sleep(8)
         assert rig.store.status()["spooled"] == "0"
-        assert not rig.store.alive["ratings"]
+        assert not rig.store.is_alive()
         rig.store.poison = ""
 
 
@@ -147,7 +147,7 @@ async def test_redis_is_not_there_at_the_start(
         rig.store.trouble = ""
         await trio.sleep(5)
         assert rig.store.numbers() == [1, 2, 3]
-        assert rig.store.alive["ratings"]
+        assert rig.store.is_alive()
         assert len(rig.upstream.asked) == 1
     assert len([e for e in said if "not there yet" in e["event"]]) == 1
 
@@ -424,7 +424,7 @@ async def test_a_full_spool_closes_the_streams_until_there_is_room(
         await trio.sleep(10)
         assert rig.store.numbers() == list(range(sent + 5))
         assert rig.store.status()["state"] == "live"
-        assert rig.store.alive["ratings"]
+        assert rig.store.is_alive()
         assert not rig.store.gaps()
     assert len([e for e in said if e["log_level"] == "error"]) == 1
 

@@ -178,11 +178,11 @@ async def test_a_refused_stream_waits_alone_until_a_person_mends_it(
         assert (status["state"], status["connected_at"]) == ("refused", "")
         for word in ("HTTP 401", "BENZINGA_TOKEN", "15 min"):
             assert word in status["error"]
-        assert not rig.store.alive["ratings"]
+        assert not rig.store.is_alive()
         assert rig.store.status("insights")["state"] == "live"
         await trio.sleep(1800)
         assert rig.store.status()["state"] == "live"
-        assert rig.store.alive["ratings"]
+        assert rig.store.is_alive()
     first, second, third = rig.upstream.asked
     assert second - first == pytest.approx(900, abs=0.01)
     assert third - second == pytest.approx(900, abs=0.01)

@@ -41,13 +41,14 @@ local function refuse(why)
 end
 
 -- What was raised, or answered, in words that begin with Redis' code for it. Redis 6.2
--- raises text with a place in front, and for some permissions no code.
+-- raises text with a place in front; where permission is missing no server says NOPERM.
 local function words(problem)
   local text = problem
   if type(problem) == 'table' then text = problem.refused or problem.err or '?' end
-  text = string.gsub(text, '^@?user_script:%s*%d+:%s*%-?', '')
-  if string.find(text, '^The user executing the script') then text = 'NOPERM ' .. text end
-  return text
+  text = string.gsub(text, '^[@=]%S+:%s*%-?%d+:%s*%-?', '')
+  local denied = string.match(text, '^ERR (ACL failure in script.*)')
+    or string.match(text, 'The user executing the script.*')
+  return denied and 'NOPERM ' .. denied or text
 end
 
 -- What concerns the server, not the change: the whole batch waits.
@@ -100,18 +101,21 @@ end
 local function forbidden()
   local may = redis.acl_check_cmd
   for _, command in ipairs(commands_used()) do
-    local why
-    if may then
-      why = not may(unpack(command)) and 'NOPERM this user may not run it'
-    else
+    local why = nil
+    if not may then
       local reply = redis.pcall(unpack(command))
-      why = type(reply) == 'table' and reply.err and words(reply)
-      if why and not concerns_server(why) then why = nil end
+      why = type(reply) == 'table' and reply.err and words(reply) or ''
+      if not concerns_server(why) then why = nil end
+    elseif not may(unpack(command)) then
+      why = 'NOPERM'
     end
-    if why then return why .. ' (' .. command[1] .. ' on ' .. command[2] .. ')' end
+    if why and string.find(why, '^NOPERM') then
+      return 'NOPERM this user may not run ' .. command[1] .. ' on ' .. command[2]
+    end
+    if why then return why end
   end
   if may and not may('PUBLISH', CHANGED, '') then
-    return 'NOPERM this user may not publish to ' .. CHANGED
+    return 'NOPERM this user may not PUBLISH to ' .. CHANGED
   end
 end
 

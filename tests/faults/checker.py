@@ -205,7 +205,8 @@ def _wrong_records(
     for record, word in words.items():
         held = keys.hash(f"record:{record}")
         yield from _wrong_hash(f"record:{record}", held, word, numbers)
-        if not word.deletes and not held[NUMBERS[stream]].startswith(f"#{word.number} "):
+        prose = held.get(NUMBERS[stream], "")
+        if not word.deletes and not prose.startswith(f"#{word.number} "):
             yield f"record:{record} does not hold #{word.number}"
 
 
@@ -222,7 +223,7 @@ def _wrong_consensus(
         yield from _wrong_hash(f"latest:{symbol}", latest, words[symbol], numbers)
     for symbol, line in model.history(each for _, _, each in logged).items():
         found = [
-            int(fields["total_analyst_count"])
+            int(fields.get("total_analyst_count", 0))
             for _, fields in keys.entries(f"history:{symbol}")
         ]
         if found != line[-len(found) :] or len(found) < min(len(line), 1_000):

@@ -79,13 +79,13 @@ class Bridge:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "bzredis", "run"]
         command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
-        command += ["--redis", self.redis, "--state-dir", str(self.state)]
+        command += ["--state-dir", str(self.state)]
         command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
         with self.log.open("ab") as log:
             self.process = await trio.lowlevel.open_process(
                 [*command, *self.options],
-                env={**environ, "BENZINGA_TOKEN": TOKEN},
+                env={**environ, "BENZINGA_TOKEN": TOKEN, "BZREDIS_REDIS": self.redis},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -212,6 +212,22 @@ class Rig:
     def tally(self) -> Tally:
         with self.redis() as redis:
             return check(redis, self.simulator.sent)
+
+    def redis_length(self, name: str) -> int:
+        """Return how many entries a Redis stream has."""
+        with self.redis() as redis:
+            return int(redis.xlen(f"bz:{name}"))
+
+    async def drained(self, count: int, seconds: float, name: str = "ratings") -> Tally:
+        """Wait until a log has so many entries; return the tally."""
+        with trio.fail_after(seconds):
+            while True:
+                try:
+                    if self.redis_length(f"{name}:events") >= count:
+                        return self.tally()
+                except RedisConnectionError:
+                    pass  # loading
+                await trio.sleep(SETTLE)
 
     async def settled(
         self, good: Callable[[Tally], bool] = lambda t: t.is_whole, seconds: float = 20

@@ -130,10 +130,10 @@ def test_full_memory_refuses_the_batch_until_there_is_room(
     rest = STEPS[stream.name][1:]  # the first of them is known already
     with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
         for _ in range(2):
-            with refused_whole(peer, "OOM"):
+            with refused_whole(peer, "command not allowed when used memory"):
                 peer.apply(stream, *rest)
         if stream is RATINGS:
-            with refused_whole(peer, "OOM"):
+            with refused_whole(peer, "command not allowed when used memory"):
                 peer.one(deleted("a"))
     results = peer.apply(stream, *rest)
     assert results[0] == "duplicate"
@@ -145,10 +145,10 @@ def test_a_replica_refuses_the_batch(peer: Peer, stream: Stream) -> None:
     peer.apply(stream, *STEPS[stream.name][:2])
     peer.redis.execute_command("REPLICAOF", "127.0.0.1", "1")
     try:
-        with refused_whole(peer, "READONLY"):
+        with refused_whole(peer, "read only replica"):
             peer.apply(stream, *STEPS[stream.name])
         with peer.config(replica_serve_stale_data="no"), pytest.raises(
-            StoreDown, match="MASTERDOWN"
+            StoreDown, match="MASTER is down"
         ):
             peer.apply(stream, *STEPS[stream.name])
     finally:
@@ -171,6 +171,7 @@ def commands_called() -> set[str]:
     return set(re.findall(r"call\('([A-Z]+)'", SCRIPT))
 
 
+DENIED = r"this user may not|permission|can't run|can't access"
 COMMANDS = sorted(commands_called())
 ONLY_READ = {"XRANGE", "XLEN"}  # before anything is written
 ONLY_RECORDS = {"COPY", "ZRANGE", "ZREVRANGE", "ZSCORE"}
@@ -193,7 +194,7 @@ def test_a_missing_command_refuses_the_batch(
     if command in elsewhere | ONLY_READ:
         pytest.skip(f"not called for {stream.name}")
     name = user(peer, "~*", "&*", "+@all", f"-{command.lower()}")
-    with refused_whole(peer, "NOPERM") as _:
+    with refused_whole(peer, DENIED):
         peer.apply(stream, *STEPS[stream.name], store=peer.store(user=name))
 
 
@@ -213,7 +214,7 @@ def test_a_missing_key_pattern_refuses_the_batch(
     patterns = [f"~bz:{name}:{key}" for key in KEYS_OF[name] if key != missing]
     login = user(peer, *patterns, "&*", "+@all")
     stream = RATINGS if name == "ratings" else CONSENSUS
-    with refused_whole(peer, "NOPERM"):
+    with refused_whole(peer, DENIED):
         peer.apply(stream, *STEPS[name], store=peer.store(user=login))
 
 
@@ -224,7 +225,7 @@ def test_exactly_what_is_needed_is_enough(peer: Peer, stream: Stream) -> None:
     login = user(
         peer,
         *patterns,
-        f"&bz:{stream.name}:changed",
+        *("resetchannels", f"&bz:{stream.name}:changed"),
         *("+evalsha", "+script|load", "+client", "+ping", *needed),
     )
     results = peer.apply(
@@ -237,18 +238,16 @@ def test_a_channel_that_is_forbidden_refuses_the_batch(peer: Peer) -> None:
     if peer.version < (7,):
         pytest.skip("Redis 6.2 cannot be asked")
     login = user(peer, "~*", "+@all")
-    with refused_whole(peer, "may not publish to bz:ratings:changed"):
+    with refused_whole(peer, "may not PUBLISH to bz:ratings:changed"):
         peer.one(rating(), store=peer.store(user=login))
 
 
 def test_a_record_no_one_may_read_waits_for_permission(peer: Peer) -> None:
-    login = user(peer, "~bz:ratings:[elrst]*:[*a]*", "~bz:ratings:[esr]*", "&*", "+@all")
-    peer.redis.execute_command("ACL", "SETUSER", "bridge", "resetkeys")
     keys = ("events", "seen", "symbols", "rejected", "latest:*", "timeline:*")
     patterns = [f"~bz:ratings:{key}" for key in keys]
-    patterns += ["~bz:ratings:record:[*]", "~bz:ratings:record:a"]
-    peer.redis.execute_command("ACL", "SETUSER", "bridge", *patterns)
-    with pytest.raises(StoreDown, match="NOPERM"):
+    patterns += [r"~bz:ratings:record:\*", "~bz:ratings:record:a"]
+    login = user(peer, *patterns, "&*", "+@all")
+    with pytest.raises(StoreDown, match=DENIED):
         peer.apply(RATINGS, rating("a"), rating("b"), store=peer.store(user=login))
     peer.redis.execute_command("ACL", "SETUSER", "bridge", "~*")
     results = peer.apply(RATINGS, rating("a", envelope="e"), rating("b"))
@@ -269,7 +268,8 @@ def test_an_acknowledged_entry_that_was_trimmed_is_no_rollback(peer: Peer) -> No
     batch = [rating(f"r{n}") for n in range(300)]
     peer.apply(RATINGS, *batch, store=peer.store(events_maxlen=100))
     few = peer.store(events_maxlen=100)
-    assert peer.one(rating("b"), acknowledged=entry, store=few) == "latest"
+    result = peer.one(rating("b", minute=9), acknowledged=entry, store=few)
+    assert result == "latest"
 
 
 @BOTH
@@ -311,7 +311,7 @@ def test_a_log_that_takes_nothing_more_loses_nothing(peer: Peer) -> None:
 def test_what_was_applied_before_a_failure_is_whole_and_known(peer: Peer) -> None:
     peer.redis.xadd("bz:ratings:rejected", {"a": "b"}, id=MAXIMUM)
     peer.redis.set("bz:ratings:record:bad", "in the way")
-    batch = (rating("a"), rating("bad"), rating("b"))
+    batch = (rating("a"), rating("bad", symbol="X"), rating("b"))
     with pytest.raises(StoreDown):
         peer.apply(RATINGS, *batch)
     assert peer.hash("ratings:latest:AAPL") == peer.hash("ratings:record:a") != {}

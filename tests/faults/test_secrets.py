@@ -1,0 +1,64 @@
+"""Token and password are nowhere to be seen, whatever goes wrong and is logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import trio
+from faults.press import STREAMS
+from faults.rig import TOKEN, Rig
+from redis import Redis
+
+from bzredis.simulator.faults import Refusal
+
+PASSWORD = "pa55/w+rd%21"
+
+
+async def test_nowhere(rig: Rig) -> None:
+    with rig.redis() as redis:
+        redis.execute_command("ACL", "SETUSER", "bz", "on", f">{PASSWORD}", "~*", "&*",
+                              "+@all")  # fmt: skip
+        port = rig.server.port
+        rig.bridge = rig.another("telling", "--log-level", "debug")
+        rig.bridge.redis = f"redis://bz:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
+        for stream, status in zip(STREAMS, (429, 502, 403), strict=True):
+            body = f"no: ?token={TOKEN} {quote(TOKEN, safe='')}".encode()
+            rig.simulator.faults[stream].refusals = [Refusal(status, body)]
+        await rig.start("ratings", "insights")
+        rig.publish(20)
+        rig.simulator.drop("ratings")
+        redis.execute_command("ACL", "SETUSER", "bz", "resetpass")
+        redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        rig.publish(20)
+        await trio.sleep(1.5)
+        redis.execute_command("ACL", "SETUSER", "bz", f">{PASSWORD}")
+        await rig.connected("ratings")
+        seen = {
+            "cmdline": Path(f"/proc/{rig.bridge.pid}/cmdline").read_text(),
+            "title": Path(f"/proc/{rig.bridge.pid}/comm").read_text(),
+        }
+        await rig.bridge.stop()
+        seen["log"] = rig.bridge.said()
+        seen["redis"] = dump(redis)
+        assert "WRONGPASS" in seen["log"] or "invalid username" in seen["log"]
+        for path in rig.bridge.state.rglob("*"):
+            if path.is_file():
+                seen[path.name] = path.read_bytes().decode(errors="replace")
+    for place, text in seen.items():
+        for secret in (TOKEN, PASSWORD):
+            for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
+                assert form not in text, place
+
+
+def dump(redis: Redis) -> str:
+    """Return all that stands in Redis, as it would be shown."""
+    readers = {
+        b"hash": redis.hgetall,
+        b"stream": lambda key: redis.xrange(key),
+        b"zset": lambda key: redis.zrange(key, 0, -1),
+        b"string": redis.get,
+    }
+    found = [(key, readers[redis.type(key)](key)) for key in redis.keys()]
+    assert len(found) > 20
+    return str(found)

@@ -1,0 +1,122 @@
+"""The bridge is stopped, at any moment and whatever hangs, and started again."""
+
+from __future__ import annotations
+
+import time
+
+import trio
+from faults.checker import Tally
+from faults.press import STREAMS
+from faults.rig import Rig, until
+
+AT_ONCE = 5.0  # s that an orderly stop may take
+
+
+async def test_stopped_at_random_moments(rig: Rig) -> None:
+    async with rig.talking():
+        for _ in range(4):
+            await rig.start("ratings")
+            await trio.sleep(rig.rng.random())
+            assert await rig.bridge.stop() < AT_ONCE
+        await rig.start()
+    assert not (await rig.settled()).gaps
+
+
+async def test_stopped_before_it_has_begun(rig: Rig) -> None:
+    for _ in range(3):
+        await rig.bridge.start()
+        await until(rig.bridge.state.exists)
+        await trio.sleep(rig.rng.random() / 5)
+        assert await rig.bridge.stop() < AT_ONCE
+
+
+async def test_stopped_while_redis_hangs(rig: Rig) -> None:
+    await rig.start()
+    async with rig.talking():
+        await trio.sleep(0.5)
+        rig.server.freeze()
+        await trio.sleep(0.5)
+        assert await rig.bridge.stop() < AT_ONCE
+        rig.server.thaw()
+        await rig.start()
+    assert not (await rig.settled()).gaps
+    assert "spooled" in rig.bridge.said()
+
+
+async def test_stopped_while_upstream_answers_no_goodbye(rig: Rig) -> None:
+    await rig.start()
+    rig.publish(20)
+    for faults in rig.simulator.faults.values():
+        faults.ignore_close = True
+    assert await rig.bridge.stop() < AT_ONCE
+    await rig.settled()
+    assert rig.status()["state"] == "stopped"
+    assert not rig.is_fresh("ratings")
+
+
+async def test_a_second_bridge_on_the_same_state_folder(rig: Rig) -> None:
+    await rig.start()
+    second = rig.another("first")
+    await second.start()
+    assert await second.ended() == 2
+    assert f"in use by another bridge, process {rig.bridge.pid}" in second.said()
+    assert all(map(rig.is_connected, STREAMS))
+
+
+async def test_a_second_bridge_on_the_same_upstream_touches_nothing(rig: Rig) -> None:
+    await rig.start()
+    await until(rig.is_fresh)
+    first = rig.status()["bridge"]
+    second = rig.another("second")
+    await second.start()
+    try:
+        seen = set()
+        refused = time.monotonic() + 4
+        while time.monotonic() < refused:
+            seen.add((rig.status()["bridge"], rig.status()["state"], holder(rig)))
+            await trio.sleep(0.1)
+        assert seen == {(first, "live", first)}
+        assert 429 in {attempt.status for attempt in rig.simulator.attempts}
+    finally:
+        await second.stop()
+    assert rig.status()["bridge"] == first
+    assert rig.is_fresh()
+    rig.publish(10)
+    assert not (await rig.settled()).gaps
+
+
+def holder(rig: Rig) -> str:
+    with rig.redis() as redis:
+        return (redis.get("bz:ratings:alive") or b"").decode()
+
+
+async def test_a_state_folder_that_cannot_be(rig: Rig) -> None:
+    rig.bridge.folder.mkdir()
+    rig.bridge.state.write_text("a file")
+    await rig.bridge.start()
+    assert await rig.bridge.ended() == 2
+    assert "--state-dir" in rig.bridge.said()
+
+
+async def test_a_damaged_spool(rig: Rig) -> None:
+    await rig.start()
+    rig.publish(20)
+    await rig.settled()
+    await rig.server.kill()
+    rig.publish(300)  # more than the replay brings back
+    await trio.sleep(0.3)
+    await rig.bridge.stop()
+    [spool] = (rig.bridge.state / "spool").glob("*.sqlite3")
+    with spool.open("r+b") as file:
+        file.seek(2_048)
+        file.write(rig.rng.randbytes(100_000))
+    await rig.server.start()
+    await rig.start()
+    assert "damaged spool was set aside" in rig.bridge.said()
+    rig.publish(10)
+
+    def announced(tally: Tally) -> bool:
+        return tally.is_sound and tally.covered > 0 and len(tally.gaps) == 3
+
+    tally = await rig.settled(announced)
+    assert {gap["cause"] for gap in tally.gaps} == {"restart"}
