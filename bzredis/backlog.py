@@ -145,7 +145,7 @@ class Backlog:
         self._progress.set()
         while self._memory and self._memory[0][1].number <= last:
             self._bytes -= len(self._memory.popleft()[1].packed)
-        if self.spooled or self.on_disk.locked():
+        if self.spooled or self.on_disk.locked():  # perhaps just on its way there
             async with self.on_disk:
                 await self._forget()
 
@@ -182,8 +182,6 @@ class Backlog:
             self._last = items[-1].number
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
-            if self._confirmed >= items[0].number:  # meanwhile, by the writer
-                await self._forget()
 
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""

@@ -124,22 +124,27 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
     received: int,
     source: Source,
     sole: str = "",
+    reading: Reading | None = None,
 ) -> Change:
-    """Make an envelope into a change; raises Unusable."""
+    """Make an envelope into a change; raises Unusable.
+
+    `reading` stands in for what the stream's definition would read.
+    """
     if stream.keyed == "record" and not message.record:
         msg = "no record id"
         raise Unusable(msg)
     if len(message.record) > LONGEST_RECORD:
         msg = f"a record id over {LONGEST_RECORD} characters"
         raise Unusable(msg)
-    reading = stream.read(message, sole)
-    sent = milliseconds(message.timestamp)
-    said = received if sent is None else sent
-    version = said if reading.updated is None else reading.updated
-    published = reading.published
-    if published is None:
-        published = version if sent is None else sent
-    known_by, remember = _fingerprints(message, reading, version, source)
+    reading = reading or stream.read(message, sole)
+    version, published = reading.updated, reading.published
+    if version is None or published is None:
+        sent = milliseconds(message.timestamp)
+        if version is None:
+            version = received if sent is None else sent
+        if published is None:
+            published = version if sent is None else sent
+    known_by, remember = _fingerprints(stream, message, reading, version, source)
     return Change(
         action=message.action,
         record=message.record,
@@ -200,7 +205,7 @@ def _fingerprint(*parts: str) -> str:
 
 
 def _fingerprints(
-    message: Envelope, reading: Reading, version: int, source: Source
+    stream: Stream, message: Envelope, reading: Reading, version: int, source: Source
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what tells this message from others (contract.md, promise 1).
 
@@ -217,10 +222,16 @@ def _fingerprints(
     # The version tells only where one of the two copies came over REST: two messages of
     # a stream may well share one.
     ending = "deleted" if message.action == "deleted" else "live"
+    if stream.keyed == "record":
+        version //= 1_000  # REST knows seconds only, also of what a stream tells in ms
+    else:
+        owner = reading.symbol or owner  # REST knows no record
     of_rest = _fingerprint("version", owner, str(version), ending)
     of_stream = f"{of_rest}s"
     if source == "rest":
-        return (*same, of_rest, of_stream), (of_rest,)
+        # A row without a time has a version of its own each time that it comes.
+        undated = same if message.record and reading.updated is None else ()
+        return (*same, of_rest, of_stream), (*undated, of_rest)
     return (*same, of_rest), (*same, of_stream)
 
 
@@ -241,8 +252,12 @@ def _flatten(content: Json) -> dict[str, str]:
 
     Null and "" are absent fields; arrays and booleans are JSON text.
     """
-    flat: dict[str, str] = {}
-    holders = [("", content)]
+    flat = {
+        key: value
+        for key, value in content.items()
+        if type(value) is str and value and key[:1] != "_"  # as most are
+    }
+    holders = [("", {k: v for k, v in content.items() if k not in flat})]
     for prefix, holder in holders:  # the flattest first: on a collision its name wins
         for key, value in holder.items():
             name = prefix + key

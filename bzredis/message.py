@@ -127,6 +127,25 @@ def parse(frame: str | bytes, *, flat: bool = False) -> Envelope | Pong | Notice
     raise Unusable(msg)
 
 
+def row(text: str) -> Envelope:
+    """Read a row of REST, which is content without an envelope; raises Unusable."""
+    data = {"content": json_object(text)}
+    return _envelope({"data": data}, data, flat=False)
+
+
+def json_object(text: str) -> Json:
+    """Read an object, its numbers with their own digits; raises Unusable."""
+    try:
+        parsed = _decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        msg = f"not JSON: {error}"
+        raise Unusable(msg) from None
+    if type(parsed) is not dict:
+        msg = "JSON, but not an object"
+        raise Unusable(msg)
+    return parsed
+
+
 def _control(frame: str) -> Pong | None:
     word = frame.strip().strip('"').lower()
     if word == "pong":

@@ -31,6 +31,7 @@ REFUSED: Final = 15 * 60.0  # s until a refused stream is tried again
 SPELL: Final = 40  # frames read in one go, some 2 ms: the writer has to get its turn
 BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text frame, …
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
+POISONED_TIMES: Final = 2  # a frame ended so many connections: the replay brings it
 TOLD_REFUSED: Final = (
     "upstream refuses this stream; check that BENZINGA_TOKEN (or the token file) holds "
     "the right key and that the key is entitled to the stream; tried again in 15 min"
@@ -80,7 +81,8 @@ class Mirror:
     _heard: int | None = None  # ms: when the last connection was alive
     _asked: float | None = None  # s: our first text frame of a connection, unanswered
     _brusque: int = 0
-    _poisoned: bool = False  # the replay holds a frame that ends the connection
+    _unusable: int = 0  # frames that ended a connection since a replay was whole
+    _poisoned: bool = False  # the replay holds such a frame
     _told: str = ""  # the error that a person was told of last
 
     async def supervise(self) -> NoReturn:
@@ -238,6 +240,7 @@ class Mirror:
 
     def _end_replay(self) -> None:
         if self.continuity.asking is not None:
+            self._unusable = 0
             self.continuity.end()
             self._settle()
 
@@ -267,7 +270,9 @@ class Mirror:
             return 0.0
         if error.unusable:
             self.backlog.put(rejected(words, "", received=self.clock()).pack())
-            self._poisoned = self.continuity.asking is not None
+            self._unusable += 1
+            is_asking = self.continuity.asking is not None
+            self._poisoned = is_asking and self._unusable >= POISONED_TIMES
         self._note_brusqueness()
         return trio.current_time() - began
 

@@ -17,7 +17,7 @@ import msgspec
 QUIET: Final = 5.0  # s without a message end a replay, where no pong does
 HINT: Final = 2.0  # s from a pong to the end: it promises nothing (upstream.md, 1)
 SAVED: Final = (
-    *("begin", "cause", "end", "ended", "recovered"),
+    *("begin", "cut", "cause", "end", "ended", "recovered"),
     *("firsts", "held", "awaited", "known"),
 )
 RESTART, RECONNECT = "restart", "reconnect"  # what a gap is caused by
@@ -41,6 +41,7 @@ class Replay:
     begin: int | None  # ms since 1970; None: nothing to lose before this connection
     cause: str
     end: int = 0  # ms since 1970: when the connection stood
+    cut: int | None = None  # ms: when a connection was last alive that cut it short
     asked_at: float = 0.0  # s of a clock that only goes forward
     heard_at: float = 0.0
     hinted_at: float = inf
@@ -81,6 +82,12 @@ class Continuity:
         and what it held does not tell what was missed since.
         """
         replay = self.asking
+        if replay is not None and replay.begin is None:
+            if self.knows_previous:  # it has no gap to close; what follows it has
+                self.end()
+                replay = None
+            elif replay.cut is None:
+                replay.cut = heard
         if replay is None:
             if self._is_first and self.knows_previous:
                 heard = self._previous
@@ -100,8 +107,8 @@ class Continuity:
         """
         self.knows_previous, self._previous = True, heard
         for replay in self._unsettled:
-            if replay.cause == RESTART and replay.begin is None:
-                replay.begin = heard
+            if replay.begin is None:
+                replay.begin = replay.cut if heard is None else heard
 
     def saw(self, number: int, prints: Iterable[str], at: float) -> None:
         """Note that the replay brought a message, under its number in the backlog."""

@@ -7,22 +7,23 @@ pure core's business (change.py).
 
 from __future__ import annotations
 
+import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from random import Random
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import trio
 from attrs import define, field, frozen
 
-from bzredis import __version__
-from bzredis.answers import Odd, one_object, removal, retry_after, rows
-from bzredis.answers import Removal as Removal  # what `removed` yields
+from bzredis import __version__, tables
 from bzredis.backoff import delays
 from bzredis.errors import FeedLost, RestDown, RestRefused
+from bzredis.pace import Pace, retry_after
+from bzredis.tables import Odd, Removal, Table
 
 CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
 SILENCE: Final = 30.0  # s without a byte; upstream counts a while before the first
@@ -32,61 +33,29 @@ GOODBYE: Final = 2.0  # s; a stop has 5 s in all
 LARGEST: Final = 64 * 2**20  # bytes unpacked: twenty such pages, and no harm to memory
 
 AT_ONCE: Final = 2  # requests: a look-up need not wait for the end of a long back-fill
-BURST: Final = 4  # requests before the pace counts: the look-ups of one rating at once
 
 ATTEMPTS: Final = 4
 FIRST, LAST = 1.0, 15.0  # s; back-off within a call
 PATIENCE: Final = 60.0  # s; who is asked to wait longer comes back later
 
-TICKERS: Final = 50  # of one request (upstream.md, 4)
-PAGE: Final = 1_000  # rows; the most that upstream gives at once
 # A server that ignores `page` in some way that we do not notice would send rows for
-# ever. A day has some 500 rows, so that even pages cut down to 50 rows reach back weeks.
+# ever. A day has some 500 rows: even cut down to 50, these pages reach back weeks.
 PAGES: Final = 200
 
-OK, NO_CONTENT = 200, 204
 REDIRECTS: Final = range(300, 400)
 REFUSALS: Final = {401, 403}  # a person has to mend these
 SLOW_DOWN: Final = 429
 PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
 
+CONSENSUS: Final = "/api/v1/consensus-ratings"
+ANSWERED: Final = {200: b"", 204: b"null"}  # and the JSON for an empty body
 
-@frozen
-class _Table:
-    """A path that answers with an array of rows, page by page."""
+T = TypeVar("T")
 
-    path: str
-    name: str  # of the array
-    since: str
-    sizes: tuple[str, ...]  # a wrong spelling goes unnoticed, and pages are small then
-    tickers: str = ""
-
-    def queries(self, since: int, tickers: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Yield the requests that it takes: one for each so many tickers."""
-        asked = {self.since: str(since), **dict.fromkeys(self.sizes, str(PAGE))}
-        if not tickers:
-            yield asked
-        for first in range(0, len(tickers), TICKERS):
-            chunk = ",".join(tickers[first : first + TICKERS])
-            yield {**asked, self.tickers: chunk}
-
-
-_SINCE = "parameters[updated]"
-_TICKERS = "parameters[tickers]"
-RATINGS = _Table(
-    "/api/v2.1/calendar/ratings", "ratings", _SINCE, ("pagesize",), _TICKERS
-)
-INSIGHTS = _Table(
-    "/api/v1/analyst/insights",
-    "analyst-insights",
-    _SINCE,
-    ("pageSize", "pagesize"),
-    "symbols",
-)
-REMOVED = _Table(
-    "/api/v2.1/calendar-removed/", "removed", "updated", ("pageSize", "pagesize")
-)
-CONSENSUS = "/api/v1/consensus-ratings"
+# At DEBUG they tell of headers, and complain of those that they cannot send. Their own
+# level counts, whatever the level of the root logger.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 @frozen
@@ -97,28 +66,6 @@ class _Failure:
     status: int = 0
     passing: bool = False  # whether the same request may do better in a moment
     asked: float | None = None  # s that upstream asked us to wait
-
-
-@define(eq=False)
-class _Pace:
-    """Lets requests go one by one, `rate` a second on average, whoever makes them."""
-
-    _rate: float
-    _due: float = field(default=0.0, init=False)  # when the last one let go was due
-    _line: trio.Lock = field(factory=trio.Lock, init=False)
-
-    async def turn(self) -> None:
-        """Wait for a turn, first come, first served."""
-        async with self._line:
-            # Again after each sleep: someone may have been told to slow down meanwhile.
-            while (early := self._due - BURST / self._rate - trio.current_time()) > 0:
-                await trio.sleep(early)
-            self._due = max(self._due, trio.current_time()) + 1 / self._rate
-
-    def hold(self, seconds: float) -> None:
-        """Let nobody go for a while, and no burst after that."""
-        until = trio.current_time() + seconds
-        self._due = max(self._due, until + BURST / self._rate)
 
 
 @define(eq=False)
@@ -133,17 +80,17 @@ class Rest:
     origin: str  # "https://api.benzinga.com", "http://127.0.0.1:8000"
     # Asked at each request; a FeedLost from it becomes RestDown.
     token: Callable[[], str] = field(repr=False)
-    pace: float = 2.0  # requests a second: upstream's limit is not known, and far above
+    pace: float = 2.0  # requests a second; upstream has published no limit
     tls: ssl.SSLContext | None = field(default=None, repr=False)  # None: the default
     rng: Random = field(factory=Random, repr=False)
     transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
     _client: httpx.AsyncClient = field(init=False, repr=False)
-    _pace: _Pace = field(init=False, repr=False)
+    _turns: Pace = field(init=False, repr=False)
     _slots: trio.CapacityLimiter = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
-        self._pace = _Pace(self.pace)
+        self._turns = Pace(self.pace)
         self._slots = trio.CapacityLimiter(AT_ONCE)
         self._client = httpx.AsyncClient(
             base_url=self.origin,
@@ -165,12 +112,7 @@ class Rest:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -188,143 +130,185 @@ class Rest:
     ) -> AsyncGenerator[str, None]:
         """Yield the rows updated at `since` (unix s) or later, as JSON, byte for byte.
 
-        Newest first as a rule, some of them twice where rows came in between pages.
+        Newest first, and some twice where others came in between two pages. So who goes
+        on from the newest row stored must have them all before the first is stored.
         """
-        return self._rows(RATINGS, since, tickers)
+        return self._rows(tables.RATINGS, since, tickers)
 
     def insights(
         self, since: int, tickers: Sequence[str] = ()
     ) -> AsyncGenerator[str, None]:
         """Yield rows as `ratings` does."""
-        return self._rows(INSIGHTS, since, tickers)
+        return self._rows(tables.INSIGHTS, since, tickers)
 
     async def removed(self, since: int) -> AsyncGenerator[Removal, None]:
         """Yield the ratings removed at `since` (unix s) or later, or nobody knows when.
 
         Upstream's own filters are not to be relied on.
         """
-        async with aclosing(self._rows(REMOVED, since, type="ratings")) as found:
+        async with aclosing(self._rows(tables.REMOVED, since)) as found:
             async for row in found:
-                gone = removal(row, "ratings")
+                gone = tables.removal(row)
                 if gone and (gone.updated is None or gone.updated >= since):
                     yield gone
 
     async def consensus(
         self, ticker: str, *, simplify: bool = False, aggregate_type: str | None = None
     ) -> str | None:
-        """Return a ticker's consensus, as JSON, byte for byte; None where there is none.
+        """Return a ticker's consensus as JSON, byte for byte; None if there is none.
 
         Nothing in it says whose it is; that only US tickers may be asked for is the
         caller's concern.
         """
         query = {
-            _TICKERS: ticker,
+            "parameters[tickers]": ticker,
             "simplify": "true" if simplify else "",
             "aggregate_type": aggregate_type or "",
         }
         given = {name: value for name, value in query.items() if value}
-        body = await self._fetch(CONSENSUS, given)
-        try:
-            return one_object(body)
-        except Odd as odd:
-            words = self._words(CONSENSUS, f"answered with {odd}")
-        raise RestDown(words)
+        return await self._read(CONSENSUS, given, tables.one_object)
 
     async def _rows(
-        self, table: _Table, since: int, tickers: Sequence[str] = (), **more: str
+        self, table: Table, since: int, tickers: Sequence[str] = ()
     ) -> AsyncGenerator[str, None]:
+        split = partial(tables.rows, name=table.name)
         for query in table.queries(since, tickers):
             before: list[str] = []
             for page in range(PAGES):
-                found = await self._page(table, {**query, **more, "page": str(page)})
-                if found == before:
+                asked = {**query, "page": str(page)}
+                found = await self._read(table.path, asked, split)
+                again = found == before
+                if again and len(found) == tables.PAGE:
+                    raise self._down(table.path, "sends the same full page again")
+                if again:
                     break
                 for row in found:
                     yield row
-                # The last page is shorter than those before it. Shorter than was asked
-                # for says nothing: upstream may have its own idea of a page's size.
+                # Short is what is shorter than the page before. What is shorter than
+                # was asked for may be what upstream takes for a page.
                 if len(found) < len(before):
                     break
                 before = found
             else:
-                words = f"has no end of pages ({PAGES})"
-                raise RestDown(self._words(table.path, words))
+                raise self._down(table.path, f"has no end of pages ({PAGES})")
 
-    async def _page(self, table: _Table, query: dict[str, str]) -> list[str]:
-        body = await self._fetch(table.path, query)
-        if body is None:
-            return []
+    async def _read(
+        self, path: str, query: dict[str, str], read: Callable[[bytes], T]
+    ) -> T:
+        body = await self._fetch(path, query)
         try:
-            return rows(body, table.name)
+            return read(body)
         except Odd as odd:
-            words = self._words(table.path, f"answered with {odd}")
-        raise RestDown(words)
+            down = self._down(path, f"answered with {odd}")
+        raise down
 
-    async def _fetch(self, path: str, query: dict[str, str]) -> bytes | None:
-        """Return an answer's body, None for one that has none by definition."""
+    async def _fetch(self, path: str, query: dict[str, str]) -> bytes:
+        """Ask until there is an answer, or no more sense in asking now."""
         failure = _Failure(f"gave no answer within {WHOLE:.0f} s")
         pauses = delays(FIRST, LAST, rng=self.rng)
         with trio.move_on_after(WHOLE):
-            for left, pause in zip(reversed(range(ATTEMPTS)), pauses, strict=False):
+            for left in reversed(range(ATTEMPTS)):
                 answer = await self._attempt(path, query)
                 if not isinstance(answer, _Failure):
                     return answer
                 failure = answer
                 asked = failure.asked or 0.0
-                wait = min(asked, PATIENCE) + pause
+                wait = min(asked, PATIENCE) + next(pauses)
                 if failure.status == SLOW_DOWN:
-                    self._pace.hold(wait)  # that was meant for all of us
+                    self._turns.hold(wait)  # that was meant for all of us
                 if not (left and failure.passing and asked <= PATIENCE):
                     break
                 if failure.status != SLOW_DOWN:
                     await trio.sleep(wait)
-        words = self._words(path, failure.words)
-        if failure.status in REFUSALS:
-            raise RestRefused(words)
-        raise RestDown(words, retry_after=failure.asked)
+        down = self._down(path, failure.words, failure.asked)
+        raise RestRefused(str(down)) if failure.status in REFUSALS else down
 
-    async def _attempt(
-        self, path: str, query: dict[str, str]
-    ) -> bytes | _Failure | None:
+    async def _attempt(self, path: str, query: dict[str, str]) -> bytes | _Failure:
         async with self._slots:
-            await self._pace.turn()
-            with trio.move_on_after(ANSWER) as late:
+            await self._turns.turn()
+            with trio.move_on_after(ANSWER) as limit:
                 try:
-                    return await self._ask(path, query, late)
-                except FeedLost as error:
-                    return _Failure(f"was not asked: {error}")
-                except httpx.LocalProtocolError:
-                    return _Failure(
-                        "was not asked: the token has characters that no header carries"
-                    )
-                except httpx.RequestError as error:
-                    return _Failure(_reason(error), passing=True)
-            return _Failure(f"took over {ANSWER:.0f} s to answer", passing=True)
+                    return await self._ask(path, query, limit)
+                except (FeedLost, Odd, httpx.RequestError) as error:
+                    return _told(error)
+            if trio.current_time() < limit.deadline:
+                return _Failure(f"answered with more than {LARGEST // 2**20} MiB")
+            return _Failure(f"was not done within {ANSWER:.0f} s", passing=True)
 
     async def _ask(
-        self, path: str, query: dict[str, str], late: trio.CancelScope
-    ) -> bytes | _Failure | None:
+        self, path: str, query: dict[str, str], limit: trio.CancelScope
+    ) -> bytes | _Failure:
         async with self._client.stream(
             "GET", path, params=query, headers=self._authorization()
         ) as response:
-            status = response.status_code
-            if status == OK:
-                return await _body(response, late)
-            if status == NO_CONTENT:
-                return None
-            return _Failure(
-                f"answered HTTP {status}{_advice(status)}",
-                status=status,
-                passing=status in PASSING,
-                asked=retry_after(
-                    response.headers.get("Retry-After", ""),
-                    response.headers.get("Date", ""),
-                ),
-            )
+            if response.status_code not in ANSWERED:
+                return _failure(response)
+            body = await _body(response, limit)
+            if response.headers.get("Content-Encoding", "").lower() == "gzip":
+                body = tables.unpacked(body, LARGEST)
+            return body or ANSWERED[response.status_code]
 
     def _authorization(self) -> dict[str, Any]:
         # As bytes: httpx's complaint about text that is not ASCII would quote it.
         return {"Authorization": f"token {self.token()}".encode()}
 
-    def _words(self, path: str, words: str) -> str:
-        return f"{self.host}, asked for {path}, {words}"
+    def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
+        return RestDown(f"{self.host}, asked for {path}, {words}", retry_after=asked)
+
+
+async def _body(response: httpx.Response, limit: trio.CancelScope) -> bytes:
+    body = bytearray()
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) > LARGEST:
+            # To raise here would leave httpx's own iterators behind, unfinished; what
+            # httpx raises while it unpacks would do so too.
+            limit.cancel()
+    await trio.lowlevel.checkpoint_if_cancelled()
+    return bytes(body)
+
+
+def _failure(response: httpx.Response) -> _Failure:
+    """Tell of an answer by its status alone: upstream's 401 quotes the token."""
+    status = response.status_code
+    redirect = ", a redirect, which is not followed" if status in REDIRECTS else ""
+    return _Failure(
+        f"answered HTTP {status}{redirect}",
+        status=status,
+        passing=status in PASSING,
+        asked=retry_after(
+            response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+        ),
+    )
+
+
+def _told(error: FeedLost | Odd | httpx.RequestError) -> _Failure:
+    """Put a failure into words; those of the network's other end stay out of them."""
+    match error:
+        case FeedLost():
+            return _Failure(f"was not asked: {error}")
+        case Odd():
+            return _Failure(f"answered with {error}", passing=True)
+        case httpx.LocalProtocolError():
+            return _Failure("was not asked: the token fits into no HTTP header")
+        case httpx.ConnectTimeout():
+            words = f"no connection within {CONNECT:.0f} s"
+        case httpx.TimeoutException():
+            words = f"nothing came for {SILENCE:.0f} s"
+        case httpx.RemoteProtocolError():
+            words = "it hung up before the answer was whole, or broke HTTP"
+        case _:
+            words = _cause(error)
+    return _Failure(f"failed: {words}", passing=True)
+
+
+def _cause(error: BaseException) -> str:
+    """Find what the system said, behind what the libraries made of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
+            cause = cause.exceptions[0]
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return "the connection broke"

@@ -19,18 +19,23 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
-_COMPARABLE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
+_COMPARABLE = re.compile(
+    r"(?:197[1-9]|19[89]\d|[2-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])-(?:0[1-9]|1[0-2])"
+    r"-(0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z",
+    re.ASCII,
+)
+IN_EVERY_MONTH = "28"  # the last day that no month lacks
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
 # A count of seconds has at most 11 digits until the year 5138, and a count of
 # milliseconds has at least 12 since 1973: the size tells the unit. Likewise micro- and
 # nanoseconds.
+SECONDS = 10  # digits, from 2001 to 2286
 _UNITS = ((10**11, NS), (10**14, NS_PER_MS), (10**17, 1_000), (10**20, 1))
 # Outside of these a time says "not known" (0, or Go's year 1), or cannot be written.
 _EARLIEST = 0
 _LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * NS
 
 
-@lru_cache(maxsize=1024)  # asked for twice: in ms, and to compare
 def instant(text: str) -> int | None:
     """Read RFC 3339, or a count since 1970 in s, ms, µs or ns; None if it is neither.
 
@@ -62,6 +67,8 @@ def _from_epoch(count: int, fraction: str) -> int:
 
 def milliseconds(text: str) -> int | None:
     """Read a time as `instant` does, cut to milliseconds since 1970."""
+    if len(text) == SECONDS and text.isdecimal() and text.isascii():  # as a rule
+        return int(text) * 1_000 or None
     found = instant(text)
     return None if found is None else found // NS_PER_MS
 
@@ -71,7 +78,7 @@ def rfc3339(ms: int) -> str:
     return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
-@lru_cache(maxsize=4096)  # many messages share a second
+@lru_cache(maxsize=16_384)  # many messages share a second
 def _second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
@@ -81,15 +88,18 @@ def comparable(text: str) -> str:
 
     What is UTC already stays as it was sent; what is no time gives "".
     """
+    match = _COMPARABLE.fullmatch(text)
+    if match and match[1] <= IN_EVERY_MONTH:
+        return text
     found = instant(text)
     if found is None:
         return ""
-    if _COMPARABLE.fullmatch(text):
+    if match:
         return text
     return f"{_second(found // NS)}.{found % NS:09d}Z"
 
 
-@lru_cache(maxsize=4096)  # many messages share a minute, and zone rules are slow
+@lru_cache(maxsize=16_384)  # many messages share a minute, and zone rules are slow
 def published(day: str, clock: str) -> int | None:
     """Return the publication time in ms of a US/Eastern date and wall time.
 

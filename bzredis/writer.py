@@ -94,6 +94,7 @@ class Writer:
     _held: deque[bytes] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
+    _doubtful: int = -(2**62)  # up to this number Redis may have changes unconfirmed
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -106,9 +107,9 @@ class Writer:
             await self._write(await self.backlog.batch(self._size))
 
     async def _write(self, batch: list[Item]) -> None:
-        resent, alone = False, 0
+        alone = 0
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            sent = False
+            sent, reached = False, batch[-1].number if batch else self._doubtful
             try:
                 await self._prepare()
                 sent = True
@@ -131,11 +132,12 @@ class Writer:
                         batch = [self._set_aside(batch[0], str(error))]
             except StoreDown as error:
                 self._note(str(error))
-            resent = resent or sent
+            if sent:
+                self._doubtful = max(self._doubtful, reached)
             await trio.sleep(delay)
         self._note("")
         self._size = min(BATCH, self._size * 2)
-        await self._confirm(batch, applied, resent=resent)
+        await self._confirm(batch, applied)
 
     async def _prepare(self) -> None:
         """See to what has to be right before a batch. Raises StoreDown."""
@@ -147,15 +149,14 @@ class Writer:
     async def _apply(self, packed: Sequence[bytes]) -> Applied:
         return await self.store.apply(self.stream, packed, self._entry)
 
-    async def _confirm(
-        self, batch: list[Item], applied: Applied, *, resent: bool
-    ) -> None:
+    async def _confirm(self, batch: list[Item], applied: Applied) -> None:
         self._entry = applied.entry or self._entry
         if not batch:
             return
         await self.backlog.confirm(batch[-1].number)
         for item, result in zip(batch, applied.results, strict=True):
             self._hold(item.packed)
+            resent = item.number <= self._doubtful
             self.listener.confirm(item, result, resent=resent)
 
     def _hold(self, packed: bytes) -> None:

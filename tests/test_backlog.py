@@ -371,7 +371,7 @@ async def test_a_reader_lets_a_writer_that_makes_progress_catch_up(
     async with trio.open_nursery() as nursery:
         nursery.start_soon(waiting.breathe)
         await trio.sleep(0.2)
-        await waiting.confirm(1)
+        await waiting.confirm(2)
     assert trio.current_time() == 0.2
     await waiting.breathe()
     assert trio.current_time() == 0.2

@@ -22,9 +22,9 @@ from fakes import (
 )
 from trio.testing import MockClock
 
-from bzredis import backlog
+from bzredis import backlog, bridge
 from bzredis.bridge import AllRefused
-from bzredis.errors import FeedLost, FeedRefused
+from bzredis.errors import FeedLost, FeedRefused, StoreDown
 from bzredis.times import milliseconds
 
 LOST = FeedLost("upstream went away")
@@ -99,9 +99,7 @@ async def test_not_alive_while_it_says_goodbye_to_a_lost_connection(
         assert not rig.store.is_alive()
 
 
-async def test_not_alive_before_the_database_is_known_nor_with_a_backlog(
-    rig: Rig, autojump_clock: MockClock
-) -> None:
+async def test_not_alive_with_a_backlog(rig: Rig, autojump_clock: MockClock) -> None:
     async with rig.running():
         await trio.sleep(2)
         rig.store.poison = "Some Company"  # writes hang, statuses do not
@@ -117,17 +115,34 @@ async def test_not_alive_before_the_database_is_known_nor_with_a_backlog(
 
 
 async def test_not_alive_with_old_changes_in_memory_alone(
-    rig: Rig, autojump_clock: MockClock
+    rig: Rig, disk: Disk, autojump_clock: MockClock
 ) -> None:
-    rig.limit = 100
     async with rig.running():
-        await trio.sleep(2)
+        await trio.sleep(5)
         rig.store.poison = "Some Company"
+        disk.delay = 10
         rig.upstream.say(frame(1))
-        await trio.sleep(8)
+        await trio.sleep(bridge.STALE + 2)
         assert rig.store.status()["spooled"] == "0"
+        assert rig.store.status()["state"] == "live"
         assert not rig.store.is_alive()
-        rig.store.poison = ""
+        rig.store.poison, disk.delay = "", 0
+        await trio.sleep(30)
+        assert rig.store.is_alive()
+
+
+async def test_not_alive_before_the_database_is_known(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async def marker(*_: object) -> str:
+        raise StoreDown("NOPERM")
+
+    monkeypatch.setattr(FakeStore, "marker", marker)
+    async with rig.running():
+        await trio.sleep(10)
+        assert rig.store.status()["state"] == "live"
+        assert "NOPERM" in rig.store.status()["error"]
+        assert not rig.store.is_alive()
 
 
 # ------------------------------------------------------------------ Redis away, or slow
@@ -269,6 +284,37 @@ async def test_a_redis_that_never_answers_does_not_hold_up_the_stop(
         assert rig.spool.span("ratings").count == 0
 
 
+async def test_what_was_read_just_before_the_end_goes_to_disk(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(bridge, "DRAIN", 0.1)
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.hangs = True
+        rig.upstream.say(*frames(1, 2))
+        await trio.sleep(0.1)
+    rig.store.hangs = False
+    async with rig.running():
+        await trio.sleep(1)
+        assert rig.store.numbers() == [1, 2]
+
+
+async def test_a_last_status_does_not_hide_what_was_never_read(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Else the next start would take our times for those of the run before."""
+    async with rig.running():
+        await trio.sleep(5)
+    before = rig.store.status()
+    rig.store.trouble = "LOADING"
+    async with rig.running() as running:
+        await trio.sleep(20)
+        running.stop.set()
+        await trio.sleep(bridge.DRAIN - 0.01)
+        rig.store.trouble = ""
+    assert rig.store.status() == before
+
+
 async def test_a_redis_that_never_answered_at_all(
     rig: Rig, disk: Disk, autojump_clock: MockClock
 ) -> None:
@@ -310,10 +356,10 @@ async def test_a_stop_at_any_time(
     autojump_clock: MockClock,
 ) -> None:
     rig.upstream.sessions.extend(sessions)
-    async with rig.running("ratings", "insights") as bridge:
+    async with rig.running("ratings", "insights") as running:
         await trio.sleep(after)
         began = trio.current_time()
-        bridge.stop.set()
+        running.stop.set()
     assert trio.current_time() - began < 1
 
 
@@ -490,6 +536,24 @@ async def test_another_database_does_not_swallow_what_is_not_its_own(
         assert old.numbers() == [1, 2]
 
 
+@pytest.mark.parametrize("delay", [0.05, 0.3, 0.7])
+async def test_the_spool_changes_while_the_disk_is_at_work(
+    rig: Rig, disk: Disk, delay: float, autojump_clock: MockClock
+) -> None:
+    old, new = FakeStore(), FakeStore(Database(marker="another"))
+    await spooled_for(rig, old, 1, 2)
+    rig.store, new.trouble, disk.delay = new, "LOADING", delay
+    async with rig.running():
+        await trio.sleep(3)
+        for n in range(100, 300):
+            rig.upstream.say(frame(n))
+            await trio.sleep(0.05)
+            if n == 200:
+                new.trouble = ""
+        await trio.sleep(30)
+        assert new.numbers() == list(range(100, 300))
+
+
 async def test_the_same_database_under_another_name_gets_its_spool_first(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
@@ -542,10 +606,10 @@ async def test_a_gap_found_while_stopping_is_kept(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
     rig.upstream.sessions.extend([Session([5.0, LOST]), Session(replay=frames(9))])
-    async with rig.running() as bridge:
+    async with rig.running() as running:
         await trio.sleep(4)
         rig.store.trouble = "LOADING"
         await trio.sleep(20)
         rig.store.trouble = ""
-        bridge.stop.set()
+        running.stop.set()
     assert len(rig.store.gaps()) == 1

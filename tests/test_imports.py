@@ -22,6 +22,7 @@ CORE = [
     "change",
     "config",
     "errors",
+    "fetched",
     "frames",
     "message",
     "options",
@@ -29,12 +30,13 @@ CORE = [
     "streams",
     "streams.*",
     "symbols",
+    "tables",
     "times",
 ]
 # One list for each edge: nothing goes from one to the other.
 EDGES = {
     "upstream": ["feed", "wire"],
-    "rest": ["rest"],
+    "rest": ["pace", "rest"],
     "store": ["store", "store.*"],
     "spool": ["spool"],
     "state folder": ["statefolder"],

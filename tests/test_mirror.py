@@ -12,7 +12,7 @@ from trio.testing import MockClock
 
 from bzredis import mirror
 from bzredis.errors import FeedLost, FeedRefused
-from bzredis.replay import HINT, LONGEST, QUIET
+from bzredis.replay import HINT, LONGEST, QUIET, Continuity, Uncovered
 from bzredis.times import rfc3339
 
 LOST = FeedLost("upstream went away")
@@ -239,9 +239,9 @@ async def test_what_was_read_when_the_stop_came_is_kept(
 ) -> None:
     async with rig.running() as bridge:
         await trio.sleep(1)
-        rig.upstream.say(*frames(1, 2, 3))
+        rig.upstream.say(*frames(*range(500)))
         bridge.stop.set()
-    assert rig.store.numbers() == [1, 2, 3]
+    assert rig.store.numbers() == list(range(500))
 
 
 async def test_what_was_read_when_a_send_failed_is_kept(
@@ -252,32 +252,46 @@ async def test_what_was_read_when_a_send_failed_is_kept(
         link = rig.upstream.links[0]
 
         async def fail(_: str) -> None:
-            link.push(*frames(1, 2))
+            link.push(*frames(*range(500)))
             raise LOST
 
         monkeypatch.setattr(type(link), "send", lambda _, text: fail(text))
         await trio.sleep(35)
-        monkeypatch.undo()
-        assert rig.store.numbers() == [1, 2]
+        assert rig.store.numbers() == list(range(500))
 
 
 async def test_a_frame_that_nobody_can_read_leaves_word_and_does_not_come_for_ever(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
-    """The replay would bring it each time."""
+    """The replay would bring it each time; that it did, two in a row tell."""
     poisoned = Session([0.1, UNUSABLE], answers="no")
-    rig.upstream.sessions.extend([poisoned, Session([300.0, LOST]), poisoned])
+    rig.upstream.sessions.extend([poisoned, poisoned, Session([300.0, LOST]), poisoned])
     async with rig.running():
         await trio.sleep(200)
-        assert [link.texts[0] for link in rig.upstream.links] == ["replay", "ping"]
+        texts = [link.texts[0] for link in rig.upstream.links]
+        assert texts == ["replay", "replay", "ping"]
         rig.upstream.say(frame(1))
         await trio.sleep(400)
         assert rig.store.status()["state"] == "live"
         [aside] = rig.store.rejected()
     assert "4 MiB" in aside["reason"]
     texts = [link.texts[0] for link in rig.upstream.links]
-    assert texts == ["replay", "ping", "replay", "ping"]
+    assert texts == ["replay", "replay", "ping", "replay", "replay"]
     assert rig.store.numbers() == [1]
+
+
+async def test_a_live_frame_that_nobody_can_read_costs_no_replay(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """It came within the seconds in which a replay may still be under way."""
+    rig.upstream.cache = frames(1, 2)
+    rig.upstream.sessions.append(Session([0.1, UNUSABLE]))
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.cache = frames(1, 2, 3)
+        await trio.sleep(20)
+        assert rig.store.numbers() == [1, 2, 3]
+        assert not rig.store.gaps()
 
 
 async def test_a_bug_ends_the_program(
@@ -458,6 +472,23 @@ async def test_a_pong_shortens_the_wait_for_the_end(
         assert trio.current_time() == pytest.approx(opened + HINT, abs=0.4)
 
 
+async def test_a_pong_on_a_lost_connection_ends_nothing_on_the_next(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.cache = frames(1)
+    rig.upstream.sessions.extend(
+        [
+            Session([20.0, LOST]),
+            Session([0.5, LOST], replay=()),
+            Session([4.0, frame(2), 4.0, frame(1)], answers="no"),
+        ]
+    )
+    async with rig.running():
+        await trio.sleep(60)
+        assert rig.store.numbers() == [1, 2]
+        assert not rig.store.gaps()
+
+
 async def test_redis_is_away_meanwhile_and_the_gap_is_closed(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
@@ -599,3 +630,46 @@ async def test_a_stop_during_the_replay_does_not_hide_the_gap(
         assert rig.store.numbers() == [1, 5, 6]
         [gap] = rig.store.gaps()
     assert gap["begin"] == heard
+
+
+def left_open() -> str:
+    """Return what a process leaves: a gap whose replay brought 4, 5 and 6."""
+    was = Continuity()
+    was.previous(1000)
+    was.connected(heard=None, now=5000, at=0)
+    for number in (4, 5, 6):
+        was.saw(number, [str(number)], at=1)
+    was.end()
+    was.answered(4, known=False)
+    return was.save()
+
+
+@pytest.mark.parametrize(
+    ("waiting", "known", "gaps"),
+    [
+        (range(5, 7), False, [Uncovered(1000, 5000, "restart", 3)]),
+        (range(5, 7), True, []),
+        # Confirmed or lost after it was noted: nobody will tell any more.
+        (range(6, 7), False, [Uncovered(1000, 5000, "restart", 2)]),
+        (range(7, 9), False, [Uncovered(1000, 5000, "restart", 1)]),
+    ],
+)
+def test_the_next_process_takes_up_what_is_open(
+    waiting: range,
+    known: bool,  # noqa: FBT001 - a case
+    gaps: list[Uncovered],
+) -> None:
+    new = Continuity()
+    new.restore(left_open(), waiting)
+    new.previous(3000)
+    for number in waiting:
+        new.answered(number, known=known)
+    assert list(new.settle()) == gaps
+    assert new.save() == ""
+
+
+def test_nothing_open_is_nothing_to_take_up() -> None:
+    new = Continuity()
+    assert new.save() == ""
+    new.restore("", range(3))
+    assert new.save() == ""

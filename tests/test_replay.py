@@ -213,6 +213,44 @@ def test_a_replay_that_was_cut_short_does_not_prove_for_the_next() -> None:
     assert list(continuity.settle()) == [Uncovered(5, 20, "reconnect", 0)]
 
 
+def test_a_first_connection_cut_short_leaves_a_gap_behind_it() -> None:
+    continuity = Continuity()
+    continuity.previous(None)
+    continuity.connected(heard=None, now=1, at=0.0)
+    continuity.saw(1, ["a"], 0.0)
+    continuity.answered(1, known=False)
+    continuity.connected(heard=5, now=10, at=0.0)
+    continuity.end()
+    assert list(continuity.settle()) == [Uncovered(5, 10, "reconnect", 0)]
+
+
+def test_what_the_first_connection_brought_proves_for_the_second() -> None:
+    continuity = Continuity()
+    continuity.previous(None)
+    continuity.connected(heard=None, now=1, at=0.0)
+    continuity.saw(1, ["a"], 0.0)
+    continuity.connected(heard=5, now=10, at=0.0)
+    continuity.saw(2, ["a"], 0.0)
+    continuity.end()
+    continuity.answered(1, known=False)
+    continuity.answered(2, known=True)
+    assert list(continuity.settle()) == []
+
+
+@pytest.mark.parametrize("previous", [None, 3])
+def test_a_first_connection_cut_short_before_redis_was_there(
+    previous: int | None,
+) -> None:
+    continuity = Continuity()
+    continuity.connected(heard=None, now=4, at=0.0)
+    continuity.connected(heard=5, now=10, at=0.0)
+    continuity.connected(heard=11, now=20, at=0.0)
+    continuity.end()
+    assert list(continuity.settle()) == []
+    continuity.previous(previous)
+    assert list(continuity.settle()) == [Uncovered(previous or 5, 20, "restart", 0)]
+
+
 def test_but_it_proves_when_it_comes_again() -> None:
     continuity = connected()
     continuity.saw(1, ["a"], 0.0)

@@ -179,7 +179,12 @@ def test_a_drained_spool_gives_its_pages_back(
     spool = open_spool()
     spool.append("ratings", rows(*range(300), size=1000))
     spool.remove("ratings", 299)
+    assert spool._db.execute("PRAGMA page_count").fetchone() < (10,)
     assert spool.path.stat().st_size < 100_000
+
+
+def test_a_commit_survives_the_power(open_spool: Open) -> None:
+    assert open_spool()._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 @pytest.mark.parametrize("header", [True, False])

@@ -371,3 +371,34 @@ async def test_a_question_without_changes_may_go_unanswered_for_long(
         desk.store.most = 10**9
     assert desk.numbers == [1, 2]
     assert desk.store.pings == 0
+
+
+async def test_a_repair_whose_answer_was_lost_proves_nothing(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    """What Redis then calls known may be of our own making."""
+    async with desk.writing():
+        desk.put(1)
+    new = Desk(Backlog("ratings", desk.waiting.spool), desk.store)
+    async with new.writing():
+        new.put(2, 3)
+        await trio.sleep(1)
+        new.store.db = Database()
+        new.store.lost_answers = 1
+        await trio.sleep(10)
+        assert new.numbers == [2, 3]
+    assert [covered for *_, covered in new.told.rollbacks] == [False]
+
+
+async def test_doubt_outlasts_the_halving_of_its_batch(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.put(0)
+        await trio.sleep(1)
+        desk.store.lost_answers = 1
+        desk.put(*range(1, 9))
+        await trio.sleep(20)
+        desk.put(8)
+    told = [(result, resent) for _, result, resent in desk.told.results]
+    assert told == [("latest", False), *[("duplicate", True)] * 8, ("duplicate", False)]

@@ -336,6 +336,14 @@ local function publication(change, stored)
   return tonumber(score), stored.published_at
 end
 
+-- A removal that REST tells of has no timestamp, and at times no version: then it comes
+-- after all that is stored. It is news only of what is not gone yet.
+local function removes(change, stored)
+  if change.version == 0 and stored then change.version = stored.version end
+  if not stored then return change.version > 0 end
+  return not stored.deleted and change.version >= stored.version
+end
+
 local function apply_record(change)
   local record, deletes = change.record, change.action == 'deleted'
   local key = stem .. 'record:' .. record
@@ -344,7 +352,12 @@ local function apply_record(change)
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
-  local is_newer = not stored or newer(change, stored)
+  local is_newer
+  if deletes and change.source == 'rest' then
+    is_newer = removes(change, stored)
+  else
+    is_newer = not stored or newer(change, stored)
+  end
   if not is_newer and change.source == 'rest' then return 'duplicate' end
   if not is_newer then
     log_entry(change, symbol, 'none')

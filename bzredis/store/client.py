@@ -173,7 +173,8 @@ class Store:
         name = key(self.prefix, stream, "events")
         call = partial(self._redis.xrevrange, name, count=1)
         found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await _call(call))
-        return found[0][1].get(b"received", b"").decode() if found else ""
+        newest = found[0][1] if found else {}
+        return newest.get(b"received", b"").decode(errors="replace")
 
     async def marker(self, proposed: str) -> str:
         """Return what tells this database from others, for our prefix.
@@ -186,7 +187,7 @@ class Store:
             self._redis.set(name, proposed, nx=True)
             return cast("bytes | None", self._redis.get(name))
 
-        return (await _call(call) or b"").decode()
+        return (await _call(call) or b"").decode(errors="replace")
 
     async def ping(self) -> None:
         """Raise StoreDown, in words, where Redis does not answer."""
@@ -215,23 +216,24 @@ async def _call(call: Callable[[], T]) -> T:
 def _translated(call: Callable[[], T]) -> T:
     try:
         return call()
-    except RedisTimeoutError:
-        msg = f"Redis did not answer within {ANSWER:.0f} s"
-        raise StoreSlow(msg) from None
-    except NoScriptError:  # flushed between the load and the call
-        msg = "Redis lost our script; it is loaded again"
-        raise StoreDown(msg) from None
     except RedisError as error:
-        raise _down(error) from None
-    except OSError as error:  # redis-py lets some through, of a TLS handshake say
-        msg = f"cannot reach Redis: {error}"
-        raise StoreDown(msg) from None
+        down = _down(error)
+    except (OSError, UnicodeError) as error:
+        # redis-py lets some through, of a TLS handshake or a strange host name say.
+        down = StoreDown(f"cannot reach Redis: {error}")
+    # Not raised above, for then it would lead to frames of redis-py that hold the
+    # password.
+    raise down
 
 
 def _down(error: RedisError) -> StoreDown:
     words = str(error)
-    if "ROLLBACK" in words:
+    if words.startswith("ROLLBACK"):
         return StoreRolledBack(words)
+    if isinstance(error, RedisTimeoutError):
+        return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
+    if isinstance(error, NoScriptError):  # flushed between the load and the call
+        return StoreDown("Redis lost our script; it is loaded again")
     if type(error) is RedisConnectionError:
         return StoreDown(f"cannot reach Redis: {words}")
     return StoreDown(f"Redis refused: {words}")

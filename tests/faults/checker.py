@@ -69,7 +69,7 @@ def check(redis: Redis, sent: Iterable[tuple[str, str]], prefix: str = "bz") -> 
 class Keys:
     """One stream's keys, read as text."""
 
-    redis: Redis
+    redis: Any  # of what its commands return, its types leave too much open
     stem: str
 
     def entries(self, name: str) -> Iterator[Entry]:
@@ -92,11 +92,15 @@ class Keys:
 
     def timeline(self, symbol: str) -> list[tuple[int, str]]:
         key = f"{self.stem}:timeline:{symbol}"
-        found: list[tuple[bytes, float]] = self.redis.zrange(key, 0, -1, withscores=True)
+        found: list[tuple[bytes, float]] = self.redis.zrange(
+            key, 0, -1, withscores=True
+        )
         return [(int(score), _text(member)) for member, score in found]
 
     def symbols(self) -> set[str]:
-        return {_text(each) for each in self.redis.zrange(f"{self.stem}:symbols", 0, -1)}
+        return {
+            _text(each) for each in self.redis.zrange(f"{self.stem}:symbols", 0, -1)
+        }
 
 
 def _text(value: bytes) -> str:

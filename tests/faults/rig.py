@@ -1,11 +1,7 @@
-"""A real bridge between a real Redis and a simulated upstream, and ways to hurt them."""
+"""A real bridge between a real Redis and a simulated upstream, all to be hurt."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -17,6 +13,7 @@ import attrs
 import trio
 from faults.checker import Tally, check
 from faults.press import STREAMS, Press
+from faults.process import TOKEN, Bridge
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -24,12 +21,9 @@ from bzredis.embedded import Server, server_binary
 from bzredis.simulator import Settings, Simulator
 from bzredis.simulator.records import Published
 
-TOKEN: Final = "t0ken+with/odd=signs%2b"  # noqa: S105 - nobody's
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer
 CHUNK: Final = 1 << 18  # bytes a write, in a flood
-GONE: Final = 10.0  # s that a process may take to end
-ENOUGH: Final = "1000000"  # entries and records: nothing may be trimmed
 SAFE: Final = {"appendfsync": "always", "auto-aof-rewrite-percentage": "0"}
 QUICK: Final[dict[str, Any]] = {
     "token": TOKEN,
@@ -48,78 +42,6 @@ async def until(condition: Callable[[], object], seconds: float = 10) -> None:
     with trio.fail_after(seconds):
         while not condition():
             await trio.sleep(LOOK)
-
-
-@attrs.define
-class Bridge:
-    """`bzredis run` as a process of its own; it comes and goes, its folder stays."""
-
-    folder: Path
-    upstream: int  # port
-    redis: str
-    options: tuple[str, ...] = ()
-    process: trio.Process | None = None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "bridge.log"
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state"
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    async def start(self) -> None:
-        """Start it; the log goes on where it was."""
-        assert self.process is None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "bzredis", "run"]
-        command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
-        command += ["--state-dir", str(self.state)]
-        command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
-        with self.log.open("ab") as log:
-            self.process = await trio.lowlevel.open_process(
-                [*command, *self.options],
-                env={**environ, "BENZINGA_TOKEN": TOKEN, "BZREDIS_REDIS": self.redis},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    async def ended(self, seconds: float = GONE) -> int:
-        """Wait for its end; return the exit code."""
-        assert self.process is not None
-        with trio.fail_after(seconds):
-            code = await self.process.wait()
-        self.process = None
-        return code
-
-    async def kill(self) -> None:
-        """End it as the power would."""
-        if self.process is not None:
-            self.process.kill()
-            await self.ended()
-
-    async def stop(self) -> float:
-        """Ask it to end; return for how many seconds it went on."""
-        assert self.process is not None
-        began = time.perf_counter()
-        self.process.send_signal(signal.SIGTERM)
-        assert await self.ended() == 0
-        return time.perf_counter() - began
-
-    def memory(self) -> float:
-        """Return the resident set in MB."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 @attrs.define
@@ -273,7 +195,6 @@ async def rigged(
     **upstream: object,
 ) -> AsyncIterator[Rig]:
     """Set everything up, and take it down again whatever became of it."""
-    print(f"seed {seed}")
     rng = Random(seed)
     simulator = Simulator(Settings(**QUICK | upstream))
     server = Server(
@@ -289,5 +210,4 @@ async def rigged(
             with trio.CancelScope(shield=True):
                 await rig.bridge.kill()
                 await server.stop()
-            print(rig.bridge.said()[-4_000:])
             nursery.cancel_scope.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from faults.rig import Rig
 
-COUNT = 60_000
+COUNT = 40_000
 MOST = 200  # MB
 
 

@@ -63,22 +63,19 @@ async def test_a_replica_cannot_be_written(rig: Rig) -> None:
 async def test_answers_are_lost_after_the_batch_was_applied(rig: Rig) -> None:
     proxy = Proxy(rig.server.port)
     await rig.nursery.start(proxy.serve)
-    url = rig.server.url.replace(str(rig.server.port), str(proxy.port))
-    rig.bridge = rig.another("far", redis=url)
+    rig.bridge = rig.another("far", redis=f"redis://127.0.0.1:{proxy.port}")
     await rig.start()
     async with rig.talking():
-        await trio.sleep(0.5)
+        await trio.sleep(0.3)
         proxy.swallow_answers = True  # each connection that learns of it is dead
-        await trio.sleep(0.5)
+        await until(lambda: proxy.swallowed > 200)
         proxy.swallow_answers = False
-        await trio.sleep(1)
         proxy.swallow = True
-        await trio.sleep(5)
+        await trio.sleep(0.5)
         proxy.swallow = False
         proxy.delay = 0.05
-        await trio.sleep(0.5)
+        await trio.sleep(5)  # as long as an answer may take
         proxy.cut()
-    assert proxy.swallowed
     assert not (await rig.settled()).gaps
 
 

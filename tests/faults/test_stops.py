@@ -23,10 +23,11 @@ async def test_stopped_at_random_moments(rig: Rig) -> None:
 
 
 async def test_stopped_before_it_has_begun(rig: Rig) -> None:
-    for _ in range(3):
+    for round_ in range(3):
+        rig.bridge = rig.another(f"bridge {round_}")
         await rig.bridge.start()
-        await until(rig.bridge.state.exists)
-        await trio.sleep(rig.rng.random() / 5)
+        await until((rig.bridge.state / "spool").exists)
+        await trio.sleep(rig.rng.random() / 10)
         assert await rig.bridge.stop() < AT_ONCE
 
 
@@ -46,10 +47,10 @@ async def test_stopped_while_redis_hangs(rig: Rig) -> None:
 async def test_stopped_while_upstream_answers_no_goodbye(rig: Rig) -> None:
     await rig.start()
     rig.publish(20)
+    await rig.settled()
     for faults in rig.simulator.faults.values():
         faults.ignore_close = True
     assert await rig.bridge.stop() < AT_ONCE
-    await rig.settled()
     assert rig.status()["state"] == "stopped"
     assert not rig.is_fresh("ratings")
 
@@ -71,7 +72,7 @@ async def test_a_second_bridge_on_the_same_upstream_touches_nothing(rig: Rig) ->
     await second.start()
     try:
         seen = set()
-        refused = time.monotonic() + 4
+        refused = time.monotonic() + 3
         while time.monotonic() < refused:
             seen.add((rig.status()["bridge"], rig.status()["state"], holder(rig)))
             await trio.sleep(0.1)

@@ -72,7 +72,9 @@ def pack(
 ) -> list[bytes]:
     """Make frames, and what is a change already, ready for the store."""
     return [
-        _read(stream, item, source, sole).pack() if isinstance(item, str) else item.pack()
+        _read(stream, item, source, sole).pack()
+        if isinstance(item, str)
+        else item.pack()
         for item in items
     ]
 
@@ -88,7 +90,7 @@ class Peer:
     """A running server, and short ways to what a test wants to know of it."""
 
     server: Server
-    redis: redis.Redis
+    redis: Any  # the types of redis-py say little of what it returns
 
     @property
     def version(self) -> tuple[int, ...]:
@@ -226,7 +228,7 @@ def consensus(
     version: float = 1,
     value: str = "3.5",
     *,
-    symbol: str = "AAPL",
+    symbol: str | None = "AAPL",
     envelope: str | None = None,
     **fields: Any,
 ) -> str:

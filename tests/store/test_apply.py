@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from store.servers import (
@@ -25,7 +26,7 @@ from bzredis.store.keys import ENTRY_FIELDS, entry_fields
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 from bzredis.times import rfc3339
 
-FULL = {
+FULL: dict[str, Any] = {
     "date": "2024-10-04",
     "time": "15:20:11",
     "exchange": "NASDAQ",
@@ -41,7 +42,7 @@ FULL = {
     "ratings_accuracy": {"smart_score": "70.5"},
     "tags": ["x", 1.50],
     "_odd": "own",
-    "latin": "naïve – 株式",
+    "latin": "naïve 株式",
 }
 
 
@@ -90,7 +91,7 @@ def test_a_record_hash_holds_the_content_flattened_and_our_own_fields(
         "ratings_accuracy_smart_score": "70.5",
         "tags": '["x",1.5]',
         "__odd": "own",
-        "latin": "naïve – 株式",
+        "latin": "naïve 株式",
         "_firm": "Großbank & Söhne",
         "_direction": "up",
         "_pt_change": "20.0000",
@@ -187,7 +188,7 @@ def test_streams_are_trimmed(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> Non
 # ------------------------------------------------------------------ 1. Once
 
 
-AGAIN = {
+AGAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the same frame": ({}, {}),
     "under a new envelope id": ({"envelope": "e1"}, {"envelope": "e2"}),
     "with an envelope id only now": ({"envelope": ""}, {"envelope": "e2"}),
@@ -204,11 +205,12 @@ def test_the_same_message_takes_effect_once(
     first, second = (rating(**how) for how in AGAIN[again])
     if again == "the same frame":
         second = first
-    if apart:
-        results = (peer.one(first), peer.one(second))
-    else:
-        results = peer.apply(RATINGS, first, second)  # type: ignore[assignment]
-    assert results == ("latest", "duplicate")
+    results = (
+        [peer.one(first), peer.one(second)]
+        if apart
+        else [*peer.apply(RATINGS, first, second)]
+    )
+    assert results == ["latest", "duplicate"]
     assert len(peer.entries()) == 1
 
 
@@ -304,17 +306,19 @@ def test_what_comes_again_is_remembered_anew(peer: Peer) -> None:
     for member in peer.redis.zrange(seen, 0, -1):
         peer.redis.zadd(seen, {member: 1})
     assert peer.one(frame) == "duplicate"
-    assert all(score > 1 for _, score in peer.redis.zrange(seen, 0, -1, withscores=True))
+    scores = peer.redis.zmscore(seen, peer.redis.zrange(seen, 0, -1))
+    assert scores
+    assert min(scores) > 1
 
 
 # ----------------------------------------------------------- sizes and odd names
 
 
 def test_a_thousand_fields_fit(peer: Peer) -> None:
-    many = {f"f{n}": str(n) for n in range(990)}
+    many: dict[str, Any] = {f"f{n}": str(n) for n in range(990)}
     assert peer.one(rating(**many)) == "latest"
     assert peer.hash("ratings:latest:AAPL")["f989"] == "989"
-    crowd = {f"f{n}": n for n in range(980)}
+    crowd: dict[str, Any] = {f"f{n}": n for n in range(980)}
     assert peer.one(consensus(1, **crowd), CONSENSUS) == "latest"
     assert peer.one(consensus(2, "4", **crowd), CONSENSUS) == "latest"
     assert peer.entries("consensus:history:AAPL")[1]["_previous_consensus_rating"]
@@ -360,7 +364,7 @@ def test_what_is_no_plausible_symbol_keys_nothing(peer: Peer, symbol: str) -> No
 
 
 def test_times_far_off_keep_all_their_digits(peer: Peer) -> None:
-    late = {"updated": "9998-12-31T23:59:59Z"}
+    late: dict[str, Any] = {"updated": "9998-12-31T23:59:59Z"}
     peer.one(rating("a", **late))
     peer.one(rating("b", date="1971-05-06", minute=None))
     assert peer.hash("ratings:record:a")["_version"] == "253370764799000"
@@ -379,8 +383,8 @@ def test_on_a_cluster_all_keys_share_a_slot(tmp_path: Path) -> None:
         batch = (rating(), deleted(), "garbage", rating("b"), rating("c", symbol="X"))
         results = peer.apply(RATINGS, *batch, store=store)
         assert results == ("latest", "latest", "rejected", "latest", "latest")
-        batch = (consensus(id="c"), consensus(2, "4"))
-        results = peer.apply(CONSENSUS, *batch, store=peer.store("{bz}"))
+        changes = (consensus(id="c"), consensus(2, "4"))
+        results = peer.apply(CONSENSUS, *changes, store=peer.store("{bz}"))
         assert results == ("latest", "latest")
         keys = peer.redis.keys()
         assert len(keys) > 12

@@ -21,7 +21,9 @@ def latest(peer: Peer, symbol: str = "AAPL") -> str:
     record = found["_record"]
     assert peer.timeline(symbol)[0] == record
     assert found == peer.hash(f"ratings:record:{record}")
-    assert peer.redis.xrange(f"{PREFIX}:ratings:events", found["_event"], found["_event"])
+    assert peer.redis.xrange(
+        f"{PREFIX}:ratings:events", found["_event"], found["_event"]
+    )
     return record
 
 

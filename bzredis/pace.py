@@ -1,0 +1,62 @@
+"""When the next request may go: at a pace, and not before upstream wants it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import trio
+from attrs import define, field
+
+BURST: Final = 4  # requests before the pace counts: the look-ups of one rating at once
+LONGEST: Final = 3_600.0  # s; who asks for more than an hour is mistaken
+
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
+
+
+@define(eq=False)
+class Pace:
+    """Lets requests go one by one, `rate` a second on average, whoever makes them."""
+
+    rate: float
+    _due: float = field(default=0.0, init=False)  # when the last one let go was due
+    _line: trio.Lock = field(factory=trio.Lock, init=False)
+
+    async def turn(self) -> None:
+        """Wait for a turn, first come, first served."""
+        async with self._line:
+            # Again after each sleep: someone may have been told to slow down meanwhile.
+            while (early := self._early()) > 0:  # noqa: ASYNC110 - it is time we wait for
+                await trio.sleep(early)
+            self._due = max(self._due, trio.current_time()) + 1 / self.rate
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody go for a while, and no burst after that."""
+        until = trio.current_time() + seconds
+        self._due = max(self._due, until + (BURST - 1) / self.rate)
+
+    def _early(self) -> float:
+        return self._due - (BURST - 1) / self.rate - trio.current_time()
+
+
+def retry_after(value: str, date: str) -> float | None:
+    """Return the seconds that Retry-After asks for, given the answer's own Date."""
+    value = value.strip()
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    else:
+        until, now = _moment(value), _moment(date)
+        if until is None or now is None:
+            return None
+        seconds = (until - now).total_seconds()
+    return min(max(seconds, 0.0), LONGEST)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

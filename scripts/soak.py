@@ -1,0 +1,154 @@
+"""Hurt a real bridge, its Redis and its upstream at random, and count what is amiss.
+
+Every few seconds something happens, also while other things still happen. Every minute
+all of it ends, and once everything has settled, what upstream sent is compared with
+what stands in Redis. What is missing counts as lost unless a gap announces it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Final, NoReturn
+
+import attrs
+import trio
+from faults.checker import Tally
+from faults.proxy import Proxy
+from faults.rig import rigged
+from faults.troubles import TROUBLES, Scene, Trouble
+
+RATE: Final = 50.0  # messages a second, over all streams
+EVERY: Final = (0.5, 5.0)  # s between troubles
+LOOK: Final = 60.0  # s between tallies
+ROUND: Final = 10 * 60.0  # s, then everything begins anew: a tally takes ever longer
+CALM: Final = 120.0  # s within which everything has to settle
+PAUSE: Final = 2.0  # s before each tally
+TWICE: Final = 2  # sound tallies in a row
+PULSE: Final = 0.2  # s between looks at the bridge's memory
+FIGURES: Final = (
+    *("sent", "logged", "covered", "refused"),
+    *("lost", "duplicated", "disordered", "wrong"),
+)
+
+
+@attrs.define
+class Soak:
+    """One round: a scene, and what happens in it."""
+
+    scene: Scene
+    happened: Counter[str] = attrs.field(factory=Counter)
+    memory: float = 0.0  # MB, at the most
+    _busy: set[int] = attrs.field(factory=set)
+
+    async def run(self, seconds: float) -> Tally:
+        """Go on for so long; return the last tally. An unsound one is the last."""
+        until = trio.current_time() + seconds
+        await self.scene.rig.start()
+        tally = Tally()
+        while tally.is_sound and trio.current_time() < until:
+            await self._hurt(min(until, trio.current_time() + LOOK))
+            tally = await self._calm()
+            print(f"{told(tally)}, memory {self.memory:.0f} MB", flush=True)
+        return tally
+
+    async def _hurt(self, until: float) -> None:
+        """Have upstream talk, and one trouble begin after the other."""
+        async with trio.open_nursery() as talking:
+            talking.start_soon(self.scene.rig.talk, RATE)
+            talking.start_soon(self._watch)
+            async with trio.open_nursery() as troubles:
+                while trio.current_time() < until:
+                    await trio.sleep(self.scene.rng.uniform(*EVERY))
+                    free = [n for n in range(len(TROUBLES)) if n not in self._busy]
+                    if free:
+                        row = self.scene.rng.choice(free)
+                        trouble = self.scene.rng.choice(TROUBLES[row])
+                        troubles.start_soon(self._suffer, row, trouble)
+            talking.cancel_scope.cancel()
+
+    async def _suffer(self, row: int, trouble: Trouble) -> None:
+        self._busy.add(row)
+        self.happened[trouble.__name__] += 1
+        print(f"{trio.current_time():.1f} {trouble.__name__}", flush=True)
+        await trouble(self.scene)
+        self._busy.discard(row)
+
+    async def _watch(self) -> NoReturn:
+        while True:
+            with suppress(OSError, AssertionError):  # it is not there just now
+                self.memory = max(self.memory, self.scene.rig.bridge.memory())
+            await trio.sleep(PULSE)
+
+    async def _calm(self) -> Tally:
+        """Wait until two tallies in a row are sound, or for long enough."""
+        tally = Tally()
+        good = 0
+        with trio.move_on_after(CALM):
+            while good < TWICE:
+                await trio.sleep(PAUSE)
+                await self.scene.rig.connected(seconds=2 * CALM)
+                tally = self.scene.rig.tally()
+                good = good + 1 if tally.is_sound else 0
+        return tally
+
+
+def told(tally: Tally) -> str:
+    """Return the figures in a line."""
+    figures = ", ".join(f"{name} {getattr(tally, name)}" for name in FIGURES)
+    causes = Counter(gap["cause"] for gap in tally.gaps)
+    gaps = ", ".join(f"{n} {cause}" for cause, n in sorted(causes.items()))
+    return f"{figures}; gaps: {gaps or 'none'}"
+
+
+async def one_round(seed: int, seconds: float, soaked: list[Soak]) -> Tally:
+    """Run one round in a folder of its own, which stays where it went wrong."""
+    folder = Path(tempfile.mkdtemp(prefix="bzredis-soak-"))
+    async with rigged(folder, seed) as rig:
+        line = Proxy(rig.server.port)
+        port = await rig.nursery.start(line.serve)
+        rig.bridge = rig.another("soak", redis=f"redis://127.0.0.1:{port}")
+        soaked.append(Soak(Scene(rig, line, Random(seed))))
+        tally = await soaked[-1].run(seconds)
+        if not rig.bridge.is_running:
+            tally.add("wrong", "bridge", ["it ended by itself"])
+    if tally.is_sound:
+        shutil.rmtree(folder)
+    else:
+        print(f"see {folder}")
+    return tally
+
+
+async def main(minutes: float, seed: int) -> bool:
+    """Run round after round; return whether all was sound."""
+    end = time.monotonic() + minutes * 60
+    total, soaked = Tally(), list[Soak]()
+    while total.is_sound and (left := end - time.monotonic()) > 0:
+        tally = await one_round(seed + len(soaked), min(left, ROUND), soaked)
+        for name in FIGURES:
+            setattr(total, name, getattr(total, name) + getattr(tally, name))
+        total.gaps += tally.gaps
+        total.faults += tally.faults
+    happened = sum((each.happened for each in soaked), Counter[str]())
+    print("\nwhat happened:")
+    for name, count in sorted(happened.items()):
+        print(f"  {count:5} {name}")
+    print(f"{told(total)}; memory {max(each.memory for each in soaked):.0f} MB")
+    for fault in total.faults:
+        print(f"  {fault}")
+    return total.is_sound
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    sys.exit(0 if trio.run(main, given.minutes, given.seed) else 1)

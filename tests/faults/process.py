@@ -1,0 +1,99 @@
+"""The bridge as a process of its own, as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+TOKEN: Final = "t0ken+with/odd=signs%2b"
+GONE: Final = 10.0  # s that a process may take to end
+ENOUGH: Final = "1000000"  # entries and records: nothing may be trimmed
+
+
+@attrs.define
+class Bridge:
+    """`bzredis run` as a process of its own; it comes and goes, its folder stays."""
+
+    folder: Path
+    upstream: int  # port
+    redis: str
+    options: tuple[str, ...] = ()
+    process: trio.Process | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "bridge.log"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    async def start(self) -> None:
+        """Start it; the log goes on where it was."""
+        assert self.process is None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-P", "-m", "bzredis", "run"]
+        command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
+        command += ["--state-dir", str(self.state)]
+        command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
+        with self.log.open("ab") as log:
+            self.process = await trio.lowlevel.open_process(
+                [*command, *self.options],
+                env={**environ, "BENZINGA_TOKEN": TOKEN, "BZREDIS_REDIS": self.redis},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def ended(self, seconds: float = GONE) -> int:
+        """Wait for its end; return the exit code."""
+        assert self.process is not None
+        with trio.fail_after(seconds):
+            code = await self.process.wait()
+        self.process = None
+        return code
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    async def kill(self) -> None:
+        """End it as the power would."""
+        if self.process is not None:
+            self.process.kill()
+            await self.ended()
+
+    async def stop(self) -> float:
+        """Ask it to end; return for how many seconds it went on."""
+        assert self.process is not None
+        began = time.perf_counter()
+        self.process.send_signal(signal.SIGTERM)
+        assert await self.ended() == 0
+        return time.perf_counter() - began
+
+    def shown(self) -> str:
+        """Return what everybody on this machine can see of it."""
+        process = Path(f"/proc/{self.pid}")
+        return (process / "cmdline").read_text() + (process / "comm").read_text()
+
+    def memory(self) -> float:
+        """Return the resident set in MB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""

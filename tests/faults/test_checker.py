@@ -1,0 +1,57 @@
+"""The checker finds what is amiss: else its zeros would tell nothing."""
+
+from __future__ import annotations
+
+import pytest
+from faults.checker import Keys, Tally
+from faults.rig import Rig
+
+SOUND = (0, 0, 0, 0)
+
+
+def counts(tally: Tally) -> tuple[int, int, int, int]:
+    return tally.lost, tally.duplicated, tally.disordered, tally.wrong
+
+
+@pytest.fixture
+async def tally(rig: Rig) -> Tally:
+    """Leave a Redis behind in which all is well, and no bridge."""
+    await rig.start()
+    rig.publish(50)
+    tally = await rig.settled()
+    await rig.bridge.stop()
+    return tally
+
+
+async def test_it_finds_each_fault(rig: Rig, tally: Tally) -> None:
+    assert (counts(tally), tally.sent, tally.logged) == (SOUND, 150, 150)
+    with rig.redis() as redis:
+        entries = list(Keys(redis, "bz:ratings").entries("events"))
+        redis.xadd("bz:ratings:events", entries[10][1])
+        found = counts(rig.tally())
+        assert (found[0], found[1]) == (0, 1)
+        redis.xdel("bz:ratings:events", entries[10][0])
+        assert counts(rig.tally())[2] == (entries[10][1]["source"] == "live")
+        redis.xdel("bz:insights:events", "0-1", *ids(Keys(redis, "bz:insights"))[:2])
+        assert counts(rig.tally())[0] == 2
+
+
+@pytest.mark.parametrize("stream", ["ratings", "insights", "consensus"])
+async def test_it_finds_wrong_keys(rig: Rig, tally: Tally, stream: str) -> None:
+    with rig.redis() as redis:
+        symbol = redis.zrange(f"bz:{stream}:symbols", 0, 0)[0].decode()
+        latest = f"bz:{stream}:latest:{symbol}"
+        version = redis.hget(latest, "_version")
+        redis.hset(latest, "_version", "1")
+        assert counts(rig.tally())[3] >= 1
+        redis.hset(latest, "_version", version)
+        assert counts(rig.tally()) == SOUND
+        redis.zrem(f"bz:{stream}:symbols", symbol)
+        assert counts(rig.tally())[3] == 1
+        line = "history" if stream == "consensus" else "timeline"
+        redis.delete(f"bz:{stream}:{line}:{symbol}")
+        assert counts(rig.tally())[3] >= 2
+
+
+def ids(keys: Keys) -> list[str]:
+    return [identity for identity, _ in keys.entries("events")]

@@ -1,0 +1,228 @@
+"""What can happen to a rig: each a coroutine that ends when all is well again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final
+
+import attrs
+import trio
+from faults.press import STREAMS
+from faults.proxy import Proxy
+from faults.rig import Rig, text_frame
+from redis import Redis
+
+from bzredis.simulator.faults import (
+    HALF_FRAME,
+    INVALID_UTF8,
+    RESERVED_BITS,
+    RING_BALANCER,
+    Refusal,
+)
+
+LARGE: Final = 5 * 2**20  # bytes of a frame that the bridge takes for too large
+SILENCE: Final = 50.0  # s after which a half-open connection has to be given up
+AWAKE: Final = 2.0  # s after which a signal finds a bridge, not a Python that starts
+AT_ONCE: Final = 5.0  # s that an orderly stop may take
+NONSENSE: Final = ("{", "[1]", '{"a": 1}', "4711", "pong", '{"type": "error"}')
+
+
+@attrs.define
+class Scene:
+    """A rig, the line between its bridge and its Redis, and what chance decides."""
+
+    rig: Rig
+    line: Proxy
+    rng: Random
+
+    async def some(self, most: float) -> None:
+        """Wait for up to so many seconds."""
+        await trio.sleep(self.rng.uniform(0.1, most))
+
+    def stream(self) -> str:
+        return self.rng.choice(STREAMS)
+
+    def redis(self) -> Redis:
+        return self.rig.redis()
+
+
+Trouble = Callable[[Scene], Awaitable[None]]
+
+# ---- Redis, one at a time
+
+
+async def redis_killed(scene: Scene) -> None:
+    await scene.rig.server.kill()
+    await scene.some(10)
+    await scene.rig.server.start()
+
+
+async def redis_killed_for_a_moment(scene: Scene) -> None:
+    await scene.rig.server.restart()
+
+
+async def redis_frozen(scene: Scene) -> None:
+    scene.rig.server.freeze()
+    await scene.some(10)
+    scene.rig.server.thaw()
+
+
+async def redis_without_memory(scene: Scene) -> None:
+    with scene.redis() as redis:
+        redis.config_set("maxmemory", 100_000)
+        await scene.some(6)
+        redis.config_set("maxmemory", 0)
+
+
+async def redis_read_only(scene: Scene) -> None:
+    with scene.redis() as redis:
+        redis.replicaof("127.0.0.1", "1")
+        await scene.some(6)
+        redis.replicaof("NO", "ONE")
+
+
+async def redis_without_script(scene: Scene) -> None:
+    with scene.redis() as redis:
+        redis.script_flush()
+
+
+async def redis_hangs_up(scene: Scene) -> None:
+    scene.line.cut()
+    await scene.some(1)
+
+
+async def redis_out_of_reach(scene: Scene) -> None:
+    scene.line.shut()
+    await scene.some(8)
+    await scene.rig.nursery.start(scene.line.serve)
+
+
+async def redis_answers_get_lost(scene: Scene) -> None:
+    scene.line.swallow_answers = True
+    await scene.some(2)
+    scene.line.swallow_answers = False
+
+
+async def redis_in_a_black_hole(scene: Scene) -> None:
+    scene.line.swallow = True
+    await scene.some(8)
+    scene.line.swallow = False
+
+
+async def redis_far_away(scene: Scene) -> None:
+    scene.line.delay = scene.rng.uniform(0.01, 0.3)
+    await scene.some(6)
+    scene.line.delay = 0.0
+
+
+# ---- the bridge
+
+
+async def bridge_killed(scene: Scene) -> None:
+    await scene.rig.bridge.kill()
+    await scene.some(3)
+    await scene.rig.bridge.start()
+    await trio.sleep(AWAKE)
+
+
+async def bridge_stopped(scene: Scene) -> None:
+    took = await scene.rig.bridge.stop()
+    assert took < AT_ONCE, f"the bridge took {took:.1f} s to stop"
+    await scene.some(3)
+    await scene.rig.bridge.start()
+    await trio.sleep(AWAKE)
+
+
+# ---- upstream
+
+
+async def upstream_drops(scene: Scene) -> None:
+    is_reset = scene.rng.random() < 0.5
+    scene.rig.simulator.drop(scene.stream(), reset=is_reset)
+
+
+async def upstream_drops_all(scene: Scene) -> None:
+    for stream in STREAMS:
+        scene.rig.simulator.drop(stream)
+
+
+async def upstream_says_goodbye(scene: Scene) -> None:
+    code = scene.rng.choice((1000, 1001, 1011, 4000))
+    scene.rig.simulator.close(scene.stream(), code)
+
+
+async def upstream_breaks_off(scene: Scene) -> None:
+    scene.rig.simulator.send_raw(scene.stream(), HALF_FRAME, cut=True)
+
+
+async def upstream_garbles(scene: Scene) -> None:
+    garbage = scene.rng.choice(
+        (INVALID_UTF8, RESERVED_BITS, text_frame(b"x" * LARGE), b"\x82\x02\xff\xfe")
+    )
+    scene.rig.simulator.send_raw(scene.stream(), garbage)
+
+
+async def upstream_talks_nonsense(scene: Scene) -> None:
+    stream = scene.stream()
+    for text in NONSENSE:
+        scene.rig.simulator.publish(stream, text)
+
+
+async def upstream_bursts(scene: Scene) -> None:
+    scene.rig.publish(scene.rng.randrange(300), scene.stream())
+
+
+async def upstream_refuses(scene: Scene) -> None:
+    stream = scene.stream()
+    faults = scene.rig.simulator.faults[stream]
+    faults.refuse = scene.rng.choice((Refusal(502), RING_BALANCER, Refusal(429)))
+    scene.rig.simulator.drop(stream)
+    await scene.some(15)
+    faults.refuse = None
+
+
+async def upstream_hangs_up(scene: Scene) -> None:
+    stream = scene.stream()
+    faults = scene.rig.simulator.faults[stream]
+    faults.hang_up = True
+    scene.rig.simulator.drop(stream)
+    await scene.some(15)
+    faults.hang_up = False
+
+
+async def upstream_half_open(scene: Scene) -> None:
+    scene.rig.simulator.freeze(scene.stream())
+    await trio.sleep(SILENCE)
+
+
+async def upstream_answers_no_close(scene: Scene) -> None:
+    faults = scene.rig.simulator.faults[scene.stream()]
+    faults.ignore_close = True
+    await scene.some(10)
+    faults.ignore_close = False
+
+
+# What cannot happen twice at the same time stands in one row.
+TROUBLES: Final[tuple[tuple[Trouble, ...], ...]] = (
+    (
+        redis_killed,
+        redis_killed_for_a_moment,
+        redis_frozen,
+        redis_without_memory,
+        redis_read_only,
+        redis_without_script,
+    ),
+    (
+        redis_hangs_up,
+        redis_out_of_reach,
+        redis_answers_get_lost,
+        redis_in_a_black_hole,
+        redis_far_away,
+    ),
+    (bridge_killed, bridge_stopped),
+    (upstream_drops, upstream_drops_all, upstream_says_goodbye, upstream_bursts),
+    (upstream_breaks_off, upstream_garbles, upstream_talks_nonsense),
+    (upstream_refuses, upstream_hangs_up, upstream_answers_no_close),
+    (upstream_half_open,),
+)

@@ -1,0 +1,343 @@
+"""The client: errors in words and without secrets, limits, status and sign of life."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from store.servers import PREFIX, RECEIVED, Peer, consensus, pack, rating
+
+from bzredis.change import gap
+from bzredis.errors import StoreDown, StoreSlow
+from bzredis.store import client
+from bzredis.store.client import Store
+from bzredis.streams import CONSENSUS, RATINGS
+from bzredis.times import rfc3339
+
+SECRET = "s3cr3t"
+STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"
+
+Call = Callable[[Store], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "apply": lambda store: store.apply(RATINGS, pack(RATINGS, [rating()])),
+    "write_status": lambda store: store.write_status(
+        RATINGS, {"a": "b"}, "me", alive=True
+    ),
+    "read_status": lambda store: store.read_status(RATINGS),
+    "last_received": lambda store: store.last_received(RATINGS),
+    "marker": lambda store: store.marker("mine"),
+    "ping": lambda store: store.ping(),
+}
+EACH = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+
+
+def shown(error: BaseException | None) -> Iterator[str]:
+    """Yield all that a log might tell of an exception, suppressed contexts too."""
+    while error is not None:
+        yield f"{error} {error!r} {error.__dict__}"
+        told = traceback.TracebackException.from_exception(error, capture_locals=True)
+        for line in told.stack:
+            if line.filename == __file__:
+                line.locals = None  # what a test knows is no leak of ours
+        yield from told.format()
+        error = error.__cause__ or error.__context__
+
+
+@contextmanager
+def losing(words: str, kind: type[StoreDown] = StoreDown) -> Iterator[None]:
+    """Expect StoreDown in these words, within 2 s, and with no secret anywhere."""
+    begin = time.monotonic()
+    with pytest.raises(kind, match=words) as caught:
+        yield
+    assert time.monotonic() - begin < 2
+    assert caught.type is kind
+    assert SECRET not in "".join(shown(caught.value))
+
+
+@asynccontextmanager
+async def answering(reply: bytes) -> AsyncIterator[Store]:
+    """Stand in for a server: +OK to what sets a connection up, `reply` to all else."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            if not data.startswith(b"*"):  # TLS
+                await stream.send_all(reply)
+                return
+            for command in re.split(rb"\*\d+\r\n", data)[1:]:
+                setting_up = b"CLIENT" in command or b"AUTH" in command
+                if not setting_up and not reply:
+                    return
+                await stream.send_all(b"+OK\r\n" if setting_up else reply)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        port = listeners[0].socket.getsockname()[1]
+        store = Store(f"redis://:{SECRET}@127.0.0.1:{port}/0")
+        yield store
+        store.close()
+        nursery.cancel_scope.cancel()
+
+
+# -------------------------------------------------------------------- errors in words
+
+ANSWERS = {
+    b"-LOADING Redis is loading the dataset in memory\r\n": "refused: .*loading",
+    b"-BUSY Redis is busy running a script.\r\n": "refused: .*busy",
+    b"-MISCONF Redis is configured to save\r\n": "refused: MISCONF",
+    b"-NOREPLICAS Not enough good replicas\r\n": "refused: NOREPLICAS",
+    b"-NOSCRIPT No matching script.\r\n": "lost our script",
+    b"-MOVED 1 127.0.0.1:1\r\n": "refused: ",
+    b"-ERR nothing of the kind\r\n": "refused: nothing of the kind",
+    b"I speak no such thing\r\n": "Redis refused: .*",
+    b"": "cannot reach Redis: .*closed",
+}
+
+
+@pytest.mark.parametrize(("reply", "words"), ANSWERS.items(), ids=ANSWERS.values())
+async def test_what_redis_says_is_told_in_words(reply: bytes, words: str) -> None:
+    async with answering(reply) as store:
+        with losing(words):
+            await CALLS["apply"](store)
+
+
+@EACH
+async def test_no_server(call: Call, tmp_path: Path) -> None:
+    with trio.socket.socket() as taken:
+        await taken.bind(("127.0.0.1", 0))  # and nobody listens
+        port = taken.getsockname()[1]
+        with losing("cannot reach Redis: .*refused"):
+            await call(Store(f"redis://u:{SECRET}@127.0.0.1:{port}/0"))
+    with losing("cannot reach Redis: "):
+        await call(Store(f"unix://:{SECRET}@{tmp_path}/none"))
+
+
+async def test_a_host_that_can_be_no_name() -> None:
+    with losing("cannot reach Redis: "):
+        await Store(f"redis://:{SECRET}@{'x' * 70}.invalid:1/0").ping()
+
+
+async def test_no_tls_there(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ANSWER", 0.2)  # a server that waits for more
+    url = f"rediss://:{SECRET}@127.0.0.1:{peer.server.port}/0"
+    with losing("did not answer within", StoreSlow):
+        await Store(url).ping()
+
+
+async def test_no_tls_but_an_answer() -> None:
+    async with answering(b"+PONG\r\n") as plain:
+        with losing("cannot reach Redis: "):
+            await Store(plain.url.replace("redis:", "rediss:")).ping()
+
+
+@EACH
+async def test_a_wrong_password_is_told_and_not_shown(peer: Peer, call: Call) -> None:
+    rules = ("on", ">right", "~*", "+@all")
+    peer.redis.execute_command("ACL", "SETUSER", "bridge", *rules)
+    with losing("invalid username-password pair"):
+        await call(peer.store(user=f"bridge:{SECRET}"))
+
+
+async def test_a_missing_password_is_told(peer: Peer) -> None:
+    with peer.config(requirepass=SECRET), losing("[Aa]uthentication required"):
+        await peer.store().ping()
+
+
+async def test_a_password_too_much_is_told(peer: Peer) -> None:
+    with losing("AUTH|username-password"):
+        await peer.store(user=f"nobody:{SECRET}").ping()
+
+
+async def test_a_database_that_is_not_there(peer: Peer) -> None:
+    url = f"redis://127.0.0.1:{peer.server.port}/9999"
+    with losing("DB index is out of range|[Ii]nvalid [Dd]atabase"):
+        await Store(url).ping()
+
+
+@pytest.mark.parametrize("url", ["redis://u:{}@h/0", "unix://u:{}@/x?db=1"])
+def test_a_store_shows_no_url(url: str) -> None:
+    store = Store(url.format(SECRET))
+    assert SECRET not in f"{store!r} {store}"
+
+
+# ------------------------------------------------------------------------- limits
+
+
+@contextmanager
+def frozen(peer: Peer) -> Iterator[None]:
+    peer.server.freeze()
+    try:
+        yield
+    finally:
+        peer.server.thaw()
+        # What had been sent to it comes first, and does not reach into the next test.
+        peer.redis.ping()
+        peer.redis.ping()
+
+
+@EACH
+async def test_a_frozen_server_is_waited_for_within_limits(
+    peer: Peer, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "ANSWER", 0.1)
+    with frozen(peer), losing("did not answer within", StoreSlow):
+        await call(peer.store())
+
+
+async def test_a_connection_that_hangs_is_left(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CALL", 0.1)
+    store = peer.store()
+    await store.ping()
+    with frozen(peer), losing("did not answer within 0 s", StoreSlow):
+        await CALLS["apply"](store)
+    # The thread that was left goes on once Redis does; its batch counts once.
+    with trio.fail_after(5):
+        while not peer.hash("ratings:latest:AAPL"):
+            await trio.sleep(0.01)
+    await store.ping()
+
+
+async def test_a_call_is_cancelled_at_once(peer: Peer) -> None:
+    with frozen(peer):
+        begin = trio.current_time()
+        with trio.move_on_after(0.05) as scope:
+            await CALLS["apply"](peer.store())
+        assert scope.cancelled_caught
+        assert trio.current_time() - begin < 0.3
+    with trio.fail_after(5):  # the thread goes on by itself
+        while not peer.hash("ratings:latest:AAPL"):
+            await trio.sleep(0.01)
+
+
+async def test_many_calls_share_a_store(peer: Peer) -> None:
+    store = peer.store()
+    async with trio.open_nursery() as nursery:
+        for n in range(20):
+            packed = pack(RATINGS, [rating(f"r{n}")])
+            nursery.start_soon(store.apply, RATINGS, packed)
+    assert len(peer.timeline("AAPL")) == 20
+    store.close()
+    await store.ping()  # closing only lets go of what is open
+    store.close()
+
+
+# ------------------------------------------------------ status and sign of life
+
+
+async def test_a_status_is_replaced_whole(peer: Peer) -> None:
+    store = peer.store()
+    assert await store.read_status(RATINGS) == {}
+    first = {"state": "connecting", "error": "ä"}
+    assert await store.write_status(RATINGS, first, "me", alive=False)
+    assert await store.read_status(RATINGS) == first
+    assert not peer.redis.exists(ALIVE)
+    assert await store.write_status(RATINGS, {"state": "live"}, "me", alive=True)
+    assert await store.read_status(RATINGS) == {"state": "live"}
+    assert peer.redis.ttl(STATUS) == -1
+
+
+async def test_alive_expires_and_is_renewed(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    assert peer.redis.get(ALIVE) == "me"
+    assert 13 < peer.redis.ttl(ALIVE) <= 15
+    peer.redis.expire(ALIVE, 2)
+    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    assert 13 < peer.redis.ttl(ALIVE) <= 15
+
+
+async def test_alive_is_deleted_by_its_owner(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    assert await store.write_status(RATINGS, {"state": "stopped"}, "me", alive=False)
+    assert not peer.redis.exists(ALIVE)
+    assert peer.hash("ratings:status") == {"state": "stopped"}
+
+
+async def test_a_bridge_that_cannot_connect_touches_nothing(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"of": "me"}, "me", alive=True)
+    peer.redis.expire(ALIVE, 9)
+    assert not await store.write_status(RATINGS, {"of": "it"}, "it", alive=False)
+    assert peer.hash("ratings:status") == {"of": "me"}
+    assert peer.redis.get(ALIVE) == "me"
+    assert peer.redis.ttl(ALIVE) <= 9
+
+
+async def test_a_bridge_that_is_connected_takes_over(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"of": "me"}, "me", alive=True)
+    assert await store.write_status(RATINGS, {"of": "it"}, "it", alive=True)
+    assert peer.hash("ratings:status") == {"of": "it"}
+    assert peer.redis.get(ALIVE) == "it"
+    assert not await store.write_status(RATINGS, {"of": "me"}, "me", alive=False)
+    assert peer.redis.get(ALIVE) == "it"
+    peer.redis.delete(ALIVE)  # it expired
+    assert await store.write_status(RATINGS, {"of": "me"}, "me", alive=False)
+    assert peer.hash("ratings:status") == {"of": "me"}
+
+
+async def test_streams_have_each_their_own(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "1"}, "me", alive=True)
+    assert await store.write_status(CONSENSUS, {"a": "2"}, "it", alive=False)
+    assert await store.read_status(RATINGS) == {"a": "1"}
+
+
+async def test_a_status_of_a_wrong_type_is_replaced(peer: Peer) -> None:
+    peer.redis.set(STATUS, "in the way")
+    assert await peer.store().write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    assert peer.hash("ratings:status") == {"a": "b"}
+
+
+async def test_a_status_is_written_in_full_memory_too(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
+        assert await store.write_status(RATINGS, {"error": "OOM"}, "me", alive=True)
+    assert peer.hash("ratings:status") == {"error": "OOM"}
+
+
+# --------------------------------------------------------------- what else is asked
+
+
+async def test_when_the_newest_message_was_received(peer: Peer) -> None:
+    store = peer.store()
+    assert await store.last_received(RATINGS) == ""
+    await store.apply(RATINGS, pack(RATINGS, [rating()]))
+    assert await store.last_received(RATINGS) == rfc3339(RECEIVED)
+    await store.apply(RATINGS, [gap(begin=1, end=2_000, cause="x").pack()])
+    assert await store.last_received(RATINGS) == rfc3339(2_000)
+    peer.redis.xadd(f"{PREFIX}:consensus:events", {"by": "hand"})
+    assert await store.last_received(CONSENSUS) == ""
+
+
+async def test_a_marker_tells_one_database_from_another(peer: Peer) -> None:
+    assert await peer.store().marker("first") == "first"
+    assert await peer.store().marker("second") == "first"
+    peer.redis.flushall()
+    assert await peer.store().marker("second") == "second"
+    assert await peer.store("other").marker("third") == "third"
+
+
+async def test_each_result_belongs_to_its_change(peer: Peer) -> None:
+    store = peer.store()
+    packed = pack(CONSENSUS, [consensus(), consensus(symbol=None), "x", consensus(0.5)])
+    applied = await store.apply(CONSENSUS, packed)
+    assert applied.results == ("latest", "unattributed", "rejected", "none")
+    assert applied.entry == peer.redis.xrevrange("bz:consensus:events", count=1)[0][0]
+    assert (await store.apply(CONSENSUS, packed)).entry == ""
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 255, 256])
+async def test_batches_of_any_size(peer: Peer, count: int) -> None:
+    packed = pack(RATINGS, [rating(f"r{n}", symbol="") for n in range(count)])
+    applied = await peer.store().apply(RATINGS, packed)
+    assert applied.results == ("record",) * count

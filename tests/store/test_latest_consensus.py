@@ -1,0 +1,221 @@
+"""The consensus as it stands: contract.md 2, promises 3, 4 and 7."""
+
+from __future__ import annotations
+
+import pytest
+from store.servers import PREFIX, RECEIVED, Item, Peer, consensus, message, stamp
+
+from bzredis.change import Change, read
+from bzredis.streams import CONSENSUS
+from bzredis.times import rfc3339
+
+LATEST = "consensus:latest:AAPL"
+HISTORY = "consensus:history:AAPL"
+
+
+def newest(peer: Peer) -> str:
+    """Return the id of the newest entry of the log."""
+    entry: str = peer.redis.xrevrange(f"{PREFIX}:consensus:events", count=1)[0][0]
+    return entry
+
+
+def apply(peer: Peer, *items: Item, **how: object) -> tuple[str, ...]:
+    return peer.apply(CONSENSUS, *items, **how)
+
+
+def test_an_entry_has_exactly_its_fields_in_order(peer: Peer) -> None:
+    first = consensus(1, "3.680", envelope="e1")
+    second = consensus(2, "3.6799", envelope="e2", symbol="ry", exchange="TSX")
+    apply(peer, first, consensus(2, "3.70", envelope="e3"), second)
+    one, two, three = peer.entries("consensus:events")
+    assert list(one.items()) == [
+        ("envelope", "e1"),
+        ("action", "updated"),
+        ("record", ""),
+        ("symbol", "AAPL"),
+        ("timestamp", ""),
+        ("received", rfc3339(RECEIVED)),
+        ("source", "live"),
+        ("version", "1728000001000"),
+        ("effect", "latest"),
+        ("rating", "BUY"),
+        ("value", "3.680"),
+        ("target", "200.50"),
+        ("shift", ""),
+        ("raw", first),
+    ]
+    assert list(two) == list(one)
+    assert two["shift"] == "up"
+    assert (three["symbol"], three["shift"]) == ("TSX:RY", "")
+
+
+def test_the_hash_and_its_history(peer: Peer) -> None:
+    ratings = {"strong_buy": 3, "buy": 1}
+    apply(peer, consensus(1, "3.5", aggregate_ratings=ratings))
+    first = peer.hash(LATEST)
+    assert first == {
+        "ticker": "AAPL",
+        "consensus_rating": "BUY",
+        "consensus_rating_val": "3.5",
+        "consensus_price_target": "200.50",
+        "updated_at": stamp(1),
+        "aggregate_ratings_strong_buy": "3",
+        "aggregate_ratings_buy": "1",
+        "_symbol": "AAPL",
+        "_action": "updated",
+        "_version": "1728000001000",
+        "_published": "2024-10-04T00:00:01.000Z",
+        "_received": rfc3339(RECEIVED),
+        "_source": "live",
+        "_event": newest(peer),
+    }
+    apply(peer, consensus(2, "3.40", consensus_rating="HOLD"))
+    assert peer.hash(LATEST) == {
+        "ticker": "AAPL",
+        "consensus_rating": "HOLD",
+        "consensus_rating_val": "3.40",
+        "consensus_price_target": "200.50",
+        "updated_at": stamp(2),
+        "_previous_consensus_rating": "BUY",
+        "_previous_consensus_rating_val": "3.5",
+        "_previous_consensus_price_target": "200.50",
+        "_shift": "down",
+        "_symbol": "AAPL",
+        "_action": "updated",
+        "_version": "1728000002000",
+        "_published": "2024-10-04T00:00:02.000Z",
+        "_received": rfc3339(RECEIVED),
+        "_source": "live",
+        "_event": newest(peer),
+    }
+    assert peer.entries(HISTORY) == [first, peer.hash(LATEST)]
+    assert peer.symbols("consensus") == {"AAPL"}
+
+
+SHIFTS = [
+    ("3.5", "3.51", "up"),
+    ("3.5", "3.49", "down"),
+    ("3.5", "3.50", "same"),
+    ("10", "9.5", "down"),
+    ("293.69192307692305", "293.69192307692306", "same"),  # one number, for doubles
+    ('"n/a"', "3", ""),
+    ("3", "null", ""),
+]
+
+
+@pytest.mark.parametrize(("was", "value", "shift"), SHIFTS)
+def test_a_shift_goes_by_the_value(
+    peer: Peer, was: str, value: str, shift: str
+) -> None:
+    apply(peer, consensus(1, was), consensus(2, value))
+    assert peer.hash(LATEST).get("_shift", "") == shift
+    assert peer.entries("consensus:events")[1]["shift"] == shift
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["batches", "one batch"])
+def test_the_same_figures_move_times_only(peer: Peer, *, together: bool) -> None:
+    later = read(CONSENSUS, consensus(9, "4"), received=RECEIVED + 5_000, source="live")
+    assert isinstance(later, Change)
+    changes: list[Item] = [consensus(1, "3"), consensus(2, "4"), later]
+    if together:
+        assert apply(peer, *changes) == ("latest",) * 3
+        before = peer.entries(HISTORY)[-1]
+    else:
+        apply(peer, *changes[:2])
+        before = peer.hash(LATEST)
+        assert apply(peer, later) == ("latest",)
+    moved = {"_version": "1728000009000", "updated_at": stamp(9)}
+    moved["_received"] = rfc3339(RECEIVED + 5_000)
+    assert peer.hash(LATEST) == {**before, **moved}
+    assert len(peer.entries(HISTORY)) == 2
+    assert len(peer.entries("consensus:events")) == 3
+    assert peer.hash(LATEST)["_previous_consensus_rating_val"] == "3"
+
+
+def test_a_field_more_or_less_is_another_consensus(peer: Peer) -> None:
+    apply(peer, consensus(1), consensus(2, low_price_target=1), consensus(3))
+    assert len(peer.entries(HISTORY)) == 3
+    assert "low_price_target" not in peer.hash(LATEST)
+
+
+def test_upstream_fields_like_ours_are_figures(peer: Peer) -> None:
+    apply(peer, consensus(1, _odd=1), consensus(2, _odd=2))
+    assert peer.hash(LATEST)["__odd"] == "2"
+    assert len(peer.entries(HISTORY)) == 2
+
+
+def test_an_older_consensus_changes_nothing(peer: Peer) -> None:
+    apply(peer, consensus(5, "4"))
+    before = peer.hash(LATEST)
+    assert apply(peer, consensus(4, "3")) == ("none",)
+    assert apply(peer, consensus(4, "2"), source="rest") == ("duplicate",)
+    assert peer.hash(LATEST) == before
+    assert [e["effect"] for e in peer.entries("consensus:events")] == ["latest", "none"]
+
+
+def test_nanoseconds_order_it(peer: Peer) -> None:
+    frames = [consensus(1.000000002, "4"), consensus(1.000000001, "3")]
+    assert apply(peer, *frames) == ("latest", "none")
+    assert apply(peer, consensus(1.000000003, "5")) == ("latest",)
+    # The same moment again, with other figures: what came last, but never over REST.
+    assert apply(peer, consensus(1.000000003, "6")) == ("latest",)
+    assert apply(peer, consensus(1.000000003, "7"), source="rest") == ("duplicate",)
+
+
+def test_without_a_certain_symbol_it_is_logged_alone(peer: Peer) -> None:
+    assert apply(peer, consensus(symbol=None)) == ("unattributed",)
+    (entry,) = peer.entries("consensus:events")
+    assert (entry["symbol"], entry["effect"], entry["value"]) == ("", "none", "3.5")
+    assert set(peer.redis.keys()) == {"bz:consensus:events", "bz:consensus:seen"}
+
+
+def test_a_sole_subscription_names_the_symbol(peer: Peer) -> None:
+    frame = consensus(symbol=None)
+    assert apply(peer, frame, sole="ISIN:US0378331005") == ("latest",)
+    assert peer.symbols("consensus") == {"ISIN:US0378331005"}
+
+
+def wrapped(version: float, at: float = 0, action: str = "updated") -> str:
+    content = {"ticker": "AAPL", "updated_at": stamp(version), "n": version}
+    return message("c1", content, action=action, at=at)
+
+
+def test_a_record_names_the_symbol_that_it_had(peer: Peer) -> None:
+    named, bare = wrapped(1), message("c1", {"n": 2, "updated_at": stamp(2)}, at=2)
+    assert apply(peer, named, bare) == ("latest", "latest")
+    assert peer.hash(LATEST)["n"] == "2"
+    assert peer.hash(LATEST)["_record"] == "c1"
+
+
+def test_a_deleted_consensus_is_gone_until_a_newer_one(peer: Peer) -> None:
+    gone = message("c1", None, action="deleted", at=50)
+    assert apply(peer, wrapped(1), gone) == ("latest", "latest")
+    assert peer.hash(LATEST) == {}
+    assert peer.symbols("consensus") == set()
+    assert peer.redis.ttl("bz:consensus:gone:AAPL") > 34 * 86_400
+    assert apply(peer, wrapped(2)) == ("none",)
+    assert apply(peer, wrapped(3), source="rest") == ("duplicate",)
+    assert peer.hash(LATEST) == {}
+    assert apply(peer, wrapped(60)) == ("latest",)
+    assert "_shift" not in peer.hash(LATEST)
+    assert not peer.redis.exists("bz:consensus:gone:AAPL")
+    assert peer.symbols("consensus") == {"AAPL"}
+
+
+def test_a_delete_of_what_is_not_there_is_remembered(peer: Peer) -> None:
+    assert apply(peer, wrapped(5, action="deleted")) == ("record",)
+    assert apply(peer, wrapped(4)) == ("none",)
+    assert peer.hash(LATEST) == {}
+
+
+def test_notifications(peer: Peer) -> None:
+    with peer.redis.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe("bz:consensus:changed")
+        listener.get_message(timeout=1)
+        apply(peer, wrapped(1), wrapped(2), wrapped(1.5), consensus(symbol=None))
+        apply(peer, message("c1", None, action="deleted", at=50))
+        told = []
+        while (heard := listener.get_message(timeout=0.2)) is not None:
+            told.append(heard["data"])
+    ids = [entry for entry, _ in peer.redis.xrange("bz:consensus:events")]
+    assert told == [f"AAPL {ids[0]}", f"AAPL {ids[1]}", f"AAPL {ids[4]}"]

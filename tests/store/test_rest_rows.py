@@ -1,0 +1,207 @@
+"""What came over REST beside what came live: contract.md, promises 1, 3 and 4."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from store.servers import (
+    BASE,
+    RECEIVED,
+    Item,
+    Peer,
+    consensus,
+    deleted,
+    message,
+    rating,
+)
+
+from bzredis.change import Change
+from bzredis.fetched import consensus_row, removal, row
+from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
+
+
+def fetched(record: str = "a", version: int = 1, **content: Any) -> Item:
+    """Make the row of a rating, with what only REST knows; `version` in seconds."""
+    fields = {
+        "id": record,
+        "ticker": "AAPL",
+        "date": "2024-10-03",
+        "time": "00:00:00",
+        "updated": BASE + version,
+        "ratings_accuracy": {"smart_score": "70.5"},
+        **content,
+    }
+    return row(RATINGS, json.dumps(fields), received=RECEIVED)
+
+
+def removed(record: str = "a", version: int | None = None) -> Item:
+    """Make a row of removals; `version` in seconds, None where it says 0."""
+    updated = None if version is None else BASE + version
+    return removal(RATINGS, record, updated, f'{{"id":"{record}"}}', received=RECEIVED)
+
+
+def effects(peer: Peer, stream: str = "ratings") -> list[tuple[str, str, str]]:
+    return [
+        (entry["source"], entry["action"], entry["effect"])
+        for entry in peer.entries(f"{stream}:events")
+    ]
+
+
+def kept(peer: Peer) -> dict[str, bytes]:
+    """Return all but what is remembered of messages: frames are remembered anew."""
+    return {key: was for key, was in peer.dump().items() if not key.endswith(":seen")}
+
+
+# --------------------------------------------------------------- one event, one entry
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "each alone"])
+@pytest.mark.parametrize("rest_first", [True, False], ids=["row first", "frame first"])
+def test_a_row_and_its_frame_are_one(
+    peer: Peer, *, rest_first: bool, together: bool
+) -> None:
+    items = [fetched("a", 5, notes="row"), rating("a", 5, at=5.25, notes="live")]
+    if not rest_first:
+        items.reverse()
+    if together:
+        assert peer.apply(RATINGS, *items) == ("latest", "duplicate")
+    else:
+        assert [peer.one(item) for item in items] == ["latest", "duplicate"]
+    source = "rest" if rest_first else "live"
+    assert effects(peer) == [(source, "updated", "latest")]
+    found = peer.hash("ratings:latest:AAPL")
+    assert found["_source"] == source
+    assert found["notes"] == ("row" if rest_first else "live")
+    assert ("ratings_accuracy_smart_score" in found) == rest_first
+    assert ("_timestamp" in found) != rest_first
+    before = kept(peer)
+    assert peer.apply(RATINGS, *items, *items) == ("duplicate",) * 4
+    assert kept(peer) == before
+
+
+@pytest.mark.parametrize("rest_first", [True, False], ids=["row first", "frame first"])
+def test_an_insight_in_seconds_and_its_frame_in_ms_are_one(
+    peer: Peer, *, rest_first: bool
+) -> None:
+    content = {"id": "i", "security": {"symbol": "T"}, "updated": BASE}
+    text = json.dumps({**content, "cik": "1"})
+    frame = message("i", {**content, "updated": BASE * 1_000 + 17}, at=1)
+    items: list[Item] = [row(INSIGHTS, text, received=RECEIVED), frame]
+    if not rest_first:
+        items.reverse()
+    assert [peer.one(item, INSIGHTS) for item in items] == ["latest", "duplicate"]
+    assert len(peer.entries("insights:events")) == 1
+
+
+@pytest.mark.parametrize("rest_first", [True, False], ids=["row first", "frame first"])
+def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
+    peer: Peer, *, rest_first: bool
+) -> None:
+    frame = consensus(2, more="live")
+    data = json.loads(frame)["data"]
+    del data["ticker"], data["more"]
+    items: list[Item] = [
+        consensus_row(json.dumps(data), "AAPL", received=RECEIVED),
+        frame,
+    ]
+    if not rest_first:
+        items.reverse()
+    assert [peer.one(item, CONSENSUS) for item in items] == ["latest", "duplicate"]
+    assert len(peer.entries("consensus:events")) == 1
+    assert len(peer.entries("consensus:history:AAPL")) == 1
+    older = consensus_row(json.dumps({**data, "updated_at": BASE}), "AAPL", received=1)
+    assert peer.one(older, CONSENSUS) == "duplicate"
+
+
+# ---------------------------------------------------------------------- newest wins
+
+
+def test_a_row_that_is_not_newer_is_not_logged(peer: Peer) -> None:
+    peer.one(rating("a", 5))
+    for version in (4, 5):
+        assert peer.one(fetched("a", version, notes="other")) == "duplicate"
+    assert effects(peer) == [("live", "updated", "latest")]
+    assert "notes" not in peer.hash("ratings:record:a")
+    assert peer.one(fetched("a", 6, notes="newer")) == "latest"
+    assert peer.hash("ratings:latest:AAPL")["notes"] == "newer"
+    assert peer.one(rating("a", 5, at=9, notes="late")) == "none"
+
+
+def test_what_is_no_row_is_kept_once(peer: Peer) -> None:
+    rows = [row(RATINGS, text, received=RECEIVED) for text in ('"no record"', "7")]
+    assert peer.apply(RATINGS, *rows, *rows) == (
+        *("rejected", "rejected"),
+        *("duplicate", "duplicate"),
+    )
+    assert [entry["raw"] for entry in peer.entries("ratings:rejected")] == [
+        '"no record"',
+        "7",
+    ]
+
+
+# ------------------------------------------------------------------------- removals
+
+
+@pytest.mark.parametrize("version", [None, 5, 6], ids=["no time", "tie", "later"])
+@pytest.mark.parametrize("first", ["row", "frame"])
+def test_a_removal_removes(peer: Peer, version: int | None, first: str) -> None:
+    other = rating("b", 1, at=1)
+    gone = fetched("a", 5, time="08:00:00")
+    if first == "frame":
+        gone = rating("a", 5, minute=480, at=5.5)
+    peer.apply(RATINGS, other, gone)
+    assert peer.hash("ratings:latest:AAPL")["_record"] == "a"
+    assert peer.one(removed("a", version)) == "latest"
+    assert peer.hash("ratings:latest:AAPL")["_record"] == "b"
+    assert peer.timeline("AAPL") == ["b"]
+    tombstone = peer.hash("ratings:record:a")
+    assert tombstone["_version"] == str((BASE + (version or 5)) * 1_000)
+    assert tombstone["_published"] == "2024-10-03T12:00:00.000Z"
+    assert (tombstone["_action"], tombstone["_source"]) == ("deleted", "rest")
+    assert peer.redis.ttl("bz:ratings:record:a") > 0
+    assert effects(peer)[-1] == ("rest", "deleted", "latest")
+    entry = peer.entries()[-1]
+    assert (entry["symbol"], entry["raw"]) == ("AAPL", '{"id":"a"}')
+    before = kept(peer)
+    late = [removed("a", version), fetched("a", 5, x=1), fetched("a", 4), gone]
+    assert peer.apply(RATINGS, *late) == ("duplicate",) * 4
+    assert kept(peer) == before
+
+
+def test_a_removal_before_the_last_change_is_of_the_past(peer: Peer) -> None:
+    peer.one(rating("a", 5))
+    assert peer.one(removed("a", 4)) == "duplicate"
+    assert peer.hash("ratings:latest:AAPL")["_record"] == "a"
+
+
+def test_what_is_gone_is_not_removed_again(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", 1), deleted("a", at=50))
+    for version in (None, 50, 60):
+        assert peer.one(removed("a", version)) == "duplicate"
+    assert len(peer.entries()) == 2
+
+
+def test_what_nobody_knows_is_removed_only_at_a_known_time(peer: Peer) -> None:
+    assert peer.one(removed("a")) == "duplicate"
+    assert peer.dump() == {}
+    assert peer.one(removed("a", 5)) == "record"
+    assert peer.one(rating("a", 4)) == "none"
+    assert peer.hash("ratings:latest:AAPL") == {}
+
+
+@pytest.mark.parametrize("version", [None, 6])
+def test_what_came_back_stays(peer: Peer, version: int | None) -> None:
+    peer.apply(RATINGS, rating("a", 5), removed("a", version))
+    assert peer.one(rating("a", 7)) == "latest"
+    assert peer.one(removed("a", version)) == "duplicate"
+    assert peer.hash("ratings:latest:AAPL")["_version"] == str((BASE + 7) * 1_000)
+
+
+def test_a_change_and_its_removal_in_one_batch(peer: Peer) -> None:
+    items = [fetched("a", 5), removed("a"), fetched("a", 5), removed("a")]
+    assert peer.apply(RATINGS, *items) == ("latest", "latest", "duplicate", "duplicate")
+    assert peer.symbols() == set()
+    assert isinstance(items[1], Change)
+    assert items[1].version == 0
