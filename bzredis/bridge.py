@@ -102,8 +102,11 @@ class Bridge:
     claim: Claim
     rng: Random
     mirrors: Sequence[Mirror] = ()
+    # What asks REST, as long as the streams are followed; None: nothing does.
+    ask: Callable[[], Awaitable[None]] | None = None
     stop: trio.Event = attrs.field(factory=trio.Event)
     _news: trio.Event = attrs.field(factory=trio.Event)
+    _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _all_refused: bool = False
     _told: str = ""
     _noted: dict[str, str] = attrs.field(factory=dict)
@@ -128,6 +131,7 @@ class Bridge:
             nursery.start_soon(self._keep_open)
             async with trio.open_nursery() as streams:
                 nursery.start_soon(self._stop, streams.cancel_scope)
+                nursery.start_soon(self._ask)
                 for mirror in self.mirrors:
                     streams.start_soon(self._mirror, mirror)
             nursery.cancel_scope.cancel()
@@ -146,8 +150,14 @@ class Bridge:
                 draining.start_soon(drain.run, self._claimed.wait)
                 with mirror.scope:
                     await mirror.supervise()
+                mirror.settle(at_once=True)
                 mirror.backlog.close()
             nursery.cancel_scope.cancel()
+
+    async def _ask(self) -> None:
+        with self._asking:
+            if self.ask is not None:
+                await self.ask()
 
     # ---- the spool
 
@@ -169,6 +179,7 @@ class Bridge:
         while True:
             await trio.sleep(STATUS)
             for mirror in self.mirrors:
+                mirror.settle()
                 async with mirror.backlog.on_disk:
                     await self._note_open(mirror)
 
@@ -218,6 +229,7 @@ class Bridge:
         await self.stop.wait()
         log.info("stopping", waiting=sum(len(m.backlog) for m in self.mirrors))
         streams.deadline = trio.current_time() + DRAIN
+        self._asking.cancel()
         for mirror in self.mirrors:
             mirror.scope.cancel()
 

@@ -57,6 +57,7 @@ class Change:
     headline: tuple[str, ...]  # name, value, name, value, …
     fields: tuple[str, ...]  # of the hash: name, value, name, value, …
     raw: str
+    updated: int = 0  # what the content said, if it did: what REST is asked from
 
     def pack(self) -> bytes:
         """Return the change as apply.lua reads it."""
@@ -76,6 +77,42 @@ class Rejected:
 
     def pack(self) -> bytes:
         """Return the frame as apply.lua reads it."""
+        return _pack(self)
+
+
+@attrs.frozen
+class Owe:
+    """From here on messages may hide what is missing: fix where REST has to resume.
+
+    It stands in the backlog between what came before a connection and what comes
+    after. `since` (ms) counts where Redis knows nothing; `again`: Redis has lost
+    something, so that no fetch from before can make it good.
+    """
+
+    kind: Literal["owe"] = attrs.field(default="owe", init=False)
+    since: int
+    again: bool
+    received: str
+    known_by: tuple[str, ...] = ()
+    remember: tuple[str, ...] = ()
+
+    def pack(self) -> bytes:
+        """Return the mark as apply.lua reads it."""
+        return _pack(self)
+
+
+@attrs.frozen
+class Paid:
+    """All that REST owed since a time (ms) stands in the backlog before this."""
+
+    kind: Literal["paid"] = attrs.field(default="paid", init=False)
+    since: int
+    received: str
+    known_by: tuple[str, ...] = ()
+    remember: tuple[str, ...] = ()
+
+    def pack(self) -> bytes:
+        """Return the mark as apply.lua reads it."""
         return _pack(self)
 
 
@@ -168,6 +205,8 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         ),
         fields=_fields(message.content or {}, reading),
         raw=raw,
+        # A time to come, from a clock gone wrong, would hide all that is missing.
+        updated=min(reading.updated or 0, received) if message.content else 0,
     )
 
 
@@ -184,6 +223,16 @@ def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
     span = (rfc3339(begin), rfc3339(end))
     identity = (_fingerprint("gap", *span, cause),)
     return Gap(*span, cause, recovered, span[1], identity, identity)
+
+
+def owe(*, since: int, now: int, again: bool = False) -> Owe:
+    """Fix where REST has to resume; times in ms."""
+    return Owe(since, again, rfc3339(now))
+
+
+def paid(*, since: int, now: int) -> Paid:
+    """Mark the end of what REST gave since a time; times in ms."""
+    return Paid(since, rfc3339(now))
 
 
 def instead(packed: bytes, reason: str) -> Rejected:

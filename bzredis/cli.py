@@ -13,7 +13,7 @@ from bzredis import __version__, credentials
 from bzredis.addresses import RedisURL, redis_url
 from bzredis.commandline import Group, load, with_options
 from bzredis.config import TOKEN_VARIABLE, Token
-from bzredis.demo import RATE, run_demo
+from bzredis.demo import PACE, RATE, run_demo
 from bzredis.errors import ConfigError, FeedLost
 from bzredis.logs import add_secret, configure_logs
 from bzredis.options import DEMO, KEYS, RUN, SIMULATE
@@ -24,8 +24,7 @@ from bzredis.store.keys import entry_fields
 from bzredis.streams import STREAMS
 
 SIMULATOR_PORT = 8765  # so that it stands in the same place each time
-# Until consensus can be looked up over REST, its frames have to say whose it is.
-SIMULATOR = Settings(port=SIMULATOR_PORT, consensus_ticker=True)
+SIMULATOR = Settings(port=SIMULATOR_PORT)
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -100,7 +99,11 @@ def demo(
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     config = load(file, flags)
     configure_logs(config.log_level, ())
-    return run_demo(config, redis, seconds, attrs.evolve(SIMULATOR, port=0, rate=RATE))
+    window = SIMULATOR.rest_window
+    settings = attrs.evolve(
+        SIMULATOR, port=0, rate=RATE, rest_limit=round(2 * PACE * window)
+    )
+    return run_demo(config, redis, seconds, settings)
 
 
 @bzredis.command(SIMULATE)
@@ -126,13 +129,26 @@ def demo(
     metavar="NUMBER",
     help=f"Equal seeds make equal markets. [{SIMULATOR.seed}]",
 )
+@click.option(
+    "--consensus-ticker",
+    is_flag=True,
+    help="Consensus frames name their security, as some texts of upstream's imply.",
+)
 def simulate(
-    file: Path | None, port: int, rate: float, seed: int, **flags: object
+    file: Path | None,
+    *,
+    port: int,
+    rate: float,
+    seed: int,
+    consensus_ticker: bool,
+    **flags: object,
 ) -> int:
     """Run a stand-in for upstream alone, on this machine."""
     config = load(file, flags)
     configure_logs(config.log_level, ())
-    settings = attrs.evolve(SIMULATOR, port=port, rate=rate, seed=seed)
+    settings = attrs.evolve(
+        SIMULATOR, port=port, rate=rate, seed=seed, consensus_ticker=consensus_ticker
+    )
     if failure := trio.run(_simulate, Simulator(settings)):
         raise ConfigError(failure)
     return 0

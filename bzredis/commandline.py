@@ -72,13 +72,15 @@ def with_options(command: str) -> Callable[[Command], Command]:
 
 def _decorator(option: Option) -> Callable[[Command], Command]:
     # Every value stays text: configure() reads it, as it does all others.
+    two_ways = option.switch and not option.name.startswith("no-")
     return click.option(
-        f"{option.flag}/--no-{option.name}" if option.switch else option.flag,
+        f"{option.flag}/--no-{option.name}" if two_ways else option.flag,
         option.key,
         default=None,
         metavar=option.metavar or None,
         multiple=option.repeatable,
         type=bool if option.switch else str,
+        is_flag=True if option.switch else None,
         help=f"{option.help} [{option.variable}; {option.shown}]",
     )
 

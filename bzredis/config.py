@@ -24,6 +24,7 @@ from bzredis.options import (
     at_least_one,
     boolean,
     choice,
+    duration,
     isin,
     number,
     path,
@@ -44,6 +45,10 @@ EVENTS = (100, 10_000_000)
 TIMELINE = (1, 10_000)
 # Less could not hold one flood's second; more than 1 TiB is a slip of the keyboard.
 SPOOL = (16 * 2**20, 2**40)
+HOUR, DAY = 3_600.0, 86_400.0  # s
+BACKFILL = (60.0, 365 * DAY)  # of more than a year, upstream would send for hours
+# A round takes half a second for each symbol, and upstream counts the requests.
+REFRESH = (60.0, 30 * DAY)
 
 
 @attrs.frozen
@@ -73,6 +78,21 @@ class Config:
         metavar="URL",
         shown="wss://api.benzinga.com",
         commands=frozenset({RUN}),
+    )
+    rest: Origin | None = _option(
+        origin("https", "http"),
+        None,
+        "REST origin; http:// for loopback hosts only.",
+        metavar="URL",
+        shown="upstream's host",
+        commands=frozenset({RUN}),
+    )
+    no_rest: bool = _option(
+        boolean,
+        default=False,
+        words="Ask REST for nothing: no back-fill, no consensus look-ups.",
+        shown="it is asked",
+        switch=True,
     )
     redis: RedisURL = _option(
         redis_url,
@@ -117,6 +137,20 @@ class Config:
         "How consensus tells its ratings.",
         metavar="number|percentage",
         shown="upstream's",
+    )
+    backfill: float = _option(
+        duration(*BACKFILL),
+        DAY,
+        "How far back REST is asked on the first start, as 90m, 12h or 7d.",
+        metavar="TIME",
+        shown="1d",
+    )
+    consensus_refresh: float = _option(
+        duration(*REFRESH),
+        6 * HOUR,
+        "How often each consensus is looked up over REST again.",
+        metavar="TIME",
+        shown="6h",
     )
     no_replay: tuple[str, ...] = _option(
         several(choice(NAMES)),
@@ -184,6 +218,14 @@ class Config:
         variables=(f"{TOKEN_VARIABLE}_FILE",),
         commands=frozenset({RUN}),
     )
+
+    @property
+    def rest_origin(self) -> Origin | None:
+        """Where REST is: the streams' host unless one is named; None: not asked."""
+        if self.no_rest:
+            return None
+        scheme = "https" if self.upstream.secure else "http"
+        return self.rest or attrs.evolve(self.upstream, scheme=scheme)
 
     def query(self, parameters: Iterable[str]) -> dict[str, str]:
         """Return those of a stream's query `parameters` that are set, but no token."""

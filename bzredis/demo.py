@@ -26,6 +26,7 @@ from bzredis.statefolder import locked
 from bzredis.streams import Stream
 
 RATE = 5.0  # messages a second: enough to see something, slow enough to read it
+PACE = 50.0  # requests a second: its upstream is its own, and the first look is now
 SYMBOL = "AAPL"  # which the examples ask for, and the simulated market knows
 
 
@@ -61,11 +62,15 @@ async def _demo(
         _speak_of(upstream, SYMBOL)
         port = await nursery.start(upstream.serve)
         config = attrs.evolve(
-            config, upstream=Origin("ws", "127.0.0.1", port), redis=redis
+            config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=redis
         )
         seen: Counter[tuple[str, str]] = Counter()
         bridge = assemble(
-            config, lambda: simulator.token, folder / "state", partial(_show, seen)
+            config,
+            lambda: simulator.token,
+            folder / "state",
+            partial(_show, seen),
+            pace=PACE,
         )
         _greet(config, is_embedded=server is not None)
         nursery.start_soon(stop_on_signal, bridge, signals)

@@ -12,11 +12,22 @@ import attrs
 import structlog
 import trio
 
+from bzredis import writer
 from bzredis.backlog import Backlog, Item
 from bzredis.backoff import delays
-from bzredis.change import Change, Rejected, gap, read, received_of, rejected
+from bzredis.change import (
+    Change,
+    Rejected,
+    gap,
+    owe,
+    paid,
+    read,
+    received_of,
+    rejected,
+)
 from bzredis.errors import FeedLost, FeedRefused
 from bzredis.message import Notice
+from bzredis.recovery import Recovery
 from bzredis.replay import Continuity, Uncovered
 from bzredis.status import State, StreamStatus
 from bzredis.streams import Stream
@@ -24,6 +35,7 @@ from bzredis.times import milliseconds, rfc3339
 
 log = structlog.get_logger(__name__)
 
+EFFECTS: Final = {"latest", "record", "none"}  # of a message that was not known
 LOOK: Final = 0.25  # s between looks whether a replay has ended
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
 STEADY: Final = 60.0  # s of a session that was healthy: forget the failures before it
@@ -74,6 +86,7 @@ class Mirror:
     sole: str = ""  # symbol of a subscription to one single security
     replays: bool = True
     pings: bool = True
+    recovery: Recovery | None = None  # None: REST is not asked
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the feed
     connected: bool = False
     refused: bool = False
@@ -84,6 +97,8 @@ class Mirror:
     _unusable: int = 0  # frames that ended a connection since a replay was whole
     _poisoned: bool = False  # the replay holds such a frame
     _told: str = ""  # the error that a person was told of last
+    _fetched: set[int] = attrs.field(factory=set)  # numbers of what REST gave
+    _lost: list[Uncovered] = attrs.field(factory=list)  # by Redis
 
     async def supervise(self) -> NoReturn:
         """Keep a session going until cancelled; a refused stream is asked anew."""
@@ -192,30 +207,44 @@ class Mirror:
 
     def confirm(self, item: Item, result: str, *, resent: bool) -> None:
         """Count what came of a change, and what it proves of a replay."""
+        if result.startswith(writer.MARKS):
+            if self.recovery is not None:
+                self.recovery.answered(item.number, result)
+            return
         self.status.count(result)
+        self._count_fetched(item.number, result)
         if result.startswith("refused"):
             log.error("set aside", stream=self.stream.name, reason=result)
             self.status.error = result
         # After a lost answer, a duplicate may be one of our own making.
         known = None if resent else result == "duplicate"
         self.continuity.answered(item.number, known=known)
-        self._settle()
+        self.settle()
         self.observe(item, result)
 
     def note_rollback(
         self, last_received: str, first_held: bytes, *, covered: bool
     ) -> None:
         """Announce what Redis lost and nobody holds any more."""
-        if covered:
-            return
-        begin = milliseconds(last_received) or 0  # an empty Redis lost everything
-        end = milliseconds(received_of(first_held)) or self.clock()
-        self._announce(Uncovered(begin, end, "redis-rollback", 0))
+        if self.recovery is not None:
+            self._begin_recovery()
+        if not covered:
+            begin = milliseconds(last_received) or 0  # an empty Redis lost everything
+            end = milliseconds(received_of(first_held)) or self.clock()
+            self._lost.append(Uncovered(begin, end, "redis-rollback", 0))
+        self.settle()
+
+    def first_again(self) -> list[bytes]:
+        """Return what goes before all else to a Redis that came back older.
+
+        What is applied again must not hide from where REST has to resume.
+        """
+        return [self._mark(again=True)] if self._owes else []
 
     def note_previous(self, heard: int | None) -> None:
         """Note when an earlier run was alive (ms), None if that does not count."""
         self.continuity.previous(heard)
-        self._settle()
+        self.settle()
 
     def note_store(self, trouble: str) -> None:
         """Note what is wrong with Redis, "" once it takes changes again."""
@@ -223,11 +252,29 @@ class Mirror:
             self.status.error = trouble
         self.changed()
 
-    def _settle(self) -> None:
-        for hole in self.continuity.settle():
+    def settle(self, *, at_once: bool = False) -> None:
+        """Announce the gaps that nothing covers, once REST had its time, or now.
+
+        What waits for REST stays open, for the next process too (replay.py).
+        """
+        if self.recovery is None or not self.recovery.is_open:
+            for hole in self.continuity.settle():
+                self._announce(hole)
+        elif not at_once:
+            return
+        lost, self._lost = self._lost, []
+        for hole in lost:
             self._announce(hole)
 
     def _announce(self, hole: Uncovered) -> None:
+        """Announce what REST leaves of a gap."""
+        if self.recovery is not None:
+            covered = self.recovery.covered
+            if covered is not None and covered <= hole.begin:
+                return
+            end = hole.end if covered is None else min(hole.end, covered)
+            recovered = hole.recovered + self.recovery.recovered
+            hole = attrs.evolve(hole, end=end, recovered=recovered)
         log.warning(
             "messages may be missing",
             stream=self.stream.name,
@@ -242,7 +289,51 @@ class Mirror:
         if self.continuity.asking is not None:
             self._unusable = 0
             self.continuity.end()
-            self._settle()
+            self.settle()
+
+    # ---- what REST gives back
+
+    @property
+    def _owes(self) -> bool:
+        return self.recovery is not None and self.stream.keyed == "record"
+
+    def _begin_recovery(self) -> None:
+        if self.recovery is not None:
+            mark = self.backlog.put(self._mark()) if self._owes else None
+            self.recovery.begin(mark)
+
+    def _mark(self, *, again: bool = False) -> bytes:
+        window = self.recovery.window if self.recovery is not None else 0.0
+        now = self.clock()
+        return owe(since=now - round(1_000 * window), now=now, again=again).pack()
+
+    def put_fetched(self, message: Change | Rejected) -> None:
+        """Put what REST gave into the backlog."""
+        self._fetched.add(self.backlog.put(message.pack()))
+
+    def note_paid(self, since: int, covered: int) -> None:
+        """Note that all that REST owed since a time (ms) stands in the backlog."""
+        self.backlog.put(paid(since=since, now=self.clock()).pack())
+        self.note_covered(covered)
+
+    def note_covered(self, since: int = 0) -> None:
+        """Note that from a time (ms) on nothing is missing any more."""
+        if self.recovery is not None:
+            self.recovery.done(since)
+        self.settle()
+
+    def note_rest(self, trouble: str) -> None:
+        """Note what is wrong with REST."""
+        self.status.error = trouble
+        self.changed()
+
+    def _count_fetched(self, number: int, result: str) -> None:
+        if number in self._fetched:
+            self._fetched.remove(number)
+            if result in EFFECTS:
+                self.status.fetched += 1
+                if self.recovery is not None:
+                    self.recovery.recovered += 1
 
     # ---- what the status tells
 
@@ -253,6 +344,7 @@ class Mirror:
     def _note_connection(self, at: float) -> None:
         now = self.clock()
         self.continuity.connected(heard=self._heard, now=now, at=at)
+        self._begin_recovery()
         self.connected, self.refused, self._asked = True, False, None
         self._heard = self.status.connected_at = now
         self._told = ""

@@ -48,7 +48,7 @@ class Option:
     metavar: str = ""
     shown: str = ""  # the default, in words
     repeatable: bool = False
-    switch: bool = False  # --name and --no-name, without a value
+    switch: bool = False  # --name and --no-name (--no-x: alone), without a value
     variables: tuple[str, ...] = ()  # further names in the environment
     commands: frozenset[str] = frozenset({RUN, DEMO})
 
@@ -130,6 +130,26 @@ def size(least: int, most: int) -> Parser:
         found = int(match[1]) * _UNITS[match[2].lower()]
         if not least <= found <= most:
             raise ValueError(f"has to be between {least} and {most} bytes, not {found}")
+        return found
+
+    return parse
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"([0-9]{1,9}) ?([smhdw])", re.IGNORECASE)
+
+
+def duration(least: float, most: float) -> Parser:
+    """Return a parser of times with a unit, as 90m, 12h and 7d; it gives seconds."""
+
+    def parse(value: object) -> float:
+        if not (match := _DURATION.fullmatch(text(value))):
+            raise ValueError(f"has to be a time, as 90m, 12h or 7d, not {value!r}")
+        found = float(int(match[1]) * _SECONDS[match[2].lower()])
+        if not least <= found <= most:
+            raise ValueError(
+                f"has to be between {least:.0f}s and {most / 86_400:g}d, not {value!r}"
+            )
         return found
 
     return parse

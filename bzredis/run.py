@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -16,17 +16,23 @@ import structlog
 import trio
 
 from bzredis import __version__
+from bzredis.asking import Asking
+from bzredis.backfill import Backfill
 from bzredis.backlog import Backlog, Item
 from bzredis.bridge import AllRefused, Bridge
+from bzredis.change import unpack
 from bzredis.config import Config
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
 from bzredis.feed import Upstream, WebSocketLink
-from bzredis.mirror import Mirror
+from bzredis.lookups import Lookups
+from bzredis.mirror import EFFECTS, Mirror
+from bzredis.recovery import Recovery
+from bzredis.rest import Rest
 from bzredis.spool import SpoolFolder
 from bzredis.statefolder import locked
 from bzredis.status import Identity, StreamStatus
 from bzredis.store.client import Limits, Store
-from bzredis.streams import BY_NAME, Stream
+from bzredis.streams import BY_NAME, RATINGS, Stream
 from bzredis.symbols import sole_security
 
 log = structlog.get_logger(__name__)
@@ -36,6 +42,12 @@ STOPPED, REFUSED = 0, 3  # exit codes (contract.md, 4)
 # s; a writer's thread takes the interpreter some four times for each batch. With 5 ms,
 # Python's default, a flood that keeps the reader busy would leave it 50 batches/s.
 SWITCH = 0.0005
+
+PACE = 2.0  # requests/s to REST; upstream has published no limit
+TOLD_NO_REST = (
+    "REST is switched off (--no-rest): what a replay no longer holds is announced as a "
+    "gap and not fetched, and consensus that names no security stays unattributed"
+)
 
 # Who wants to see each change that Redis has, with what came of it.
 Observe = Callable[[Stream, Item, str], None]
@@ -79,8 +91,12 @@ def assemble(
     token: Callable[[], str],
     folder: Path,
     observe: Observe = lambda *_: None,
+    pace: float = PACE,
 ) -> Bridge:
-    """Put a bridge together; it does nothing yet. Raises ConfigError."""
+    """Put a bridge together; it does nothing yet. Raises ConfigError.
+
+    `pace` is how many requests a second REST is asked.
+    """
     upstream = Upstream(str(config.upstream), token)
     store = Store(
         config.redis.url,
@@ -120,7 +136,80 @@ def assemble(
         )
         for name in config.streams
     ]
+    if config.rest_origin is None:
+        log.warning(TOLD_NO_REST)
+        for mirror in bridge.mirrors:
+            mirror.status.error = TOLD_NO_REST
+    else:
+        rest = Rest(str(config.rest_origin), token, pace, rng=rng)
+        bridge.ask = partial(_ask, rest, _askers(config, rest, store, bridge.mirrors))
     return bridge
+
+
+async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    async with rest, trio.open_nursery() as nursery:
+        for ask in askers:
+            nursery.start_soon(ask)
+
+
+def _askers(
+    config: Config, rest: Rest, store: Store, mirrors: Sequence[Mirror]
+) -> list[Callable[[], Awaitable[None]]]:
+    """Return what asks REST for each of the streams."""
+    askers: list[Callable[[], Awaitable[None]]] = []
+    by_name = {mirror.stream.name: mirror for mirror in mirrors}
+    for name, rows, removed in (
+        ("ratings", rest.ratings, rest.removed),
+        ("insights", rest.insights, None),
+    ):
+        if name in by_name:
+            mirror = by_name[name]
+            mirror.recovery = Recovery(config.backfill)
+            backfill = Backfill(
+                mirror,
+                mirror.recovery,
+                Asking(name, mirror.note_rest, mirror.rng),
+                rows,
+                removed,
+                config.tickers,
+                frozenset(config.isins),
+            )
+            askers.append(backfill.run)
+    consensus = by_name.get("consensus")
+    if consensus is not None and not consensus.sole:
+        lookups = _lookups(config, rest, store, consensus)
+        if "ratings" in by_name:
+            by_name["ratings"].observe = partial(
+                _look_up, lookups, by_name["ratings"].observe
+            )
+        askers.append(lookups.run)
+    return askers
+
+
+def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookups:
+    mirror.recovery = Recovery()
+    return Lookups(
+        mirror,
+        mirror.recovery,
+        Asking(mirror.stream.name, mirror.note_rest, mirror.rng),
+        rest.consensus,
+        partial(store.symbols, RATINGS),
+        mirror.rng,
+        refresh=config.consensus_refresh,
+        watched=config.tickers,
+        others=bool(config.isins) or any(":" in ticker for ticker in config.tickers),
+        simplify=config.simplify,
+        aggregate_type=config.aggregate_type,
+    )
+
+
+def _look_up(
+    lookups: Lookups, observe: Callable[[Item, str], None], item: Item, result: str
+) -> None:
+    """Ask anew for the consensus of whose rating has changed."""
+    if result in EFFECTS - {"none"}:
+        lookups.rated(unpack(item.packed)["symbol"])
+    observe(item, result)
 
 
 def _connect(

@@ -25,6 +25,7 @@ AGAIN_LAST: Final = 3.0  # … and at the most: Redis may be back at any moment
 IDLE: Final = 5.0  # s without changes until Redis is asked whether it is still the same
 HELD: Final = 10_000  # confirmed changes kept for a Redis that comes back older, …
 HELD_BYTES: Final = 20 * 2**20  # … as long as they are no more than this
+MARKS: Final = ("owed", "paid")  # results of what is no message (change.py)
 PATIENCE: Final = 3  # time-outs of one change alone, while Redis answers otherwise
 
 
@@ -63,6 +64,9 @@ class Listener(Protocol):
 
     def note_store(self, trouble: str) -> None:
         """Redis does not take changes, and why; "" once it does again."""
+
+    def first_again(self) -> list[bytes]:
+        """Return what a Redis that came back older gets first, packed."""
 
     def note_rollback(
         self, last_received: str, first_held: bytes, *, covered: bool
@@ -155,7 +159,9 @@ class Writer:
             return
         await self.backlog.confirm(batch[-1].number)
         for item, result in zip(batch, applied.results, strict=True):
-            self._hold(item.packed)
+            # What fetch has ended, or begun, is not so of a Redis that came back older.
+            if not result.startswith(MARKS):
+                self._hold(item.packed)
             resent = item.number <= self._doubtful
             self.listener.confirm(item, result, resent=resent)
 
@@ -177,6 +183,8 @@ class Writer:
         log.warning("Redis lost what it had confirmed; applying it again", **told)
         if rollback.last_received is None:
             rollback.last_received = await self.store.last_received(self.stream)
+        if first := self.listener.first_again():
+            await self._apply(first)
         held = list(self._held)
         for start in range(0, len(held), self._size):
             first_try, rollback.tried = not rollback.tried, True

@@ -216,6 +216,8 @@ class Database:
     rejected: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
     seen: dict[str, set[str]] = attrs.field(factory=dict)
     status: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    newest: dict[str, int] = attrs.field(factory=dict)
+    owed: dict[str, int] = attrs.field(factory=dict)
     marker: str = ""
     entries: int = 0
 
@@ -276,12 +278,28 @@ class FakeStore:
         seen.update(change["remember"])
         if known:
             return "duplicate"
+        if change["kind"] == "owe":
+            return self._owe(name, change)
+        if change["kind"] == "paid":
+            if self.db.owed.get(name, -1) >= change["since"]:
+                del self.db.owed[name]
+            return "paid"
+        newest = max(self.db.newest.get(name, 0), change.get("updated", 0))
+        self.db.newest[name] = newest
         if change["kind"] == "rejected":
             self.db.rejected.setdefault(name, []).append(change)
             return "rejected"
         self.db.entries += 1
         self.db.log[name].append((f"{self.db.entries}-0", change))
         return "gap" if change["kind"] == "gap" else "latest"
+
+    def _owe(self, name: str, change: dict[str, Any]) -> str:
+        known = [self.db.owed.get(name), self.db.newest.get(name) or None]
+        owed = min([each for each in known if each is not None], default=None)
+        ending = " window" if owed is None else ""
+        owed = change["since"] if owed is None else owed
+        self.db.owed[name] = owed - change["again"]
+        return f"owed {self.db.owed[name]}{ending}"
 
     async def ping(self) -> None:
         self.pings += 1

@@ -19,6 +19,8 @@ from bzredis.change import (
     MOST_FIELDS,
     Change,
     Gap,
+    Owe,
+    Paid,
     Rejected,
     Source,
     gap,
@@ -646,7 +648,7 @@ def test_the_packed_form_holds_the_fields_as_text(
 
 def test_apply_lua_reads_the_fields_that_there_are() -> None:
     lua = (Path(module.__file__).parent / "store" / "apply.lua").read_text()
-    for kind in (Change, Rejected, Gap):
+    for kind in (Change, Rejected, Gap, Owe, Paid):
         for field in attrs.fields(kind):
             read_there = f"change.{field.name}" in lua or f"'{field.name}'" in lua
             assert read_there, field.name

@@ -34,6 +34,21 @@ def test_nothing_given_gives_the_contracts_defaults() -> None:
     assert config.token is None
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "https://api.benzinga.com:443"),
+        ({"upstream": "wss://api.example:444"}, "https://api.example:444"),
+        ({"upstream": "ws://localhost:8080"}, "http://localhost:8080"),
+        ({"rest": "http://[::1]:1"}, "http://[::1]:1"),
+        ({"rest": "https://api.example", "no-rest": True}, "None"),
+        ({"no-rest": False}, "https://api.benzinga.com:443"),
+    ],
+)
+def test_where_rest_is(given: dict[str, object], expected: str) -> None:
+    assert str(configure({}, {}, given).rest_origin) == expected
+
+
 def test_flags_go_before_variables_before_the_file() -> None:
     flags: dict[str, object] = {"prefix": "flag"}
     environ = {"BZREDIS_PREFIX": "variable"}
@@ -72,6 +87,10 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         "spool-limit": "500 MiB",
         "log-level": "debug",
         "token-file": "/run/token",
+        "rest": "https://rest.example",
+        "no-rest": "true",
+        "backfill": "7d",
+        "consensus-refresh": "90m",
     }
     option = next(each for each in OPTIONS if each is option)
     value = samples[option.name]
@@ -108,6 +127,14 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         ("spool-limit", "1TiB", 2**40),
         ("state-dir", "~/bridge", Path("~/bridge")),
         ("log-level", "WARNING", "warning"),
+        ("rest", "http://127.0.0.1:8000", Origin("http", "127.0.0.1", 8000)),
+        ("rest", "https://api.example", Origin("https", "api.example", 443)),
+        ("no-rest", True, True),
+        ("backfill", "7d", 604_800.0),
+        ("backfill", "1W", 604_800.0),
+        ("backfill", "12 h", 43_200.0),
+        ("consensus-refresh", "90m", 5_400.0),
+        ("consensus-refresh", "60s", 60.0),
         ("upstream", "wss://api.example", Origin("wss", "api.example", 443)),
         ("upstream", "wss://api.example/", Origin("wss", "api.example", 443)),
         ("upstream", "ws://127.9.9.9", Origin("ws", "127.9.9.9", 80)),
@@ -132,6 +159,13 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("tickers", "A" * 33, "is no ticker"),
         ("isins", "US03783310", "is no ISIN"),
         ("token-file", ["/a"], "text, not a list"),
+        ("rest", "http://api.example", "http:// is for this machine only"),
+        ("rest", "wss://api.example", "has to be of the form https://HOST"),
+        ("backfill", "7", "has to be a time, as 90m, 12h or 7d, not '7'"),
+        ("backfill", 7, "has to be text, not a number"),
+        ("backfill", "2w1d", "has to be a time"),
+        ("backfill", "366d", "has to be between 60s and 365d, not '366d'"),
+        ("consensus-refresh", "59s", "has to be between 60s and 30d, not '59s'"),
         ("simplify", "maybe", "true or false, not 'maybe'"),
         ("simplify", 1, "has to be text, not a number"),
         ("aggregate-type", "share", "one of number, percentage"),

@@ -44,7 +44,17 @@ EDGES = {
     "credentials": ["credentials"],
     "statefolder": ["statefolder"],
 }
-ENGINE = ["backlog", "bridge", "mirror", "status", "writer"]
+ENGINE = [
+    "asking",
+    "backfill",
+    "backlog",
+    "bridge",
+    "lookups",
+    "mirror",
+    "recovery",
+    "status",
+    "writer",
+]
 PEOPLE = [
     "__main__",
     "cli",

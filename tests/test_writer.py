@@ -29,6 +29,9 @@ class Told:
     troubles: list[str] = attrs.field(factory=list)
     rollbacks: list[tuple[str, bytes, bool]] = attrs.field(factory=list)
 
+    def first_again(self) -> list[bytes]:
+        return []
+
     def confirm(self, item: Item, result: str, *, resent: bool) -> None:
         self.results.append((item.number, result, resent))
 

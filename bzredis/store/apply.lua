@@ -10,13 +10,15 @@
 -- with the server or with the stream's own keys refuses the batch before any write.
 --
 -- Returns a result per change: 'latest', 'record', 'none' (its effect), 'unattributed',
--- 'duplicate', 'rejected', 'gap', or 'refused WHY'; then the newest entry of `events`.
+-- 'duplicate', 'rejected', 'gap', 'owed SINCE', 'paid', or 'refused WHY'; then the newest
+-- entry of `events`.
 -- Fails with 'ROLLBACK …' where the acknowledged entry is gone.
 
 local set = cmsgpack.unpack(ARGV[1])
 local stem = string.sub(KEYS[1], 1, -7) -- without 'events'
 local EVENTS, SEEN, SYMBOLS = KEYS[1], stem .. 'seen', stem .. 'symbols'
 local REJECTED, CHANGED = stem .. 'rejected', stem .. 'changed'
+local NEWEST, OWED = stem .. 'newest', stem .. 'owed'
 local call, format = redis.call, string.format
 
 -- Redis turns a number into text at every call, which is slow, and Lua's own way
@@ -88,6 +90,8 @@ local function commands_used()
     { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
     { 'ZCARD', timeline }, { 'ZRANGE', timeline, '0', '0' },
     { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
+    { 'GET', NEWEST }, { 'SET', NEWEST, 'a', 'a' },
+    { 'GET', OWED }, { 'SET', OWED, 'a', 'a' }, { 'DEL', OWED },
   } or {
     { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
     { 'XADD', history, '0-0', 'a', 'b' },
@@ -560,6 +564,46 @@ local function apply_once(change)
   return 'duplicate'
 end
 
+-- The highest `updated` (ms) that any content had: from there REST resumes. Where a
+-- fetch has begun and is not all written yet, from where that one began.
+local newest_before, newest = nil, nil
+
+local function newest_now()
+  if not newest then
+    newest_before = tonumber(call('GET', NEWEST) or '') or 0
+    newest = newest_before
+  end
+  return newest
+end
+
+local function note_newest(change)
+  local updated = set.keyed == 'record' and change.updated or 0
+  if updated > 0 and updated > newest_now() then newest = updated end
+end
+
+function apply.owe(change)
+  local owed = call('GET', OWED)
+  local since = tonumber(string.match(owed or '', '^%d+') or '')
+  local stored = newest_now()
+  local ending = owed and string.match(owed, ' window$') or ''
+  if stored > 0 and (not since or stored < since) then
+    since, ending = stored, ''
+  elseif not since then
+    since, ending = change.since, ' window'
+  end
+  if change.again then since = math.max(since - 1, 0) end
+  wrote = true
+  call('SET', OWED, whole(since) .. ending)
+  return 'owed ' .. whole(since) .. ending
+end
+
+function apply.paid(change)
+  local since = tonumber(string.match(call('GET', OWED) or '', '^%d+') or '')
+  wrote = true
+  if since and since >= change.since then call('DEL', OWED) end
+  return 'paid'
+end
+
 -- Keeps a refused change where a person can look at it: once, however often it comes.
 local function set_aside(change, why)
   local mark = 'refused ' .. change.known_by[1]
@@ -572,7 +616,10 @@ end
 local function result_of(change)
   wrote = false
   local fine, result = pcall(apply_once, change)
-  if fine then return result end
+  if fine then
+    note_newest(change)
+    return result
+  end
   local why = words(result)
   if wrote or concerns_server(why) then return nil, why end
   local kept, problem = pcall(set_aside, change, why)
@@ -581,8 +628,10 @@ local function result_of(change)
 end
 
 local function first_problem()
-  for key, wanted in pairs({ [EVENTS] = 'stream', [REJECTED] = 'stream',
-    [SEEN] = 'zset', [SYMBOLS] = 'zset' }) do
+  local types = { [EVENTS] = 'stream', [REJECTED] = 'stream', [SEEN] = 'zset',
+    [SYMBOLS] = 'zset' }
+  if set.keyed == 'record' then types[NEWEST], types[OWED] = 'string', 'string' end
+  for key, wanted in pairs(types) do
     local problem = problem_with(key, wanted)
     if problem then return problem end
   end
@@ -623,6 +672,7 @@ end
 add_scores(SEEN, remembered)
 for i = 1, #touched do refresh_latest(touched[i]) end
 add_scores(SYMBOLS, dated_now)
+if newest and newest > newest_before then call('SET', NEWEST, whole(newest)) end
 if failure then return redis.error_reply(failure) end
 trim_seen()
 return { results, last_entry }

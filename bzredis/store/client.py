@@ -56,7 +56,8 @@ class Applied:
     """What came of a batch: a result per change, and the newest entry of the log.
 
     A result is ``latest``, ``record`` or ``none`` (the change's effect),
-    ``unattributed``, ``duplicate``, ``rejected``, ``gap``, or ``refused WHY``.
+    ``unattributed``, ``duplicate``, ``rejected``, ``gap``, ``owed SINCE``, ``paid``,
+    or ``refused WHY``.
     """
 
     results: tuple[str, ...]
@@ -175,6 +176,17 @@ class Store:
         found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await _call(call))
         newest = found[0][1] if found else {}
         return newest.get(b"received", b"").decode(errors="replace")
+
+    async def symbols(self, stream: Stream) -> list[str]:
+        """Return the symbols that have a `latest`, the newest change first.
+
+        Raises StoreDown.
+        """
+        name = key(self.prefix, stream, "symbols")
+        found = cast(
+            "list[bytes]", await _call(partial(self._redis.zrevrange, name, 0, -1))
+        )
+        return [symbol.decode(errors="replace") for symbol in found]
 
     async def marker(self, proposed: str) -> str:
         """Return what tells this database from others, for our prefix.

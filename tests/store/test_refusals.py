@@ -178,7 +178,7 @@ DENIED = r"this user may not|permission|can't run|can't access"
 COMMANDS = sorted(commands_called())
 ONLY_READ = {"XRANGE", "XLEN"}  # before anything is written
 ELSEWHERE = {
-    RATINGS.name: ONLY_READ | {"GET", "SET", "HGETALL"},
+    RATINGS.name: ONLY_READ | {"HGETALL"},
     CONSENSUS.name: ONLY_READ | {"COPY", "ZRANGE", "ZREVRANGE", "ZSCORE"},
 }
 
@@ -210,7 +210,7 @@ def test_a_missing_command_refuses_the_batch(
 
 KEYS = ("events", "seen", "symbols", "rejected", "latest:*")
 KEYS_OF = {
-    RATINGS.name: (*KEYS, "record:*", "timeline:*"),
+    RATINGS.name: (*KEYS, "record:*", "timeline:*", "newest", "owed"),
     CONSENSUS.name: (*KEYS, "history:*", "owner:*", "gone:*"),
 }
 
@@ -253,7 +253,7 @@ def test_a_channel_that_is_forbidden_refuses_the_batch(peer: Peer) -> None:
 
 
 def test_a_record_no_one_may_read_waits_for_permission(peer: Peer) -> None:
-    keys = ("events", "seen", "symbols", "rejected", "latest:*", "timeline:*")
+    keys = (*KEYS, "timeline:*", "newest", "owed")
     patterns = [f"~bz:ratings:{key}" for key in keys]
     patterns += [r"~bz:ratings:record:\*", "~bz:ratings:record:a"]
     login = user(peer, *patterns, "&*", "+@all")

@@ -1,0 +1,57 @@
+"""How it goes with REST, for one stream: told once, and when to ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Final
+
+import attrs
+import structlog
+
+from bzredis.backoff import delays
+from bzredis.errors import RestDown, RestRefused
+
+log = structlog.get_logger(__name__)
+
+FIRST: Final = 5.0  # s; a call has made a few attempts of its own by then (rest.py)
+LAST: Final = 120.0  # s
+REFUSED: Final = 15 * 60.0  # s until who was refused asks again
+TOLD_REFUSED: Final = (
+    "check that BENZINGA_TOKEN (or the token file) holds the right key and that the "
+    "key is entitled to it over REST; tried again in 15 min; --no-rest asks no more"
+)
+
+
+@attrs.define(eq=False)
+class Asking:
+    """One stream's requests. `note` is where its status is told of trouble."""
+
+    stream: str
+    note: Callable[[str], None]
+    rng: Random
+    _told: str = ""
+    _again: Iterator[float] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with no failure behind us."""
+        self._again = delays(FIRST, LAST, rng=self.rng)
+
+    def failed(self, error: RestDown | RestRefused) -> float:
+        """Tell of a failure, unless it is the last one again; return the s to wait."""
+        if isinstance(error, RestRefused):
+            words, delay = f"{error}: {TOLD_REFUSED}", REFUSED
+        else:
+            words, delay = str(error), max(next(self._again), error.retry_after or 0.0)
+        if words != self._told:
+            log.warning("REST fails; asking again", stream=self.stream, error=words)
+            self._told = words
+            self.note(words)
+        return delay
+
+    def answered(self) -> None:
+        """Note that REST gave what was asked for."""
+        if self._told:
+            log.info("REST answers again", stream=self.stream)
+            self.__attrs_post_init__()
+            self._told = ""

@@ -1,0 +1,172 @@
+"""Ask REST whose consensus it is: one symbol at a time, never by timing.
+
+A symbol is looked up when its rating has changed, and in rounds: after each connection
+and every few hours. REST is asked for US symbols only: elsewhere a ticker alone is not
+unique.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Sequence
+from itertools import chain
+from math import inf
+from random import Random
+from typing import Final, NoReturn, Protocol
+
+import attrs
+import trio
+
+from bzredis import fetched
+from bzredis.asking import Asking
+from bzredis.backoff import delays
+from bzredis.errors import RestDown, RestRefused, StoreDown
+from bzredis.mirror import Mirror
+from bzredis.recovery import Recovery
+
+EVERY: Final = 30.0  # s between two requests for the same symbol
+AGAIN_FIRST: Final = 0.5  # s until Redis is asked again for the symbols, …
+AGAIN_LAST: Final = 5.0  # … and at the most
+
+
+class Ask(Protocol):
+    """Ask for one consensus. See `bzredis.rest`."""
+
+    def __call__(
+        self, ticker: str, /, *, simplify: bool, aggregate_type: str | None
+    ) -> Awaitable[str | None]:
+        """Return it as JSON, None for none; raises RestDown and RestRefused."""
+
+
+class Symbols(Protocol):
+    """Return the symbols whose ratings were seen; raises StoreDown."""
+
+    def __call__(self) -> Awaitable[Sequence[str]]: ...
+
+
+@attrs.define(eq=False)
+class Lookups:
+    """The look-ups of consensus; `watched` is the watch-list, if there is one."""
+
+    mirror: Mirror
+    recovery: Recovery
+    asking: Asking
+    ask: Ask
+    symbols: Symbols
+    rng: Random
+    refresh: float  # s
+    watched: Sequence[str] = ()
+    others: bool = False  # whether the watch-list names some that REST is not asked for
+    simplify: bool = False
+    aggregate_type: str | None = None
+    _rated: dict[str, None] = attrs.field(factory=dict)
+    _round: dict[str, None] = attrs.field(factory=dict)
+    _covers: int = 0  # the connection whose gap the end of this round closes
+    _not_before: dict[str, float] = attrs.field(factory=dict)
+    _news: trio.Event = attrs.field(factory=trio.Event)
+
+    def rated(self, symbol: str) -> None:
+        """Note that a symbol's rating has changed."""
+        if is_asked_for(symbol):
+            self._rated[symbol] = None
+            self._news.set()
+
+    async def run(self) -> NoReturn:
+        """Look up until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._after_connections)
+            nursery.start_soon(self._every_few_hours)
+            while True:
+                await self._look_up(await self._next())
+        raise AssertionError  # the nursery ends by an exception only
+
+    # ---- what there is to ask
+
+    async def _after_connections(self) -> NoReturn:
+        done = 0
+        while True:
+            await self.recovery.until(lambda: self.recovery.times > done)  # noqa: B023 - it is waited for here
+            done = self.recovery.times
+            symbols = await self._all()
+            self._begin_round(symbols)
+            self._covers = done if symbols and not self.others else 0
+
+    async def _every_few_hours(self) -> NoReturn:
+        while True:
+            await trio.sleep(self.refresh)
+            self._begin_round(await self._all())
+
+    def _begin_round(self, symbols: Iterable[str]) -> None:
+        self._round.update(dict.fromkeys(symbols))
+        self._news.set()
+
+    async def _all(self) -> Sequence[str]:
+        if self.watched or self.others:
+            await trio.lowlevel.checkpoint()
+            return [symbol for symbol in self.watched if is_asked_for(symbol)]
+        for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
+            try:
+                return [each for each in await self.symbols() if is_asked_for(each)]
+            except StoreDown:
+                pass  # the writer tells of it
+            await trio.sleep(delay)
+        raise AssertionError  # there is always one more delay
+
+    async def _next(self) -> str:
+        """Wait for a symbol that may be asked for now; rated ones go first."""
+        while True:
+            self._news = trio.Event()
+            soonest = inf
+            for symbol in chain(self._rated, self._round):
+                at = self._not_before.get(symbol, -inf)
+                if at <= trio.current_time():
+                    return symbol
+                soonest = min(soonest, at)
+            with trio.move_on_at(soonest):
+                await self._news.wait()
+
+    # ---- and what comes of it
+
+    async def _look_up(self, symbol: str) -> None:
+        # Before: what is rated from now on is worth another look.
+        self._rated.pop(symbol, None)
+        is_of_round = symbol in self._round
+        covers = self._covers
+        self._not_before[symbol] = trio.current_time() + EVERY
+        try:
+            text = await self.ask(
+                symbol, simplify=self.simplify, aggregate_type=self.aggregate_type
+            )
+        except (RestDown, RestRefused) as error:
+            delay = self.asking.failed(error)
+        else:
+            self.asking.answered()
+            self._take(symbol, text)
+            # A connection while it was asked for wants it once more.
+            if is_of_round and covers == self._covers:
+                self._end_of(symbol)
+            return
+        self._put_last(symbol, of_round=is_of_round)
+        await trio.sleep(delay)
+
+    def _take(self, symbol: str, text: str | None) -> None:
+        if text is not None:
+            now = self.mirror.clock()
+            self.mirror.put_fetched(fetched.consensus_row(text, symbol, received=now))
+
+    def _put_last(self, symbol: str, *, of_round: bool) -> None:
+        queue = self._round if of_round else self._rated
+        queue.pop(symbol, None)
+        queue[symbol] = None
+
+    def _end_of(self, symbol: str) -> None:
+        self._round.pop(symbol, None)
+        if self._round or not self._covers:
+            return
+        if self._covers == self.recovery.times:
+            self.mirror.note_covered()
+        self._covers = 0
+
+
+def is_asked_for(symbol: str) -> bool:
+    """Tell whether it is a ticker of the United States."""
+    return bool(symbol) and ":" not in symbol
