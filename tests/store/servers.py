@@ -20,7 +20,7 @@ import msgspec
 import redis
 import trio
 
-from bzredis.change import Change, Gap, Rejected, Source, read
+from bzredis.change import Change, Gap, Owe, Paid, Rejected, Source, read
 from bzredis.embedded import Server
 from bzredis.store.client import Applied, Limits, Store
 from bzredis.streams import RATINGS, Stream
@@ -64,7 +64,7 @@ def running(name: str, folder: Path, **settings: str) -> Iterator[Peer]:
         trio.run(server.stop)
 
 
-Item = str | Change | Gap | Rejected
+Item = str | Change | Gap | Owe | Paid | Rejected
 
 
 def pack(

@@ -1,0 +1,261 @@
+"""What REST owes a stream, in virtual time: when it is asked, and what is announced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from fakes import EPOCH, RATINGS, Rig, Said, Session, frame, frames, now
+from trio.testing import MockClock
+
+from bzredis.asking import Asking
+from bzredis.backfill import Backfill
+from bzredis.errors import FeedLost, RestDown, RestRefused
+from bzredis.recovery import Recovery
+from bzredis.tables import Removal
+from bzredis.times import rfc3339
+
+LOST = FeedLost("upstream went away")
+DAY = 86_400
+UPDATED = 1_728_069_666  # as in fakes.frame
+
+
+def row(number: int) -> str:
+    """Return REST's copy of `fakes.frame`."""
+    found: dict[str, Any] = json.loads(frame(number))["data"]["content"]
+    return json.dumps(found | {"ptpo": ""})
+
+
+@attrs.define(eq=False)
+class FakeRest:
+    """REST, with what it holds, in whatever state it is."""
+
+    held: list[int] = attrs.field(factory=list)
+    gone: list[Removal] = attrs.field(factory=list)
+    trouble: Exception | None = None
+    delay: float = 0.0
+    asked: list[tuple[float, int, tuple[str, ...]]] = attrs.field(factory=list)
+
+    async def rows(
+        self, since: int, tickers: Sequence[str] = ()
+    ) -> AsyncGenerator[str, None]:
+        self.asked.append((trio.current_time(), since, tuple(tickers)))
+        await trio.sleep(self.delay)
+        if self.trouble is not None:
+            raise self.trouble
+        for number in sorted(self.held, reverse=True):
+            if UPDATED + number >= since:
+                yield row(number)
+
+    async def removed(self, since: int) -> AsyncGenerator[Removal, None]:
+        await trio.lowlevel.checkpoint()
+        for one in self.gone:
+            if (one.updated or since) >= since:
+                yield one
+
+
+def ready(rig: Rig, rest: FakeRest) -> None:
+    """Make a process that asks `rest`."""
+    rig.process()
+    rig.mirror.recovery = Recovery(DAY)
+    asking = Asking("ratings", rig.mirror.note_rest, Random(3))
+    rig.bridge.ask = Backfill(
+        rig.mirror, rig.mirror.recovery, asking, rest.rows, rest.removed
+    ).run
+
+
+@asynccontextmanager
+async def running(rig: Rig, rest: FakeRest) -> AsyncIterator[None]:
+    ready(rig, rest)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.bridge.run)
+        yield
+        rig.bridge.stop.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 5
+    assert not nursery.cancel_scope.cancelled_caught, "did not stop within 5 s"
+
+
+@asynccontextmanager
+async def killed(rig: Rig, rest: FakeRest) -> AsyncIterator[None]:
+    ready(rig, rest)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.bridge.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
+def logged(rig: Rig) -> list[tuple[str, int]]:
+    """Return source and number of each message in the log."""
+    return [
+        (change["source"], int(change["record"], 16))
+        for _, change in rig.store.db.log[RATINGS.name]
+        if change["kind"] == "message"
+    ]
+
+
+async def test_the_first_start_asks_for_the_window_and_owes_nothing_after(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rest = FakeRest([3, 1, 2])
+    began = trio.current_time()
+    async with running(rig, rest):
+        await trio.sleep(20)
+    [(at, since, _)] = rest.asked
+    assert at - began < 1
+    assert since == EPOCH // 1_000 - DAY - 5
+    assert rig.store.status()["fetched"] == "0", "all that it holds is older"
+    assert not rig.store.db.owed
+    assert not rig.store.gaps()
+
+
+async def test_a_reconnect_asks_from_the_newest_less_5_s_oldest_first(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.extend([Session([*frames(10), 100.0, LOST]), Session([])])
+    rest = FakeRest([4, 5, 9, 10, 11, 13, 12])
+    async with running(rig, rest):
+        await trio.sleep(150)
+    assert [since for _, since, _ in rest.asked][1:] == [UPDATED + 10 - 5]
+    assert logged(rig) == [
+        ("replay", 10), ("rest", 5), ("rest", 9), ("rest", 11), ("rest", 12),
+        ("rest", 13),
+    ]  # fmt: skip
+    assert rig.store.status()["fetched"] == "5"
+    assert rig.store.status()["gaps"] == "0"
+    assert rig.store.db.newest["ratings"] == 1_000 * (UPDATED + 13)
+
+
+async def test_what_comes_after_the_connection_hides_nothing(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """The resume point is from before, however long REST takes, also after a crash."""
+    async with running(rig, FakeRest()):
+        await trio.sleep(1)
+        rig.upstream.say(*frames(10))
+        await trio.sleep(10)
+    rest = FakeRest([11, 12], delay=1_000.0)
+    async with killed(rig, rest):
+        await trio.sleep(5)
+        rig.upstream.say(*frames(20))
+        await trio.sleep(5)
+    assert rig.store.db.newest["ratings"] == 1_000 * (UPDATED + 20)
+    rest.delay = 0.0
+    async with running(rig, rest):
+        await trio.sleep(10)
+    assert [since for _, since, _ in rest.asked] == [UPDATED + 5] * 2
+    assert ("rest", 11) in logged(rig)
+    assert not rig.store.db.owed
+
+
+async def test_a_new_connection_while_fetching_begins_anew(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.extend([Session([*frames(10), 30.0, LOST]), Session([])])
+    rest = FakeRest([11], delay=29.0)
+    async with running(rig, rest):
+        await trio.sleep(1)
+        rest.delay = 50.0
+        await trio.sleep(80)
+        assert ("rest", 11) not in logged(rig)
+        await trio.sleep(10)
+    assert len(rest.asked) == 2
+    assert ("rest", 11) in logged(rig)
+
+
+async def lose_a_night(rig: Rig) -> None:
+    """Leave a Redis that has known better, and a replay that proves nothing."""
+    rig.upstream.sessions.append(Session(frames(1)))
+    async with rig.running():
+        await trio.sleep(10)
+    await trio.sleep(3_600)
+    rig.upstream.sessions.append(Session(replay=frames(50, 51)))
+
+
+@pytest.mark.parametrize(("delay", "gaps"), [(0.0, 0), (55.0, 0), (65.0, 1)])
+async def test_rest_has_a_minute_to_close_a_gap(
+    rig: Rig, autojump_clock: MockClock, *, delay: float, gaps: int
+) -> None:
+    await lose_a_night(rig)
+    rest = FakeRest([2, 3, 50], delay=delay)
+    async with running(rig, rest):
+        began = now()
+        await trio.sleep(59)
+        assert not rig.store.gaps()
+        await trio.sleep(60)
+    assert len(rig.store.gaps()) == gaps
+    assert rig.store.status()["gaps"] == str(gaps)
+    assert {("rest", 2), ("rest", 3)} <= {*logged(rig)}
+    for gap in rig.store.gaps():
+        assert (gap["cause"], gap["recovered"]) == ("restart", 2)
+        assert gap["end"] == rfc3339(began)
+
+
+async def test_a_gap_that_waits_for_rest_outlives_the_process(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await lose_a_night(rig)
+    rest = FakeRest([2], trouble=RestDown("down"))
+    async with running(rig, rest):
+        await trio.sleep(30)
+    assert not rig.store.gaps()
+    rig.upstream.sessions.append(Session(replay=frames(51)))
+    async with running(rig, rest):
+        await trio.sleep(90)
+    assert [gap["recovered"] for gap in rig.store.gaps()] == [2]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words", "most"),
+    [(RestDown("no host"), "no host", 300), (RestRefused("401"), "BENZINGA_TOKEN", 3)],
+)
+async def test_trouble_is_told_once_and_ends(  # noqa: PLR0913 - fixtures
+    rig: Rig,
+    autojump_clock: MockClock,
+    said: Said,
+    *,
+    trouble: Exception,
+    words: str,
+    most: int,
+) -> None:
+    rest = FakeRest([2], trouble=trouble)
+    rig.upstream.sessions.append(Session(frames(1)))
+    async with running(rig, rest):
+        await trio.sleep(1_850)
+        assert words in rig.store.status()["error"]
+        assert 3 <= len(rest.asked) <= most
+        rest.trouble = None
+        await trio.sleep(910)
+        told = [entry for entry in said if "REST" in entry["event"]]
+        assert [entry["log_level"] for entry in told] == ["warning", "info"]
+        assert not rig.store.db.owed
+        assert len(rig.upstream.links) == 1, "the stream was not disturbed"
+
+
+async def test_a_redis_that_comes_back_older_gets_what_it_lost(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.append(Session(frames(1)))
+    rest = FakeRest()
+    async with running(rig, rest):
+        await trio.sleep(10)
+        saved = rig.store.saved()
+        rig.upstream.say(*frames(5, 6))
+        await trio.sleep(10)
+    async with running(rig, rest):
+        await trio.sleep(10)
+        rig.upstream.say(*frames(8))
+        await trio.sleep(10)
+        rig.store.db = saved
+        rest.held = [1, 5, 6, 8]
+        await trio.sleep(20)
+        assert rest.asked[-1][1] == UPDATED + 1 - 5 - 1, "a ms before"
+        assert {number for _, number in logged(rig)} == {1, 5, 6, 8}
+        await trio.sleep(60)
+    assert not rig.store.gaps()
+    assert not rig.store.db.owed
