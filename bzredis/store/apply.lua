@@ -136,13 +136,16 @@ end
 -- Higher version, then later moment, then a delete, then what did not come over REST.
 local function newer(change, stored)
   if change.version ~= stored.version then return change.version > stored.version end
+  local deletes = change.action == 'deleted'
   for _, pair in ipairs(change.moments) do
     local a, a_ns = moment(pair[2])
     local b, b_ns = moment(call('HMGET', stored.key, pair[1])[1])
-    if a ~= b then return a > b end
-    if a_ns ~= b_ns then return a_ns > b_ns end
+    -- A removal that REST tells of has no timestamp to compare.
+    local timeless = pair[1] == '_timestamp'
+      and ((deletes and a == 0) or (stored.deleted and b == 0))
+    if not timeless and a ~= b then return a > b end
+    if not timeless and a_ns ~= b_ns then return a_ns > b_ns end
   end
-  local deletes = change.action == 'deleted'
   if deletes ~= stored.deleted then return deletes end
   return change.source ~= 'rest'
 end

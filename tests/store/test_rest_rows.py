@@ -205,3 +205,16 @@ def test_a_change_and_its_removal_in_one_batch(peer: Peer) -> None:
     assert peer.symbols() == set()
     assert isinstance(items[1], Change)
     assert items[1].version == 0
+
+
+@pytest.mark.parametrize("removal_first", [True, False])
+def test_a_removal_within_the_second_of_a_frame_wins_in_either_order(
+    peer: Peer, *, removal_first: bool
+) -> None:
+    """A record that was made and deleted in one second: its frame may come last."""
+    items = [removed("a", 5), rating("a", 5, at=5.25)]
+    if not removal_first:
+        items.reverse()
+    peer.apply(RATINGS, *items)
+    assert peer.hash("ratings:record:a")["_action"] == "deleted"
+    assert not peer.hash("ratings:latest:AAPL")
