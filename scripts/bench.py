@@ -136,6 +136,7 @@ async def bridge(
     command = [sys.executable, "-P", "-m", "bzredis", "run", "--stream", "ratings"]
     command += ["--upstream", f"ws://127.0.0.1:{port}", "--redis", server.url]
     command += ["--state-dir", str(folder / "state"), "--log-level", "warning"]
+    command += ["--no-rest"]  # the load speaks WebSocket only
     environ = {**os.environ, "BENZINGA_TOKEN": "bench"}
     process = await trio.lowlevel.open_process(command, env=environ)
     try:

@@ -47,6 +47,7 @@ class Bridge:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "bzredis", "run"]
         command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
+        command += ["--no-rest"]  # what is read from sockets is what counts here
         command += ["--state-dir", str(self.state)]
         command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
