@@ -131,7 +131,6 @@ class Lookups:
         self._rated.pop(symbol, None)
         is_of_round = symbol in self._round
         covers = self._covers
-        self._not_before[symbol] = trio.current_time() + EVERY
         try:
             text = await self.ask(
                 symbol, simplify=self.simplify, aggregate_type=self.aggregate_type
@@ -139,12 +138,15 @@ class Lookups:
         except (RestDown, RestRefused) as error:
             delay = self.asking.failed(error)
         else:
+            # From the answer on: the request may have waited for its turn (rest.py).
+            self._not_before[symbol] = trio.current_time() + EVERY
             self.asking.answered()
             self._take(symbol, text)
             # A connection while it was asked for wants it once more.
             if is_of_round and covers == self._covers:
                 self._end_of(symbol)
             return
+        self._not_before[symbol] = trio.current_time() + EVERY
         self._put_last(symbol, of_round=is_of_round)
         await trio.sleep(delay)
 
