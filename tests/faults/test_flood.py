@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 from faults.rig import Rig
 
-COUNT = 40_000
+COUNT = 30_000
 MOST = 200  # MB
 
 
