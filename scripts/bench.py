@@ -164,9 +164,7 @@ async def latencies(feeder: Feeder, client: Any, count: int) -> list[float]:
     return found
 
 
-async def throughput(
-    feeder: Feeder, client: Any, first: int, count: int
-) -> float:
+async def throughput(feeder: Feeder, client: Any, first: int, count: int) -> float:
     """Return events per second, from the first frame sent to the last one written."""
     data = b"".join(frame(rating(number)) for number in range(first, first + count))
     before = _logged(client)
