@@ -72,7 +72,7 @@ async def test_a_second_bridge_on_the_same_upstream_touches_nothing(rig: Rig) ->
     await second.start()
     try:
         seen = set()
-        refused = time.monotonic() + 3
+        refused = time.monotonic() + 2
         while time.monotonic() < refused:
             seen.add((rig.status()["bridge"], rig.status()["state"], holder(rig)))
             await trio.sleep(0.1)
