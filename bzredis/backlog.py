@@ -26,8 +26,10 @@ log = structlog.get_logger(__name__)
 # A kill may cost the last second (contract.md, 5): these two together are less.
 PATIENCE: Final = 0.7  # s until what Redis has not confirmed goes to disk
 LOOK: Final = 0.1  # s between looks at the oldest change
-# In a flood, memory alone would grow by some 50 MB within that second.
-MEMORY: Final = 24 * 2**20  # bytes of packed changes
+# A flood brings some 20 MB within that second, and goes on while the disk is at work:
+# so many bytes of packed changes go at once …
+MEMORY: Final = 8 * 2**20
+CROWDED: Final = 2 * MEMORY  # … and from so many on a reader waits for the disk
 AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead …
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
 # Bytes, or half the limit, that must be free before a closed stream opens again.
@@ -102,15 +104,21 @@ class Backlog:
         return number
 
     async def breathe(self) -> None:
-        """Let a writer that makes progress catch up, for half a second at the most.
+        """Let others catch up, for half a second at the most.
 
-        A reader in a flood would leave it no time, and drive all through the disk. A
-        writer that stands still is not waited for.
+        A reader in a flood would leave a writer no time, and drive all through the
+        disk. A writer that stands still is not waited for. The disk is: a reader may be
+        faster, and fill the memory while it works.
         """
         with trio.move_on_after(BREATH):
-            while self._bytes > AHEAD and self._makes_progress():
+            while self._is_far_ahead():
                 self._progress = trio.Event()
                 await self._progress.wait()
+
+    def _is_far_ahead(self) -> bool:
+        if self._bytes > CROWDED and self.on_disk.locked():
+            return True
+        return self._bytes > AHEAD and self._makes_progress()
 
     def _makes_progress(self) -> bool:
         return trio.current_time() - self._progressed_at < BREATH
@@ -182,6 +190,7 @@ class Backlog:
             self._last = items[-1].number
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
+        self._progress.set()
 
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""

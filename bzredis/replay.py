@@ -22,6 +22,7 @@ SAVED: Final = (
 )
 RESTART, RECONNECT = "restart", "reconnect"  # what a gap is caused by
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
+MOST: Final = 5_000  # messages, likewise: it has 100, and each takes up to 1 KB here
 
 
 @attrs.frozen
@@ -124,6 +125,8 @@ class Continuity:
         if not copies:
             replay.awaited.add(number)
             self._awaiting[number] = replay
+        if len(replay.held) >= MOST:
+            self.end()
 
     def hint(self, at: float) -> None:
         """Note that upstream seems to have sent the replay."""

@@ -35,14 +35,15 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     root = logging.getLogger()
     level, handlers = root.level, root.handlers[:]
+    talkative = {name: logging.getLogger(name).level for name in logs.TALKATIVE}
     with warnings.catch_warnings():
         yield
         logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     root.setLevel(level)
     root.handlers[:] = handlers
-    for name in logs.TALKATIVE:
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    for name, before in talkative.items():
+        logging.getLogger(name).setLevel(before)
     logs._secrets.clear()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bzredis.replay import LONGEST, QUIET, Continuity, Replay, Uncovered
+from bzredis.replay import LONGEST, MOST, QUIET, Continuity, Replay, Uncovered
 
 
 @attrs.define
@@ -275,6 +275,20 @@ def test_what_comes_after_the_end_is_no_replay() -> None:
     continuity.answered(1, known=True)
     continuity.answered(99, known=True)
     assert list(continuity.settle()) == [Uncovered(5, 10, "reconnect", 1)]
+
+
+def test_a_flood_is_no_replay_and_takes_no_memory() -> None:
+    continuity = connected()
+    replay = continuity.asking
+    assert replay is not None
+    for number in range(MOST + 10):
+        assert (continuity.asking is None) == (number >= MOST)
+        continuity.saw(number, [f"{number}"], 0.0)
+    assert len(replay.held) == len(replay.awaited) == MOST
+    assert list(continuity.settle()) == []
+    for number in range(MOST + 10):
+        continuity.answered(number, known=number == MOST)
+    assert list(continuity.settle()) == [Uncovered(5, 10, "reconnect", MOST)]
 
 
 def test_a_replay_ends_when_it_is_quiet_or_too_long() -> None:

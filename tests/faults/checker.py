@@ -112,8 +112,9 @@ def _check_stream(
 ) -> None:
     entries = list(keys.entries("events"))
     gaps = [fields for _, fields in entries if fields["action"] == "gap"]
+    known = {each.text: each for each in sent}
     logged = [
-        (identity, fields, model.message(fields["raw"]))
+        (identity, fields, known.get(fields["raw"]) or model.message(fields["raw"]))
         for identity, fields in entries
         if fields["action"] != "gap"
     ]

@@ -14,7 +14,7 @@ AT_ONCE = 5.0  # s that an orderly stop may take
 
 async def test_stopped_at_random_moments(rig: Rig) -> None:
     async with rig.talking():
-        for _ in range(4):
+        for _ in range(3):
             await rig.start("ratings")
             await trio.sleep(rig.rng.random())
             assert await rig.bridge.stop() < AT_ONCE
@@ -72,7 +72,7 @@ async def test_a_second_bridge_on_the_same_upstream_touches_nothing(rig: Rig) ->
     await second.start()
     try:
         seen = set()
-        refused = time.monotonic() + 3
+        refused = time.monotonic() + 2
         while time.monotonic() < refused:
             seen.add((rig.status()["bridge"], rig.status()["state"], holder(rig)))
             await trio.sleep(0.1)
