@@ -16,9 +16,9 @@ import attrs
 import click
 from platformdirs import user_config_path, user_state_path
 
-from bzredis.config import OPTIONS, Config, configure
+from bzredis.config import OPTIONS, TOKEN_VARIABLE, Config, configure
 from bzredis.errors import ConfigError
-from bzredis.logs import redact
+from bzredis.logs import add_secret, redact
 from bzredis.options import Option
 
 APP = "bzredis"
@@ -33,6 +33,8 @@ class Group(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and end the process."""
+        # Also where someone gives it as an argument, and the error repeats that.
+        add_secret(os.environ.get(TOKEN_VARIABLE, ""))
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except ConfigError as error:

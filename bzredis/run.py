@@ -116,7 +116,8 @@ def assemble(
         version=__version__,
         started_at=_now(),
         upstream=upstream.host,
-        subscription=",".join((*config.tickers, *config.isins)) or "*",
+        # In one order: the same list in another is no new subscription.
+        subscription=",".join(sorted((*config.tickers, *config.isins))) or "*",
     )
     rng = Random()  # noqa: S311 - jitter, no secret
     bridge = Bridge(store, spool, spools.claim, rng)

@@ -25,6 +25,7 @@ _COMPARABLE = re.compile(
     re.ASCII,
 )
 IN_EVERY_MONTH = "28"  # the last day that no month lacks
+_HOUR = re.compile(r"^(\d:)", re.ASCII)  # of one digit, as in 9:30:00
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
 # A count of seconds has at most 11 digits until the year 5138, and a count of
 # milliseconds has at least 12 since 1973: the size tells the unit. Likewise micro- and
@@ -111,7 +112,7 @@ def published(day: str, clock: str) -> int | None:
     except ValueError:
         return milliseconds(day.strip()) if "T" in day else None
     try:
-        at = time.fromisoformat(clock.strip())
+        at = time.fromisoformat(_HOUR.sub(r"0\1", clock.strip()))
     except ValueError:
         at = time()
     found = round(datetime.combine(on, at, EASTERN).timestamp() * 1000)

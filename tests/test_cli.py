@@ -98,6 +98,16 @@ def test_what_is_wrong_is_said_in_one_line(arguments: list[str], words: str) -> 
     assert words in result.stderr
 
 
+def test_a_token_among_the_arguments_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
+    result = invoke("run", TOKEN)
+    assert result.exit_code == 2
+    assert "unexpected extra argument" in result.stderr
+    assert TOKEN not in result.stderr
+
+
 @pytest.mark.parametrize("argument", [f"--token={TOKEN}", "--token-fil=x"])
 def test_a_token_is_never_an_argument(argument: str) -> None:
     result = invoke("run", argument)
