@@ -171,6 +171,7 @@ class Bridge:
                 self.spool.note(OPEN + mirror.stream.name),
                 range(span.last - span.count + 1, span.last + 1),
             )
+            mirror.keep = partial(self._keep, mirror)
             since[mirror.stream.name] = span.last
         return since
 
@@ -180,11 +181,14 @@ class Bridge:
             await trio.sleep(STATUS)
             for mirror in self.mirrors:
                 mirror.settle()
-                async with mirror.backlog.on_disk:
-                    await self._note_open(mirror)
+                await self._keep(mirror)
 
-    async def _note_open(self, mirror: Mirror) -> None:
-        name, is_open = OPEN + mirror.stream.name, mirror.continuity.save()
+    async def _keep(self, mirror: Mirror) -> None:
+        async with mirror.backlog.on_disk:
+            await self._note_open(mirror)
+
+    async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
+        name, is_open = OPEN + mirror.stream.name, mirror.continuity.save(last=last)
         if is_open == self._noted.get(name):
             return
         with suppress(SpoolFull):  # then it is tried again
@@ -274,7 +278,7 @@ class Bridge:
         with trio.CancelScope(shield=True):
             for mirror in self.mirrors:
                 await mirror.backlog.flush()
-                await self._note_open(mirror)
+                await self._note_open(mirror, last=True)
             with trio.move_on_after(FAREWELL):
                 await self._last_status()
             self.spool.close()

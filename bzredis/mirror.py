@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from random import Random
@@ -83,6 +83,8 @@ class Mirror:
     rng: Random
     changed: Callable[[], None]
     observe: Callable[[Item, str], None] = lambda *_: None
+    # Keeps on disk what is open, before the messages that come then can hide it.
+    keep: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     sole: str = ""  # symbol of a subscription to one single security
     replays: bool = True
     pings: bool = True
@@ -135,6 +137,8 @@ class Mirror:
             nursery.start_soon(self._command, link)
             nursery.start_soon(self._await_replay)
             try:
+                await self.keep()
+                self._go_live()
                 while True:
                     self._take(await link.receive())
                     self._take_arrived(link, SPELL)
@@ -243,6 +247,8 @@ class Mirror:
 
     def note_previous(self, heard: int | None) -> None:
         """Note when an earlier run was alive (ms), None if that does not count."""
+        if self.status.last_frame_at is None:  # or the next process would not know it
+            self.status.last_frame_at = heard
         self.continuity.previous(heard)
         self.settle()
 
@@ -345,8 +351,11 @@ class Mirror:
         now = self.clock()
         self.continuity.connected(heard=self._heard, now=now, at=at)
         self._begin_recovery()
-        self.connected, self.refused, self._asked = True, False, None
-        self._heard = self.status.connected_at = now
+        self._heard, self._asked = now, None
+
+    def _go_live(self) -> None:
+        self.connected, self.refused = True, False
+        self.status.connected_at = self._heard
         self._told = ""
         log.info("connected", stream=self.stream.name)
         self._enter("live")

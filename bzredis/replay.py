@@ -18,10 +18,11 @@ QUIET: Final = 5.0  # s without a message end a replay, where no pong does
 HINT: Final = 2.0  # s from a pong to the end: it promises nothing (upstream.md, 1)
 SAVED: Final = (
     *("begin", "cut", "cause", "end", "ended", "recovered"),
-    *("firsts", "held", "awaited", "known"),
+    *("firsts", "held", "awaited", "known", "doubted"),
 )
 RESTART, RECONNECT = "restart", "reconnect"  # what a gap is caused by
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
+EARLIER: Final = 2**40  # by which the numbers of an earlier process are set apart
 MOST: Final = 5_000  # messages, likewise: it has 100, and each takes up to 1 KB here
 
 
@@ -53,6 +54,10 @@ class Replay:
     held: set[int] = attrs.field(factory=set)  # brought on the last connection
     awaited: set[int] = attrs.field(factory=set)  # not yet answered by Redis
     known: set[int] = attrs.field(factory=set)  # which Redis knew before
+    # A process that was killed brought more than it noted here. What Redis knows by now
+    # of what came since proves nothing.
+    doubtful: bool = False
+    doubted: set[int] = attrs.field(factory=set)
 
     def until(self) -> float:
         """Return when this replay has ended, if nothing more comes."""
@@ -125,6 +130,8 @@ class Continuity:
         if not copies:
             replay.awaited.add(number)
             self._awaiting[number] = replay
+            if replay.doubtful:
+                replay.doubted.add(number)
         if len(replay.held) >= MOST:
             self.end()
 
@@ -146,10 +153,10 @@ class Continuity:
         if replay is None:
             return
         replay.awaited.discard(number)
-        if known:
-            replay.known.add(number)
-        elif known is not None:
+        if known is False:
             replay.recovered += 1
+        elif known and number not in replay.doubted:
+            replay.known.add(number)
 
     def settle(self) -> Iterator[Uncovered]:
         """Yield the gaps that nothing covers, once each, as soon as that is certain."""
@@ -162,10 +169,16 @@ class Continuity:
                     replay.begin, replay.end, replay.cause, replay.recovered
                 )
 
-    def save(self) -> str:
-        """Return what is open, as JSON for the next process; "" if nothing is."""
+    def save(self, *, last: bool = False) -> str:
+        """Return what is open, as JSON for the next process; "" if nothing is.
+
+        `last`: this process takes nothing more.
+        """
         still_open = [
-            {name: getattr(replay, name) for name in SAVED}
+            {
+                **{name: getattr(replay, name) for name in SAVED},
+                "doubtful": replay.doubtful or not last,
+            }
             for replay in self._unsettled
             if replay.begin is not None or not self.knows_previous
         ]
@@ -176,8 +189,16 @@ class Continuity:
 
         Of what Redis answered since `saved`, or what was lost, nobody will tell.
         """
+
+        def renumbered(number: int) -> int:
+            return number if number in waiting else number - EARLIER
+
         for replay in _decode(saved or "[]"):
             replay.awaited = {number for number in replay.awaited if number in waiting}
+            replay.firsts = {mark: renumbered(n) for mark, n in replay.firsts.items()}
+            replay.held = set(map(renumbered, replay.held))
+            replay.known = set(map(renumbered, replay.known))
+            replay.doubted = set(map(renumbered, replay.doubted))
             self._unsettled.append(replay)
             self._awaiting.update(dict.fromkeys(replay.awaited, replay))
             if not replay.ended:

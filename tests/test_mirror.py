@@ -632,6 +632,72 @@ async def test_a_stop_during_the_replay_does_not_hide_the_gap(
     assert gap["begin"] == heard
 
 
+async def test_a_process_that_never_saw_upstream_does_not_hide_the_gap(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await first_run(rig)
+    heard = rig.store.status()["last_frame_at"]
+    rig.upstream.cache = frames(5, 6)
+    rig.upstream.sessions.append("hangs")
+    async with rig.running():
+        await trio.sleep(10)
+    assert rig.store.status()["last_frame_at"] == heard
+    async with rig.running():
+        await trio.sleep(20)
+        [gap] = rig.store.gaps()
+    assert gap["begin"] == heard
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.4, 0.9, 1.1, 1.6, 2.5])
+async def test_a_kill_during_the_replay_does_not_hide_the_gap(
+    rig: Rig, moment: float, autojump_clock: MockClock
+) -> None:
+    """What the killed process brought is known now, and proves nothing."""
+    await first_run(rig)
+    heard = rig.store.status()["last_frame_at"]
+    drip = [step for n in range(5, 35) for step in (frame(n), 0.1)]
+    rig.upstream.sessions.append(Session(drip, answers="no"))
+    async with rig.killed():
+        await trio.sleep(moment + 0.05)
+    brought = rig.store.numbers()[1:]
+    assert len(brought) == int(moment * 10) + 1
+    rig.upstream.cache = frames(*brought)
+    async with rig.running():
+        await trio.sleep(20)
+        [gap] = rig.store.gaps()
+    assert gap["begin"] == heard
+
+
+async def test_after_a_kill_during_the_replay_what_was_noted_proves_still(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await first_run(rig)
+    rig.upstream.sessions.append(Session(frames(1, 5), answers="no"))
+    async with rig.killed():
+        await trio.sleep(3)
+    rig.upstream.cache = frames(1, 5, 6)
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.numbers() == [1, 5, 6]
+        assert not rig.store.gaps()
+
+
+def test_numbers_begin_anew_with_a_process_and_mean_other_messages() -> None:
+    was = Continuity()
+    was.previous(1000)
+    was.connected(heard=None, now=5000, at=0)
+    was.saw(0, ["known"], at=1)
+    was.answered(0, known=True)
+    new = Continuity()
+    new.restore(was.save(), range(0))
+    new.previous(3000)
+    new.connected(heard=None, now=7000, at=0)
+    new.saw(0, ["another"], at=1)
+    new.answered(0, known=False)
+    new.end()
+    assert list(new.settle()) == [Uncovered(1000, 7000, "restart", 1)]
+
+
 def left_open() -> str:
     """Return what a process leaves: a gap whose replay brought 4, 5 and 6."""
     was = Continuity()

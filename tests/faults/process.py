@@ -49,6 +49,7 @@ class Bridge:
         command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
         command += ["--no-rest"]  # what is read from sockets is what counts here
         command += ["--state-dir", str(self.state)]
+        command += ["--no-rest"]  # REST knows nothing of what the press makes up
         command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
         with self.log.open("ab") as log:

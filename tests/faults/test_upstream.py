@@ -123,7 +123,7 @@ async def test_connections_break(rig: Rig, wounds: tuple[Wound, ...]) -> None:
     await rig.start()
     before = {stream: rig.simulator.connections(stream) for stream in STREAMS}
     async with rig.talking():
-        await trio.sleep(0.3)
+        await trio.sleep(0.2)
         for stream, wound in zip(STREAMS, wounds, strict=True):
             wound(rig.simulator, stream)
         for stream in STREAMS:
