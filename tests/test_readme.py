@@ -28,7 +28,13 @@ def test_every_option_is_told_with_its_variables(option: Option) -> None:
 
 
 def test_no_option_is_told_that_does_not_exist() -> None:
-    known = {option.flag for option in OPTIONS} | {"--seconds", "--config", "--help"}
+    known = {option.flag for option in OPTIONS} | {
+        "--seconds",
+        "--config",
+        "--help",
+        "--minutes",
+        "--seed",
+    }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
     variables = {v for option in OPTIONS for v in (option.variable, *option.variables)}
     told = set(re.findall(r"\b(?:BZREDIS|BENZINGA)_[A-Z_]*[A-Z]\b", README))
