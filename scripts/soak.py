@@ -3,6 +3,8 @@
 Every few seconds something happens, also while other things still happen. Every minute
 all of it ends, and once everything has settled, what upstream sent is compared with
 what stands in Redis. What is missing counts as lost unless a gap announces it.
+
+With --flood so many messages come at once instead, while Redis is away.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ ROUND: Final = 10 * 60.0  # s, then everything begins anew: a tally takes ever l
 CALM: Final = 120.0  # s within which everything has to settle
 PAUSE: Final = 2.0  # s before each tally
 TWICE: Final = 2  # sound tallies in a row
+SLOWEST: Final = 500.0  # messages a second into Redis, or it counts as hanging
 PULSE: Final = 0.2  # s between looks at the bridge's memory
 FIGURES: Final = (
     *("sent", "logged", "covered", "refused"),
@@ -63,7 +66,7 @@ class Soak:
         """Have upstream talk, and one trouble begin after the other."""
         async with trio.open_nursery() as talking:
             talking.start_soon(self.scene.rig.talk, RATE)
-            talking.start_soon(self._watch)
+            talking.start_soon(self.watch)
             async with trio.open_nursery() as troubles:
                 while trio.current_time() < until:
                     await trio.sleep(self.scene.rng.uniform(*EVERY))
@@ -81,7 +84,8 @@ class Soak:
         await trouble(self.scene)
         self._busy.discard(row)
 
-    async def _watch(self) -> NoReturn:
+    async def watch(self) -> NoReturn:
+        """Keep an eye on the bridge's memory."""
         while True:
             with suppress(OSError, AssertionError):  # it is not there just now
                 self.memory = max(self.memory, self.scene.rig.bridge.memory())
@@ -98,6 +102,26 @@ class Soak:
                 tally = self.scene.rig.tally()
                 good = good + 1 if tally.is_sound else 0
         return tally
+
+
+async def flood(count: int, seed: int) -> bool:
+    """Read so many messages while Redis is away; return whether all got there."""
+    with tempfile.TemporaryDirectory(prefix="bzredis-soak-") as folder:
+        async with rigged(Path(folder), seed) as rig, trio.open_nursery() as nursery:
+            await rig.start()
+            await rig.server.kill()
+            soak = Soak(Scene(rig, Proxy(rig.server.port), rig.rng))
+            nursery.start_soon(soak.watch)
+            began = time.perf_counter()
+            await rig.flood(count)
+            read = time.perf_counter()
+            print(f"read in {read - began:.0f} s, memory {soak.memory:.0f} MB")
+            await rig.server.start()
+            tally = await rig.drained(count, count / SLOWEST)
+            took = time.perf_counter() - read
+            nursery.cancel_scope.cancel()
+    print(f"in Redis {took:.0f} s later, memory {soak.memory:.0f} MB; {told(tally)}")
+    return tally.is_whole
 
 
 def told(tally: Tally) -> str:
@@ -149,6 +173,9 @@ async def main(minutes: float, seed: int) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--flood", type=int, default=0, metavar="COUNT")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
-    sys.exit(0 if trio.run(main, given.minutes, given.seed) else 1)
+    if given.flood:
+        sys.exit(not trio.run(flood, given.flood, given.seed))
+    sys.exit(not trio.run(main, given.minutes, given.seed))

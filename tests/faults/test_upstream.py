@@ -57,7 +57,7 @@ async def test_one_stream_is_not_in_the_contract(rig: Rig) -> None:
     rig.publish(20, "ratings", "consensus")
     await rig.settled()
     await until(lambda: rig.is_fresh("ratings", "consensus"))
-    assert rig.status("insights")["state"] == "refused"
+    await until(lambda: rig.status("insights")["state"] == "refused")
     assert "403" in rig.status("insights")["error"]
     assert not rig.is_fresh("insights")
 
