@@ -55,7 +55,11 @@ class Sent:
         if self.stream == "consensus":
             return found
         seconds = found.rank[0] // 1_000
-        return attrs.evolve(found, rank=(1_000 * seconds, *found.rank[1:]))
+        return attrs.evolve(
+            found,
+            symbol="" if found.deletes else found.symbol,  # a removal tells none
+            rank=(1_000 * seconds, *found.rank[1:]),
+        )
 
     def superseded(
         self, missing: Iterable[Message], logged: Iterable[Message]
