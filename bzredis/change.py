@@ -85,13 +85,11 @@ class Owe:
     """From here on messages may hide what is missing: fix where REST has to resume.
 
     It stands in the backlog between what came before a connection and what comes
-    after. `since` (ms) counts where Redis knows nothing; `again`: Redis has lost
-    something, so that no fetch from before can make it good.
+    after. `since` (ms) counts where Redis knows nothing.
     """
 
     kind: Literal["owe"] = attrs.field(default="owe", init=False)
     since: int
-    again: bool
     received: str
     known_by: tuple[str, ...] = ()
     remember: tuple[str, ...] = ()
@@ -103,10 +101,10 @@ class Owe:
 
 @attrs.frozen
 class Paid:
-    """All that REST owed since a time (ms) stands in the backlog before this."""
+    """All that REST owed, in the words of Redis, stands in the backlog before this."""
 
     kind: Literal["paid"] = attrs.field(default="paid", init=False)
-    since: int
+    owed: str
     received: str
     known_by: tuple[str, ...] = ()
     remember: tuple[str, ...] = ()
@@ -225,14 +223,14 @@ def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
     return Gap(*span, cause, recovered, span[1], identity, identity)
 
 
-def owe(*, since: int, now: int, again: bool = False) -> Owe:
+def owe(*, since: int, now: int) -> Owe:
     """Fix where REST has to resume; times in ms."""
-    return Owe(since, again, rfc3339(now))
+    return Owe(since, rfc3339(now))
 
 
-def paid(*, since: int, now: int) -> Paid:
-    """Mark the end of what REST gave since a time; times in ms."""
-    return Paid(since, rfc3339(now))
+def paid(*, owed: str, now: int) -> Paid:
+    """Mark the end of what REST gave for what was owed; `now` in ms."""
+    return Paid(owed, rfc3339(now))
 
 
 def instead(packed: bytes, reason: str) -> Rejected:

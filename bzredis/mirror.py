@@ -243,7 +243,7 @@ class Mirror:
 
         What is applied again must not hide from where REST has to resume.
         """
-        return [self._mark(again=True)] if self._owes else []
+        return [self._mark()] if self._owes else []
 
     def note_previous(self, heard: int | None) -> None:
         """Note when an earlier run was alive (ms), None if that does not count."""
@@ -308,18 +308,18 @@ class Mirror:
             mark = self.backlog.put(self._mark()) if self._owes else None
             self.recovery.begin(mark)
 
-    def _mark(self, *, again: bool = False) -> bytes:
+    def _mark(self) -> bytes:
         window = self.recovery.window if self.recovery is not None else 0.0
         now = self.clock()
-        return owe(since=now - round(1_000 * window), now=now, again=again).pack()
+        return owe(since=now - round(1_000 * window), now=now).pack()
 
     def put_fetched(self, message: Change | Rejected) -> None:
         """Put what REST gave into the backlog."""
         self._fetched.add(self.backlog.put(message.pack()))
 
-    def note_paid(self, since: int, covered: int) -> None:
-        """Note that all that REST owed since a time (ms) stands in the backlog."""
-        self.backlog.put(paid(since=since, now=self.clock()).pack())
+    def note_paid(self, owed: str, covered: int) -> None:
+        """Note that all that REST owed stands in the backlog."""
+        self.backlog.put(paid(owed=owed, now=self.clock()).pack())
         self.note_covered(covered)
 
     def note_covered(self, since: int = 0) -> None:

@@ -217,7 +217,7 @@ class Database:
     seen: dict[str, set[str]] = attrs.field(factory=dict)
     status: dict[str, dict[str, str]] = attrs.field(factory=dict)
     newest: dict[str, int] = attrs.field(factory=dict)
-    owed: dict[str, int] = attrs.field(factory=dict)
+    owed: dict[str, str] = attrs.field(factory=dict)
     marker: str = ""
     entries: int = 0
 
@@ -281,7 +281,7 @@ class FakeStore:
         if change["kind"] == "owe":
             return self._owe(name, change)
         if change["kind"] == "paid":
-            if self.db.owed.get(name, -1) >= change["since"]:
+            if self.db.owed.get(name) == change["owed"]:
                 del self.db.owed[name]
             return "paid"
         newest = max(self.db.newest.get(name, 0), change.get("updated", 0))
@@ -294,12 +294,13 @@ class FakeStore:
         return "gap" if change["kind"] == "gap" else "latest"
 
     def _owe(self, name: str, change: dict[str, Any]) -> str:
-        known = [self.db.owed.get(name), self.db.newest.get(name) or None]
+        before = self.db.owed.get(name, "").split()[:1]
+        known = [*map(int, before), self.db.newest.get(name) or None]
         owed = min([each for each in known if each is not None], default=None)
         ending = " window" if owed is None else ""
         owed = change["since"] if owed is None else owed
-        self.db.owed[name] = owed - change["again"]
-        return f"owed {self.db.owed[name]}{ending}"
+        self.db.owed[name] = f"{owed} {change['received']}{ending}"
+        return f"owed {self.db.owed[name]}"
 
     async def ping(self) -> None:
         self.pings += 1

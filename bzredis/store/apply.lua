@@ -10,7 +10,7 @@
 -- with the server or with the stream's own keys refuses the batch before any write.
 --
 -- Returns a result per change: 'latest', 'record', 'none' (its effect), 'unattributed',
--- 'duplicate', 'rejected', 'gap', 'owed SINCE', 'paid', or 'refused WHY'; then the newest
+-- 'duplicate', 'rejected', 'gap', 'owed SINCE MARK', 'paid', or 'refused WHY'; then the newest
 -- entry of `events`.
 -- Fails with 'ROLLBACK …' where the acknowledged entry is gone.
 
@@ -594,16 +594,16 @@ function apply.owe(change)
   elseif not since then
     since, ending = change.since, ' window'
   end
-  if change.again then since = math.max(since - 1, 0) end
+  -- Its own: the end of another, which may come again, is not the end of this one.
+  owed = whole(since) .. ' ' .. change.received .. ending
   wrote = true
-  call('SET', OWED, whole(since) .. ending)
-  return 'owed ' .. whole(since) .. ending
+  call('SET', OWED, owed)
+  return 'owed ' .. owed
 end
 
 function apply.paid(change)
-  local since = tonumber(string.match(call('GET', OWED) or '', '^%d+') or '')
   wrote = true
-  if since and since >= change.since then call('DEL', OWED) end
+  if call('GET', OWED) == change.owed then call('DEL', OWED) end
   return 'paid'
 end
 

@@ -9,38 +9,50 @@ from store.servers import BASE, RECEIVED, Peer, rating
 
 from bzredis.change import Owe, Paid, owe, paid
 from bzredis.streams import RATINGS
+from bzredis.times import rfc3339
 
 WINDOW = 1_000_000  # ms
 MS = BASE * 1_000
 
 
-def mark(since: int = WINDOW, *, again: bool = False) -> Owe:
-    return owe(since=since, now=RECEIVED, again=again)
+def mark(since: int = WINDOW, *, at: int = 0) -> Owe:
+    """Make a mark: no two are of the same time."""
+    return owe(since=since, now=RECEIVED + at)
 
 
-def end(since: int) -> Paid:
-    return paid(since=since, now=RECEIVED)
+def end(words: str) -> Paid:
+    return paid(owed=words, now=RECEIVED)
+
+
+def said(since: int, *, at: int = 0, ending: str = "") -> str:
+    """Return the words of Redis for what it owes."""
+    return f"{since} {rfc3339(RECEIVED + at)}{ending}"
+
+
+def owed(since: int, *, at: int = 0, ending: str = "") -> str:
+    return f"owed {said(since, at=at, ending=ending)}"
 
 
 def test_what_redis_never_had_is_owed_for_the_window(peer: Peer) -> None:
-    assert peer.one(mark()) == f"owed {WINDOW} window"
-    assert peer.one(mark(WINDOW + 5)) == f"owed {WINDOW} window", "until it is paid"
-    assert peer.one(end(WINDOW)) == "paid"
+    assert peer.one(mark()) == owed(WINDOW, ending=" window")
+    later = peer.one(mark(WINDOW + 5, at=1))
+    assert later == owed(WINDOW, at=1, ending=" window"), "until it is paid"
+    assert peer.one(end(said(WINDOW, at=1, ending=" window"))) == "paid"
     assert not peer.redis.exists("bz:ratings:owed")
-    assert peer.one(mark(7)) == "owed 7 window"
+    assert peer.one(mark(7)) == owed(7, ending=" window")
 
 
 def test_the_newest_before_the_mark_counts(peer: Peer) -> None:
     results = peer.apply(
         RATINGS, rating("a", 5), rating("b", 3), mark(), rating("c", 9), mark()
     )
-    owed = f"owed {MS + 5_000}"
-    assert results == ("latest", "latest", owed, "latest", owed)
+    debt = owed(MS + 5_000)
+    assert results == ("latest", "latest", debt, "latest", debt)
     assert peer.one(rating("d", 12)) == "latest"
-    assert peer.one(mark()) == owed, "what it owed before is not paid"
-    assert peer.apply(RATINGS, end(MS + 5_000), mark()) == (
+    assert peer.one(mark()) == debt, "what it owed before is not paid"
+    assert peer.apply(RATINGS, end(said(MS + 5_000)), mark()) == (
         "paid",
-        f"owed {MS + 12_000}",
+        owed(MS + 12_000),
     )
 
 
@@ -52,26 +64,36 @@ def test_a_duplicate_and_what_is_older_move_nothing_back(peer: Peer) -> None:
 def test_a_window_gives_way_to_what_is_older(peer: Peer) -> None:
     peer.one(mark(MS + 60_000))
     assert peer.one(rating("a", 5)) == "latest"
-    assert peer.one(mark()) == f"owed {MS + 5_000}"
+    assert peer.one(mark()) == owed(MS + 5_000)
 
 
-def test_a_redis_that_lost_something_is_owed_in_spite_of_an_older_end(
-    peer: Peer,
-) -> None:
+def test_what_began_later_is_owed_in_spite_of_an_older_end(peer: Peer) -> None:
+    """Redis has lost something, say, so that no fetch from before makes it good."""
     peer.one(rating("a", 5))
-    assert peer.one(mark()) == f"owed {MS + 5_000}"
-    assert peer.one(mark(again=True)) == f"owed {MS + 4_999}"
-    assert peer.apply(RATINGS, end(MS + 5_000), mark()) == (
+    assert peer.one(mark()) == owed(MS + 5_000)
+    assert peer.one(mark(at=1)) == owed(MS + 5_000, at=1)
+    assert peer.apply(RATINGS, end(said(MS + 5_000)), mark(at=2)) == (
         "paid",
-        f"owed {MS + 4_999}",
+        owed(MS + 5_000, at=2),
     )
-    assert peer.apply(RATINGS, end(MS + 4_999), mark())[1] == f"owed {MS + 5_000}"
+    peer.apply(RATINGS, rating("b", 7), end(said(MS + 5_000, at=2)))
+    assert peer.one(mark()) == owed(MS + 7_000)
+
+
+def test_an_end_that_comes_again_ends_nothing_that_began_since(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", 5), mark())
+    batch = (end(said(MS + 5_000)), mark(at=1), rating("b", 20))
+    since = owed(MS + 5_000, at=1)
+    assert peer.apply(RATINGS, *batch) == ("paid", since, "latest")
+    again = peer.apply(RATINGS, *batch)  # its answer was lost
+    assert again == ("paid", since, "duplicate")
 
 
 def test_marks_leave_no_entry(peer: Peer) -> None:
     found: Any = peer.store()
-    assert peer.apply(RATINGS, mark(), end(WINDOW), store=found) == (
-        f"owed {WINDOW} window",
+    words = said(WINDOW, ending=" window")
+    assert peer.apply(RATINGS, mark(), end(words), store=found) == (
+        f"owed {words}",
         "paid",
     )
     assert not peer.redis.exists("bz:ratings:events", "bz:ratings:seen")
