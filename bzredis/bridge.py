@@ -150,7 +150,6 @@ class Bridge:
                 draining.start_soon(drain.run, self._claimed.wait)
                 with mirror.scope:
                     await mirror.supervise()
-                mirror.settle(at_once=True)
                 mirror.backlog.close()
             nursery.cancel_scope.cancel()
 

@@ -100,7 +100,6 @@ class Mirror:
     _poisoned: bool = False  # the replay holds such a frame
     _told: str = ""  # the error that a person was told of last
     _fetched: set[int] = attrs.field(factory=set)  # numbers of what REST gave
-    _lost: list[Uncovered] = attrs.field(factory=list)  # by Redis
 
     async def supervise(self) -> NoReturn:
         """Keep a session going until cancelled; a refused stream is asked anew."""
@@ -235,7 +234,7 @@ class Mirror:
         if not covered:
             begin = milliseconds(last_received) or 0  # an empty Redis lost everything
             end = milliseconds(received_of(first_held)) or self.clock()
-            self._lost.append(Uncovered(begin, end, "redis-rollback", 0))
+            self.continuity.lost(begin, end)
         self.settle()
 
     def first_again(self) -> list[bytes]:
@@ -258,19 +257,14 @@ class Mirror:
             self.status.error = trouble
         self.changed()
 
-    def settle(self, *, at_once: bool = False) -> None:
-        """Announce the gaps that nothing covers, once REST had its time, or now.
+    def settle(self) -> None:
+        """Announce the gaps that nothing covers, once REST had its time.
 
         What waits for REST stays open, for the next process too (replay.py).
         """
         if self.recovery is None or not self.recovery.is_open:
             for hole in self.continuity.settle():
                 self._announce(hole)
-        elif not at_once:
-            return
-        lost, self._lost = self._lost, []
-        for hole in lost:
-            self._announce(hole)
 
     def _announce(self, hole: Uncovered) -> None:
         """Announce what REST leaves of a gap."""

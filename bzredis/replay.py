@@ -20,7 +20,8 @@ SAVED: Final = (
     *("begin", "cut", "cause", "end", "ended", "recovered"),
     *("firsts", "held", "awaited", "known", "doubted"),
 )
-RESTART, RECONNECT = "restart", "reconnect"  # what a gap is caused by
+# What a gap is caused by.
+RESTART, RECONNECT, ROLLBACK = "restart", "reconnect", "redis-rollback"
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
 EARLIER: Final = 2**40  # by which the numbers of an earlier process are set apart
 MOST: Final = 5_000  # messages, likewise: it has 100, and each takes up to 1 KB here
@@ -168,6 +169,10 @@ class Continuity:
                 yield Uncovered(
                     replay.begin, replay.end, replay.cause, replay.recovered
                 )
+
+    def lost(self, begin: int, end: int) -> None:
+        """Note that Redis has lost what came between two times (ms)."""
+        self._unsettled.append(Replay(begin, ROLLBACK, end, ended=True))
 
     def save(self, *, last: bool = False) -> str:
         """Return what is open, as JSON for the next process; "" if nothing is.
