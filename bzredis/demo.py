@@ -117,7 +117,7 @@ def _show(
     """Print a line per event, once it stands in Redis."""
     change = unpack(item.packed)
     seen[stream.name, result.partition(" ")[0]] += 1
-    if change["kind"] != "message" or result == "duplicate":
+    if change["kind"] != "message" or result.startswith("duplicate"):
         return
     headline = dict(zip(change["headline"][::2], change["headline"][1::2], strict=True))
     said = "  ".join(f"{name} {value}" for name, value in headline.items() if value)

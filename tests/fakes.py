@@ -275,9 +275,12 @@ class FakeStore:
         known = not seen.isdisjoint(change["known_by"])
         if not known and self.refuses and self.refuses in change.get("raw", ""):
             return "refused WRONGTYPE"
+        known_as = [each in seen for each in change["known_by"]]
         seen.update(change["remember"])
         if known:
-            return "duplicate"
+            is_frame = change.get("source", "rest") != "rest"
+            is_row = is_frame and not any(known_as[:-1])
+            return "duplicate of a row" if is_row else "duplicate"
         if change["kind"] == "owe":
             return self._owe(name, change)
         if change["kind"] == "paid":
