@@ -311,10 +311,10 @@ class FakeStore:
         if self.deaf:
             raise StoreSlow("no answer")
 
-    async def last_received(self, stream: Stream, /) -> str:
+    async def newest(self, stream: Stream, /) -> tuple[str, str]:
         await self._reach()
         log = self.db.log.get(stream.name)
-        return str(log[-1][1]["received"]) if log else ""
+        return (log[-1][0], str(log[-1][1]["received"])) if log else ("", "")
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool
