@@ -45,9 +45,10 @@ BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text fram
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
 POISONED_TIMES: Final = 2  # a frame ended so many connections: the replay brings it
 TOLD_REFUSED: Final = (
-    "upstream refuses this stream; check that BENZINGA_TOKEN (or the token file) holds "
-    "the right key and that the key is entitled to the stream; tried again in 15 min"
+    "upstream refuses the {stream} stream ({error}): check that BENZINGA_TOKEN (or the "
+    "token file) holds the right key and that the key is entitled to this stream"
 )
+TOLD_AGAIN: Final = "; tried again in 15 min"
 TOLD_FULL: Final = "closed on purpose: no room on disk for what Redis does not take"
 
 
@@ -387,10 +388,16 @@ class Mirror:
             )
 
     def _note_refusal(self, error: FeedRefused) -> None:
+        words = TOLD_REFUSED.format(stream=self.stream.name, error=error)
         if not self.refused:
-            log.error(TOLD_REFUSED, stream=self.stream.name, error=str(error))
+            # Not whether it is tried again: that hangs on the other streams too.
+            log.error(words, stream=self.stream.name)
         self.refused = True
-        self._enter("refused", f"{error}: {TOLD_REFUSED}")
+        self._enter("refused", f"{words}{TOLD_AGAIN}")
+
+    def give_up(self) -> None:
+        """Note that the program ends because every stream was refused."""
+        self.status.error = self.status.error.removesuffix(TOLD_AGAIN)
 
 
 def _innermost(group: BaseExceptionGroup[FeedLost]) -> FeedLost:

@@ -385,15 +385,20 @@ async def test_without_room_for_the_rest_the_stop_says_what_is_lost(
 
 
 async def test_every_stream_refused_ends_the_program(
-    rig: Rig, autojump_clock: MockClock
+    rig: Rig, said: Said, autojump_clock: MockClock
 ) -> None:
     for name in NAMES:
         rig.upstreams[name].sessions.append(REFUSED)
-    with pytest.raises(AllRefused):
+    with pytest.raises(AllRefused, match="BENZINGA_TOKEN"):
         await rig.process(*NAMES).run()
     assert trio.current_time() < 1
     assert all(rig.store.status(name)["state"] == "stopped" for name in NAMES)
-    assert "HTTP 403" in rig.store.status()["error"]
+    for name in NAMES:
+        error = rig.store.status(name)["error"]
+        assert f"the {name} stream" in error
+        assert "HTTP 403" in error
+        assert "tried again" not in error
+    assert "tried again" not in str(said)
 
 
 async def test_one_that_is_only_away_keeps_the_program_going(

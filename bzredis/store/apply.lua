@@ -76,7 +76,8 @@ end
 local function commands_used()
   local latest = stem .. 'latest:*'
   local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
-  local history, owner, gone = stem .. 'history:*', stem .. 'owner:*', stem .. 'gone:*'
+  local history = stem .. 'history:*'
+  local of_record, of_symbol = stem .. 'heard:record:*', stem .. 'heard:symbol:*'
   local used = {
     { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XADD', REJECTED, '0-0', 'a', 'b' },
     { 'ZADD', SEEN, 'XX', '0', '*' }, { 'ZREMRANGEBYRANK', SEEN, '1', '0' },
@@ -95,8 +96,10 @@ local function commands_used()
   } or {
     { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
     { 'XADD', history, '0-0', 'a', 'b' },
-    { 'GET', owner }, { 'SET', owner, 'a', 'a' },
-    { 'HSET', gone, 'a', 'b', 'c' }, { 'EXPIRE', gone, 'a' }, { 'DEL', gone },
+    { 'HMGET', of_record, 'a' }, { 'HSET', of_record, 'a', 'b', 'c' },
+    { 'EXPIRE', of_record, 'a' }, { 'DEL', of_record },
+    { 'HMGET', of_symbol, 'a' }, { 'HSET', of_symbol, 'a', 'b', 'c' },
+    { 'EXPIRE', of_symbol, 'a' }, { 'DEL', of_symbol },
   }
   for i = 1, #more do used[#used + 1] = more[i] end
   return used
@@ -133,7 +136,19 @@ local function moment(text)
   return tonumber(y .. mo .. d .. h .. mi .. s), tonumber((rest .. '000000000'):sub(1, 9))
 end
 
--- Higher version, then later moment, then a delete, then what did not come over REST.
+-- Whether a record stands above another, by a score and then by its id. Lua compares text by the
+-- server's locale, Redis by its bytes.
+local function above(score, record, other_score, other)
+  if score ~= other_score then return score > other_score end
+  for i = 1, math.min(#record, #other) do
+    local a, b = string.byte(record, i), string.byte(other, i)
+    if a ~= b then return a > b end
+  end
+  return #record > #other
+end
+
+-- Higher version, then later moment, then a delete; then, of two records, the higher id,
+-- and of one what did not come over REST.
 local function newer(change, stored)
   if change.version ~= stored.version then return change.version > stored.version end
   local deletes = change.action == 'deleted'
@@ -147,18 +162,10 @@ local function newer(change, stored)
     if not timeless and a_ns ~= b_ns then return a_ns > b_ns end
   end
   if deletes ~= stored.deleted then return deletes end
-  return change.source ~= 'rest'
-end
-
--- Whether a record stands above another in a timeline. Lua compares text by the
--- server's locale, Redis by its bytes.
-local function above(score, record, other_score, other)
-  if score ~= other_score then return score > other_score end
-  for i = 1, math.min(#record, #other) do
-    local a, b = string.byte(record, i), string.byte(other, i)
-    if a ~= b then return a > b end
+  if stored.record and stored.record ~= change.record then
+    return above(0, change.record, 0, stored.record)
   end
-  return #record > #other
+  return change.source ~= 'rest'
 end
 
 -- ---------------------------------------------------------------- what came before
@@ -457,52 +464,64 @@ local function shift_of(was, is)
   return b > a and 'up' or b < a and 'down' or 'same'
 end
 
-local function check_symbol(symbol)
-  local problem = problem_with(stem .. 'latest:' .. symbol, 'hash')
+-- What was heard last of a record (`heard:record:ID`) and of a symbol
+-- (`heard:symbol:SYM`), whatever became of it: else what stands would hang on the order
+-- in which messages come, for a consensus leaves no record behind.
+local function heard_at(key)
+  local found = redis.pcall('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
+  if found.err then refuse(words(found) .. ' (' .. key .. ')') end
+  if not found[1] then return nil end
+  return {
+    key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
+    symbol = found[3] or '', record = found[4] or '', gone = found[5],
+  }
+end
+
+local function note_heard(key, change, symbol)
+  local fields = { '_version', whole(change.version), '_action', change.action,
+    '_symbol', symbol, '_record', change.record }
+  for _, pair in ipairs(change.moments) do
+    fields[#fields + 1] = pair[1]
+    fields[#fields + 1] = pair[2]
+  end
+  call('DEL', key)
+  call('HSET', key, unpack(fields))
+end
+
+-- Where a symbol stands: the newest that was heard of it, and whether that is there.
+local function standing_of(symbol)
+  if symbol == '' then return nil end
+  local latest, key = stem .. 'latest:' .. symbol, stem .. 'heard:symbol:' .. symbol
+  local problem = problem_with(latest, 'hash')
     or problem_with(stem .. 'history:' .. symbol, 'stream')
   if problem then refuse(problem) end
+  local shown, newest = heard_at(latest), heard_at(key)
+  -- Someone may have removed either of them.
+  if not newest or not (shown or newest.deleted or newest.gone) then newest = shown end
+  return { symbol = symbol, latest = latest, key = key, newest = newest, shown = shown }
 end
 
-local function forget_symbol(change, symbol, gone, was)
-  local effect = was and 'latest' or 'record'
-  local entry = log_entry(change, symbol, effect, '')
-  call('DEL', stem .. 'latest:' .. symbol)
-  call('ZREM', SYMBOLS, symbol)
-  write_hash(gone, change, {}, symbol, entry, change.published_at)
-  call('EXPIRE', gone, TOMBSTONE_S)
-  if was then notify(symbol, entry) end
-  return effect
+local function is_of(standing, record)
+  return standing and standing.shown and standing.newest.record == record
 end
 
-local function apply_symbol(change)
-  local symbol = change.symbol
-  local owner = change.record ~= '' and stem .. 'owner:' .. change.record
-  if symbol == '' and owner then
-    local found = redis.pcall('GET', owner)
-    if type(found) == 'table' then refuse(words(found) .. ' (' .. owner .. ')') end
-    symbol = found or ''
-  end
-  if symbol == '' then
-    log_entry(change, '', 'none', '')
-    return 'unattributed'
-  end
-  check_symbol(symbol)
-  local latest, gone = stem .. 'latest:' .. symbol, stem .. 'gone:' .. symbol
-  local stored = stored_at(latest)
-  local newest = stored or stored_at(gone)
-  local is_newer = not newest or newer(change, newest)
-  if not is_newer and change.source == 'rest' then return 'duplicate' end
-  if not is_newer then
-    log_entry(change, symbol, 'none', '')
-    return 'none'
-  end
-  if change.action == 'deleted' then return forget_symbol(change, symbol, gone, stored) end
+local function take_away(standing, entry)
+  call('DEL', standing.latest)
+  call('ZREM', SYMBOLS, standing.symbol)
+  call('EXPIRE', standing.key, TOMBSTONE_S)
+  notify(standing.symbol, entry)
+end
 
-  local is = as_map(change.fields)
-  local was = stored and as_map(call('HGETALL', latest))
-  local shift = was and shift_of(was, is) or ''
-  local entry = log_entry(change, symbol, 'latest', shift)
-  if owner then call('SET', owner, symbol, 'EX', TOMBSTONE_S) end
+-- The record that a symbol's consensus came from has left it.
+local function leave_symbol(standing, entry)
+  local newest = standing.newest
+  call('HSET', standing.key, '_version', whole(newest.version), '_record', newest.record,
+    'gone', '1')
+  take_away(standing, entry)
+end
+
+local function show_consensus(standing, change, was, shift, entry)
+  local latest, symbol, is = standing.latest, standing.symbol, as_map(change.fields)
   if was and same_figures(was, is) then
     call('HSET', latest, '_version', whole(change.version), '_received', change.received)
     if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
@@ -518,14 +537,64 @@ local function apply_symbol(change)
       fields[#fields + 1] = '_shift'
       fields[#fields + 1] = shift
     end
-    call('DEL', gone)
     write_hash(latest, change, fields, symbol, entry, change.published_at)
     call('XADD', stem .. 'history:' .. symbol, 'MAXLEN', '~', whole(set.history_maxlen),
       '*', unpack(call('HGETALL', latest)))
   end
   call('ZADD', SYMBOLS, now, symbol)
   notify(symbol, entry)
-  return 'latest'
+end
+
+-- `latest` is the newest that was said of the symbol, until its record is deleted or
+-- moves away: then it goes, for older ones are not kept. A message without a record
+-- speaks for the symbol alone.
+local function apply_symbol(change)
+  local record, deletes = change.record, change.action == 'deleted'
+  local of_record = record ~= '' and stem .. 'heard:record:' .. record or nil
+  local held = of_record and heard_at(of_record)
+  local symbol = change.symbol
+  if symbol == '' and held then symbol = held.symbol end
+  if symbol == '' and not (of_record and deletes) then
+    log_entry(change, '', 'none', '')
+    return 'unattributed'
+  end
+
+  local outdated = held and not newer(change, held)
+  local here, before = standing_of(symbol), nil
+  if held and held.symbol ~= symbol then before = standing_of(held.symbol) end
+  local leads = here and not (of_record and deletes)
+    and (not here.newest or newer(change, here.newest))
+  if change.source == 'rest' and (outdated or not leads) then return 'duplicate' end
+
+  local stands = leads and not outdated and not deletes
+  local leaves_here = of_record and deletes and not outdated and is_of(here, record)
+  local leaves_before = not outdated and is_of(before, record)
+  local ends = leads and not stands and here.shown
+  local effect = 'none'
+  if stands or leaves_here or leaves_before or ends then effect = 'latest'
+  elseif deletes and not outdated and (of_record or leads) then effect = 'record' end
+
+  local was = stands and here.shown and as_map(call('HGETALL', here.latest))
+  local shift = was and shift_of(was, as_map(change.fields)) or ''
+  local entry = log_entry(change, symbol, effect, shift)
+  if of_record and not outdated then
+    note_heard(of_record, change, symbol)
+    if not stands then call('EXPIRE', of_record, TOMBSTONE_S) end
+  end
+  if leads then
+    local newest = here.newest
+    if newest and newest.record ~= '' and newest.record ~= record then
+      call('EXPIRE', stem .. 'heard:record:' .. newest.record, TOMBSTONE_S)
+    end
+    note_heard(here.key, change, symbol)
+    if outdated then call('HSET', here.key, 'gone', '1') end
+    if not stands then call('EXPIRE', here.key, TOMBSTONE_S) end
+  end
+  if leaves_before then leave_symbol(before, entry) end
+  if leaves_here then leave_symbol(here, entry) end
+  if ends then take_away(here, entry) end
+  if stands then show_consensus(here, change, was, shift, entry) end
+  return effect
 end
 
 -- ------------------------------------------------------------------- the batch
