@@ -192,7 +192,8 @@ class Bridge:
             await self._note_open(mirror)
 
     async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
-        name, is_open = OPEN + mirror.stream.name, mirror.continuity.save(last=last)
+        name = OPEN + mirror.stream.name
+        is_open = mirror.continuity.save(last=last, sent=mirror.backlog.doubtful)
         if is_open == self._noted.get(name):
             return
         with suppress(SpoolFull):  # then it is tried again

@@ -11,7 +11,7 @@ import attrs
 import structlog
 import trio
 
-from bzredis.backlog import Backlog, Item
+from bzredis.backlog import NONE, Backlog, Item
 from bzredis.backoff import delays
 from bzredis.change import instead
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
@@ -98,7 +98,6 @@ class Writer:
     _held: deque[bytes] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
-    _doubtful: int = -(2**62)  # up to this number Redis may have changes unconfirmed
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -113,7 +112,7 @@ class Writer:
     async def _write(self, batch: list[Item]) -> None:
         alone = 0
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            sent, reached = False, batch[-1].number if batch else self._doubtful
+            sent, reached = False, batch[-1].number if batch else NONE
             try:
                 await self._prepare()
                 sent = True
@@ -137,7 +136,7 @@ class Writer:
             except StoreDown as error:
                 self._note(str(error))
             if sent:
-                self._doubtful = max(self._doubtful, reached)
+                self.backlog.doubtful = max(self.backlog.doubtful, reached)
             await trio.sleep(delay)
         self._note("")
         self._size = min(BATCH, self._size * 2)
@@ -162,7 +161,7 @@ class Writer:
             # What fetch has ended, or begun, is not so of a Redis that came back older.
             if not result.startswith(MARKS):
                 self._hold(item.packed)
-            resent = item.number <= self._doubtful
+            resent = item.number <= self.backlog.doubtful
             self.listener.confirm(item, result, resent=resent)
 
     def _hold(self, packed: bytes) -> None:

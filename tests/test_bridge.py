@@ -454,6 +454,29 @@ async def test_a_kill_does_not_hide_a_gap(rig: Rig, autojump_clock: MockClock) -
         assert len(rig.store.gaps()) == 1
 
 
+@pytest.mark.parametrize("ends", ["killed", "running"])
+async def test_an_answer_lost_before_the_end_does_not_hide_a_gap(
+    ends: str, rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Redis took a replayed message and nobody heard: the next process sends it too."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.upstream.cache = frames(7, 8)
+    rig.store.lost_answers = 1
+    async with getattr(rig, ends)():
+        while rig.store.lost_answers:
+            await trio.sleep(0.01)
+        rig.store.trouble = "LOADING"
+        await trio.sleep(20)
+    rig.store.trouble = ""
+    async with rig.running():
+        await trio.sleep(20)
+    assert rig.store.numbers() == [1, 7, 8]
+    assert [gap["begin"] for gap in rig.store.gaps()] == [heard]
+
+
 async def test_a_full_spool_closes_the_streams_until_there_is_room(
     rig: Rig, said: Said, autojump_clock: MockClock
 ) -> None:
