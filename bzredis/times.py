@@ -84,7 +84,7 @@ def rfc3339(ms: int) -> str:
 
 @lru_cache(maxsize=16_384)  # many messages share a second
 def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[: -len("+00:00")]
 
 
 def comparable(text: str) -> str:

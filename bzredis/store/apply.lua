@@ -32,6 +32,17 @@ local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now = whole(now_ms)
 local EVENTS_MAXLEN, REJECTED_MAXLEN = whole(set.events_maxlen), whole(set.rejected_maxlen)
 local TOMBSTONE_S = whole(set.tombstone_s)
+local HEADLINES = set.headline
+
+-- Where things stand in a change, which is an array (change.py).
+local KIND, RECEIVED, KNOWN_BY, REMEMBER, RAW = 1, 2, 3, 4, 5
+local SYMBOL, ACTION, RECORD, VERSION, SOURCE, ENVELOPE = 6, 7, 8, 9, 10, 11 -- message
+local TIMESTAMP, PUBLISHED, PUBLISHED_AT, DATED, MOMENTS = 12, 13, 14, 15, 16
+local HEADLINE, FIELDS, UPDATED = 17, 18, 19
+local REASON = 6 -- rejected
+local BEGIN, END, CAUSE, RECOVERED = 5, 6, 7, 8 -- gap
+local SINCE = 5 -- owe
+local DEBT = 5 -- paid
 
 local wrote = false -- whether the change in hand has begun to write
 
@@ -150,22 +161,24 @@ end
 -- Higher version, then later moment, then a delete; then, of two records, the higher id,
 -- and of one what did not come over REST.
 local function newer(change, stored)
-  if change.version ~= stored.version then return change.version > stored.version end
-  local deletes = change.action == 'deleted'
-  for _, pair in ipairs(change.moments) do
-    local a, a_ns = moment(pair[2])
-    local b, b_ns = moment(call('HMGET', stored.key, pair[1])[1])
+  if change[VERSION] ~= stored.version then return change[VERSION] > stored.version end
+  local deletes = change[ACTION] == 'deleted'
+  local moments = change[MOMENTS]
+  for i = 1, #moments, 2 do
+    local name = moments[i]
+    local a, a_ns = moment(moments[i + 1])
+    local b, b_ns = moment(call('HMGET', stored.key, name)[1])
     -- A removal that REST tells of has no timestamp to compare.
-    local timeless = pair[1] == '_timestamp'
+    local timeless = name == '_timestamp'
       and ((deletes and a == 0) or (stored.deleted and b == 0))
     if not timeless and a ~= b then return a > b end
     if not timeless and a_ns ~= b_ns then return a_ns > b_ns end
   end
   if deletes ~= stored.deleted then return deletes end
-  if stored.record and stored.record ~= change.record then
-    return above(0, change.record, 0, stored.record)
+  if stored.record and stored.record ~= change[RECORD] then
+    return above(0, change[RECORD], 0, stored.record)
   end
-  return change.source ~= 'rest'
+  return change[SOURCE] ~= 'rest'
 end
 
 -- ---------------------------------------------------------------- what came before
@@ -177,7 +190,7 @@ local CHUNK = 2000 -- Lua's stack holds some 8,000 values
 local function look_up(changes)
   local prints = {}
   for i = 1, #changes do
-    local known_by = changes[i].known_by
+    local known_by = changes[i][KNOWN_BY]
     for j = 1, #known_by do prints[#prints + 1] = known_by[j] end
   end
   for first = 1, #prints, CHUNK do
@@ -190,7 +203,7 @@ local function look_up(changes)
 end
 
 local function is_known(change)
-  local known_by = change.known_by
+  local known_by = change[KNOWN_BY]
   for i = 1, #known_by do
     if known[known_by[i]] then return true end
   end
@@ -234,21 +247,25 @@ end
 
 -- The first write of each message. Only where it succeeded is the message known.
 local function log_entry(change, symbol, effect, shift)
-  local rest = change.headline
+  local rest, headline = {}, change[HEADLINE]
+  for i = 1, #HEADLINES do
+    rest[#rest + 1] = HEADLINES[i]
+    rest[#rest + 1] = headline[i]
+  end
   if shift then
     rest[#rest + 1] = 'shift'
     rest[#rest + 1] = shift
   end
   rest[#rest + 1] = 'raw'
-  rest[#rest + 1] = change.raw
+  rest[#rest + 1] = change[RAW]
   wrote = true
   local entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*',
-    'envelope', change.envelope, 'action', change.action, 'record', change.record,
-    'symbol', symbol, 'timestamp', change.timestamp, 'received', change.received,
-    'source', change.source, 'version', whole(change.version), 'effect', effect,
+    'envelope', change[ENVELOPE], 'action', change[ACTION], 'record', change[RECORD],
+    'symbol', symbol, 'timestamp', change[TIMESTAMP], 'received', change[RECEIVED],
+    'source', change[SOURCE], 'version', whole(change[VERSION]), 'effect', effect,
     unpack(rest))
   last_entry = entry
-  remember(change.remember)
+  remember(change[REMEMBER])
   return entry
 end
 
@@ -264,15 +281,15 @@ end
 
 -- Replaces a hash whole. Our own fields first: Redis finds the first ones fastest.
 local function write_hash(key, change, fields, symbol, entry, published_at)
-  local timestamp = change.moments[1][2]
+  local timestamp = change[MOMENTS][2]
   call('DEL', key)
-  call('HSET', key, '_version', whole(change.version), '_action', change.action,
+  call('HSET', key, '_version', whole(change[VERSION]), '_action', change[ACTION],
     '_symbol', symbol, '_published', published_at, '_timestamp', timestamp,
-    '_record', change.record, '_received', change.received, '_source', change.source,
+    '_record', change[RECORD], '_received', change[RECEIVED], '_source', change[SOURCE],
     '_event', entry, unpack(fields))
   if symbol == '' then call('HDEL', key, '_symbol') end
   if timestamp == '' then call('HDEL', key, '_timestamp') end
-  if change.record == '' then call('HDEL', key, '_record') end
+  if change[RECORD] == '' then call('HDEL', key, '_record') end
 end
 
 -- ------------------------------------------------------- streams of single records
@@ -339,47 +356,47 @@ end
 
 -- The time of the first message stands where no message of a record has a date.
 local function publication(change, stored)
-  if change.dated or not stored or stored.deleted or not stored.published_at
-    or stored.published_at >= change.published_at
+  if change[DATED] or not stored or stored.deleted or not stored.published_at
+    or stored.published_at >= change[PUBLISHED_AT]
     or call('HMGET', stored.key, 'date')[1] then
-    return change.published, change.published_at
+    return change[PUBLISHED], change[PUBLISHED_AT]
   end
   local score = stored.symbol ~= ''
-    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change.record)
-  if not score then return change.published, change.published_at end
+    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change[RECORD])
+  if not score then return change[PUBLISHED], change[PUBLISHED_AT] end
   return tonumber(score), stored.published_at
 end
 
 -- A removal that REST tells of has no timestamp, and at times no version: then it comes
 -- after all that is stored. It is news only of what is not gone yet.
 local function removes(change, stored)
-  if change.version == 0 and stored then change.version = stored.version end
-  if not stored then return change.version > 0 end
-  return not stored.deleted and change.version >= stored.version
+  if change[VERSION] == 0 and stored then change[VERSION] = stored.version end
+  if not stored then return change[VERSION] > 0 end
+  return not stored.deleted and change[VERSION] >= stored.version
 end
 
 local function apply_record(change)
-  local record, deletes = change.record, change.action == 'deleted'
+  local record, deletes = change[RECORD], change[ACTION] == 'deleted'
   local key = stem .. 'record:' .. record
   local stored = stored_at(key)
-  local symbol = change.symbol
+  local symbol = change[SYMBOL]
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer
-  if deletes and change.source == 'rest' then
+  if deletes and change[SOURCE] == 'rest' then
     is_newer = removes(change, stored)
   else
     is_newer = not stored or newer(change, stored)
   end
-  if not is_newer and change.source == 'rest' then return 'duplicate' end
+  if not is_newer and change[SOURCE] == 'rest' then return 'duplicate' end
   if not is_newer then
     log_entry(change, symbol, 'none')
     return 'none'
   end
 
   local published, published_at = publication(change, stored)
-  if deletes and stored and stored.published_at and not change.dated then
+  if deletes and stored and stored.published_at and not change[DATED] then
     published_at = stored.published_at
   end
   local enters = line and not deletes
@@ -405,7 +422,7 @@ local function apply_record(change)
     call('DEL', key)
     return effect
   end
-  write_hash(key, change, deletes and {} or change.fields, symbol, entry, published_at)
+  write_hash(key, change, deletes and {} or change[FIELDS], symbol, entry, published_at)
   -- Nothing else would ever remove a tombstone, or a record without a symbol.
   if deletes or symbol == '' then call('EXPIRE', key, TOMBSTONE_S) end
   return effect
@@ -478,12 +495,9 @@ local function heard_at(key)
 end
 
 local function note_heard(key, change, symbol)
-  local fields = { '_version', whole(change.version), '_action', change.action,
-    '_symbol', symbol, '_record', change.record }
-  for _, pair in ipairs(change.moments) do
-    fields[#fields + 1] = pair[1]
-    fields[#fields + 1] = pair[2]
-  end
+  local fields = { '_version', whole(change[VERSION]), '_action', change[ACTION],
+    '_symbol', symbol, '_record', change[RECORD] }
+  for _, part in ipairs(change[MOMENTS]) do fields[#fields + 1] = part end
   call('DEL', key)
   call('HSET', key, unpack(fields))
 end
@@ -521,12 +535,12 @@ local function leave_symbol(standing, entry)
 end
 
 local function show_consensus(standing, change, was, shift, entry)
-  local latest, symbol, is = standing.latest, standing.symbol, as_map(change.fields)
+  local latest, symbol, is = standing.latest, standing.symbol, as_map(change[FIELDS])
   if was and same_figures(was, is) then
-    call('HSET', latest, '_version', whole(change.version), '_received', change.received)
+    call('HSET', latest, '_version', whole(change[VERSION]), '_received', change[RECEIVED])
     if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
   else
-    local fields = change.fields
+    local fields = change[FIELDS]
     for _, name in ipairs(was and COMPARED or {}) do
       if was[name] then
         fields[#fields + 1] = '_previous_' .. name
@@ -537,7 +551,7 @@ local function show_consensus(standing, change, was, shift, entry)
       fields[#fields + 1] = '_shift'
       fields[#fields + 1] = shift
     end
-    write_hash(latest, change, fields, symbol, entry, change.published_at)
+    write_hash(latest, change, fields, symbol, entry, change[PUBLISHED_AT])
     call('XADD', stem .. 'history:' .. symbol, 'MAXLEN', '~', whole(set.history_maxlen),
       '*', unpack(call('HGETALL', latest)))
   end
@@ -549,10 +563,10 @@ end
 -- moves away: then it goes, for older ones are not kept. A message without a record
 -- speaks for the symbol alone.
 local function apply_symbol(change)
-  local record, deletes = change.record, change.action == 'deleted'
+  local record, deletes = change[RECORD], change[ACTION] == 'deleted'
   local of_record = record ~= '' and stem .. 'heard:record:' .. record or nil
   local held = of_record and heard_at(of_record)
-  local symbol = change.symbol
+  local symbol = change[SYMBOL]
   if symbol == '' and held then symbol = held.symbol end
   if symbol == '' and not (of_record and deletes) then
     log_entry(change, '', 'none', '')
@@ -564,7 +578,7 @@ local function apply_symbol(change)
   if held and held.symbol ~= symbol then before = standing_of(held.symbol) end
   local leads = here and not (of_record and deletes)
     and (not here.newest or newer(change, here.newest))
-  if change.source == 'rest' and (outdated or not leads) then return 'duplicate' end
+  if change[SOURCE] == 'rest' and (outdated or not leads) then return 'duplicate' end
 
   local stands = leads and not outdated and not deletes
   local leaves_here = of_record and deletes and not outdated and is_of(here, record)
@@ -575,7 +589,7 @@ local function apply_symbol(change)
   elseif deletes and not outdated and (of_record or leads) then effect = 'record' end
 
   local was = stands and here.shown and as_map(call('HGETALL', here.latest))
-  local shift = was and shift_of(was, as_map(change.fields)) or ''
+  local shift = was and shift_of(was, as_map(change[FIELDS])) or ''
   local entry = log_entry(change, symbol, effect, shift)
   if of_record and not outdated then
     note_heard(of_record, change, symbol)
@@ -601,22 +615,22 @@ end
 
 local apply = { message = set.keyed == 'record' and apply_record or apply_symbol }
 
-local function reject(reason, change)
+local function reject(reason, change, raw)
   wrote = true
   call('XADD', REJECTED, 'MAXLEN', '~', REJECTED_MAXLEN, '*', 'reason', reason,
-    'received', change.received, 'raw', change.raw or '')
+    'received', change[RECEIVED], 'raw', raw)
 end
 
 function apply.rejected(change)
-  reject(change.reason, change)
-  remember(change.remember)
+  reject(change[REASON], change, change[RAW])
+  remember(change[REMEMBER])
   return 'rejected'
 end
 
 function apply.gap(change)
   local values = {
-    action = 'gap', received = change.received, from = change.begin, to = change['end'],
-    cause = change.cause, recovered = whole(change.recovered),
+    action = 'gap', received = change[RECEIVED], from = change[BEGIN], to = change[END],
+    cause = change[CAUSE], recovered = whole(change[RECOVERED]),
   }
   local entry = {}
   for _, name in ipairs(set.entry_fields) do
@@ -625,14 +639,14 @@ function apply.gap(change)
   end
   wrote = true
   last_entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*', unpack(entry))
-  remember(change.remember)
+  remember(change[REMEMBER])
   return 'gap'
 end
 
 local function apply_once(change)
-  if not is_known(change) then return apply[change.kind](change) end
+  if not is_known(change) then return apply[change[KIND]](change) end
   -- Of a row of REST nothing: it would hide what came live within the same second.
-  if change.source ~= 'rest' then remember(change.remember) end
+  if change[SOURCE] ~= 'rest' then remember(change[REMEMBER]) end
   return 'duplicate'
 end
 
@@ -649,7 +663,7 @@ local function newest_now()
 end
 
 local function note_newest(change)
-  local updated = set.keyed == 'record' and change.updated or 0
+  local updated = set.keyed == 'record' and change[UPDATED] or 0
   if updated > 0 and updated > newest_now() then newest = updated end
 end
 
@@ -661,10 +675,10 @@ function apply.owe(change)
   if stored > 0 and (not since or stored < since) then
     since, ending = stored, ''
   elseif not since then
-    since, ending = change.since, ' window'
+    since, ending = change[SINCE], ' window'
   end
   -- Its own: the end of another, which may come again, is not the end of this one.
-  owed = whole(since) .. ' ' .. change.received .. ending
+  owed = whole(since) .. ' ' .. change[RECEIVED] .. ending
   wrote = true
   call('SET', OWED, owed)
   return 'owed ' .. owed
@@ -672,15 +686,15 @@ end
 
 function apply.paid(change)
   wrote = true
-  if call('GET', OWED) == change.owed then call('DEL', OWED) end
+  if call('GET', OWED) == change[DEBT] then call('DEL', OWED) end
   return 'paid'
 end
 
 -- Keeps a refused change where a person can look at it: once, however often it comes.
 local function set_aside(change, why)
-  local mark = 'refused ' .. change.known_by[1]
+  local mark = 'refused ' .. change[KNOWN_BY][1]
   if known[mark] or call('ZMSCORE', SEEN, mark)[1] then return end
-  reject(why, change)
+  reject(why, change, change[KIND] == 'message' and change[RAW] or '')
   remember({ mark })
 end
 

@@ -72,6 +72,7 @@ def settings(stream: Stream, limits: Limits) -> bytes:
             "keyed": stream.keyed,
             "second": "timeline" if of_records else "history",
             "second_type": "zset" if of_records else "stream",
+            "headline": stream.headline,
             "entry_fields": (
                 *entry_fields(stream),
                 *("from", "to", "cause", "recovered"),
