@@ -117,7 +117,7 @@ def _show(
     """Print a line per event, once it stands in Redis."""
     change = unpack(item.packed)
     seen[stream.name, result.partition(" ")[0]] += 1
-    if not isinstance(change, Change) or result == "duplicate":
+    if not isinstance(change, Change) or result.startswith("duplicate"):
         return
     headline = zip(stream.headline, change.headline, strict=True)
     said = "  ".join(f"{name} {value}" for name, value in headline if value)

@@ -220,9 +220,7 @@ class Mirror:
         if result.startswith("refused"):
             log.error("set aside", stream=self.stream.name, reason=result)
             self.status.error = result
-        # After a lost answer, a duplicate may be one of our own making.
-        known = None if resent else result == "duplicate"
-        self.continuity.answered(item.number, known=known)
+        self.continuity.answered(item.number, known=_known(result, resent=resent))
         self.settle()
         self.observe(item, result)
 
@@ -398,6 +396,15 @@ class Mirror:
     def give_up(self) -> None:
         """Note that the program ends because every stream was refused."""
         self.status.error = self.status.error.removesuffix(TOLD_AGAIN)
+
+
+def _known(result: str, *, resent: bool) -> bool | None:
+    """Tell whether the stream itself had brought a message before; None: no telling."""
+    # After a lost answer, a duplicate may be one of our own making. And what is known
+    # from REST does not tell that the stream brought what came before it.
+    if resent or result == "duplicate of a row":
+        return None
+    return result == "duplicate"
 
 
 def _innermost(group: BaseExceptionGroup[FeedLost]) -> FeedLost:

@@ -25,6 +25,7 @@ AGAIN_LAST: Final = 3.0  # … and at the most: Redis may be back at any moment
 IDLE: Final = 5.0  # s without changes until Redis is asked whether it is still the same
 HELD: Final = 10_000  # confirmed changes kept for a Redis that comes back older, …
 HELD_BYTES: Final = 20 * 2**20  # … as long as they are no more than this
+NO_NEWS: Final = ("duplicate", "refused")  # results of what Redis did not log
 MARKS: Final = ("owed", "paid")  # results of what is no message (change.py)
 PATIENCE: Final = 3  # time-outs of one change alone, while Redis answers otherwise
 
@@ -52,8 +53,8 @@ class Store(Protocol):
     async def ping(self) -> None:
         """Raise StoreDown where Redis does not answer."""
 
-    async def last_received(self, stream: Stream, /) -> str:
-        """Return when the newest entry of the log was received, "" if there is none."""
+    async def newest(self, stream: Stream, /) -> tuple[str, str]:
+        """Return the log's newest entry, and when it was received; "" for none."""
 
 
 class Listener(Protocol):
@@ -72,6 +73,14 @@ class Listener(Protocol):
         self, last_received: str, first_held: bytes, *, covered: bool
     ) -> None:
         """Redis came back older, and has got again what was held."""
+
+
+@attrs.frozen
+class Held:
+    """What Redis confirmed, and whether it was news to it."""
+
+    packed: bytes
+    is_news: bool
 
 
 @attrs.define
@@ -95,7 +104,7 @@ class Writer:
     _size: int = BATCH
     _entry: str = ""
     _down: str = ""
-    _held: deque[bytes] = attrs.field(factory=deque)
+    _held: deque[Held] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
     _rollback: Rollback | None = None
@@ -145,7 +154,8 @@ class Writer:
     async def _prepare(self) -> None:
         """See to what has to be right before a batch. Raises StoreDown."""
         if self._whole is None:
-            self._whole = not await self.store.last_received(self.stream)
+            self._entry, received = await self.store.newest(self.stream)
+            self._whole = not received
         if self._rollback is not None:
             await self._restore(self._rollback)
 
@@ -160,36 +170,41 @@ class Writer:
         for item, result in zip(batch, applied.results, strict=True):
             # What fetch has ended, or begun, is not so of a Redis that came back older.
             if not result.startswith(MARKS):
-                self._hold(item.packed)
+                is_news = not result.startswith(NO_NEWS)
+                self._hold(Held(item.packed, is_news))
             resent = item.number <= self.backlog.doubtful
             self.listener.confirm(item, result, resent=resent)
 
-    def _hold(self, packed: bytes) -> None:
-        self._held.append(packed)
-        self._held_bytes += len(packed)
+    def _hold(self, held: Held) -> None:
+        self._held.append(held)
+        self._held_bytes += len(held.packed)
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
-            self._held_bytes -= len(self._held.popleft())
+            self._held_bytes -= len(self._held.popleft().packed)
             self._whole = False
 
     async def _restore(self, rollback: Rollback) -> None:
         """Apply again what Redis confirmed and may have forgotten. Raises StoreDown.
 
-        Where the oldest of it is still known there, nothing before it was forgotten; an
-        attempt whose answer was lost makes that impossible to tell. Nor was anything
-        forgotten where there was nothing before it.
+        Where the oldest news of it is still known there, nothing before it was
+        forgotten; an attempt whose answer was lost makes that impossible to tell. What
+        was known already when we wrote it tells nothing. Nor was anything forgotten
+        where there was nothing before it.
         """
         told = {"stream": self.stream.name, "held": len(self._held)}
         log.warning("Redis lost what it had confirmed; applying it again", **told)
         if rollback.last_received is None:
-            rollback.last_received = await self.store.last_received(self.stream)
+            found = await self.store.newest(self.stream)
+            self._entry, rollback.last_received = found
         if first := self.listener.first_again():
             await self._apply(first)
-        held = list(self._held)
+        held = [each.packed for each in self._held]
+        news = (n for n, each in enumerate(self._held) if each.is_news)
+        telling = -1 if rollback.tried else next(news, -1)
         for start in range(0, len(held), self._size):
-            first_try, rollback.tried = not rollback.tried, True
+            rollback.tried = True
             applied = await self._apply(held[start : start + self._size])
-            if start == 0 and first_try:
-                rollback.covered = applied.results[0] == "duplicate"
+            if 0 <= telling - start < len(applied.results):
+                rollback.covered = applied.results[telling - start] == "duplicate"
             self._entry = applied.entry or self._entry
         self._rollback = None
         self.listener.note_rollback(

@@ -281,9 +281,12 @@ class FakeStore:
         known = not seen.isdisjoint(change["known_by"])
         if not known and self.refuses and self.refuses in change.get("raw", ""):
             return "refused WRONGTYPE"
+        known_as = [each in seen for each in change["known_by"]]
         seen.update(change["remember"])
         if known:
-            return "duplicate"
+            is_frame = change.get("source", "rest") != "rest"
+            is_row = is_frame and not any(known_as[:-1])
+            return "duplicate of a row" if is_row else "duplicate"
         if change["kind"] == "owe":
             return self._owe(name, change)
         if change["kind"] == "paid":
@@ -314,10 +317,10 @@ class FakeStore:
         if self.deaf:
             raise StoreSlow("no answer")
 
-    async def last_received(self, stream: Stream, /) -> str:
+    async def newest(self, stream: Stream, /) -> tuple[str, str]:
         await self._reach()
         log = self.db.log.get(stream.name)
-        return str(log[-1][1]["received"]) if log else ""
+        return (log[-1][0], str(log[-1][1]["received"])) if log else ("", "")
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool

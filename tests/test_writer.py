@@ -284,6 +284,26 @@ async def test_what_was_there_before_us_is_lost_with_an_emptied_redis(
     assert (last, covered) == ("", False)
 
 
+@pytest.mark.parametrize("put", [(), (3, 4)], ids=["nothing", "known"])
+async def test_a_rollback_is_found_by_who_wrote_nothing_new(
+    desk: Desk, put: tuple[int, ...], autojump_clock: MockClock
+) -> None:
+    """What it got again does not tell that all before it is still there."""
+    async with desk.writing():
+        desk.put(3)
+        await trio.sleep(1)
+        old = desk.store.saved()
+        desk.put(1, 2, 4)
+    new = Desk(Backlog("ratings", desk.waiting.spool), desk.store)
+    async with new.writing():
+        new.put(*put)
+        await trio.sleep(writer.IDLE + 1)
+        new.store.db = old
+        await trio.sleep(10)
+        assert new.numbers == ([3, 4] if put else [3])
+    assert [covered for *_, covered in new.told.rollbacks] == [False]
+
+
 async def test_held_changes_are_bounded_in_bytes(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:

@@ -10,8 +10,8 @@
 -- with the server or with the stream's own keys refuses the batch before any write.
 --
 -- Returns a result per change: 'latest', 'record', 'none' (its effect), 'unattributed',
--- 'duplicate', 'rejected', 'gap', 'owed SINCE MARK', 'paid', or 'refused WHY'; then the newest
--- entry of `events`.
+-- 'duplicate' (of a frame that only REST had given: 'duplicate of a row'), 'rejected',
+-- 'gap', 'owed SINCE MARK', 'paid', or 'refused WHY'; then the newest entry of `events`.
 -- Fails with 'ROLLBACK …' where the acknowledged entry is gone.
 
 local set = cmsgpack.unpack(ARGV[1])
@@ -202,12 +202,12 @@ local function look_up(changes)
   end
 end
 
-local function is_known(change)
-  local known_by = change[KNOWN_BY]
-  for i = 1, #known_by do
-    if known[known_by[i]] then return true end
+-- Which of its fingerprints is known, the first one of them; nil: none.
+local function known_by(change)
+  local prints = change[KNOWN_BY]
+  for i = 1, #prints do
+    if known[prints[i]] then return i end
   end
-  return false
 end
 
 local function remember(prints)
@@ -644,10 +644,14 @@ function apply.gap(change)
 end
 
 local function apply_once(change)
-  if not is_known(change) then return apply[change[KIND]](change) end
+  local known_as = known_by(change)
+  if not known_as then return apply[change[KIND]](change) end
   -- Of a row of REST nothing: it would hide what came live within the same second.
-  if change[SOURCE] ~= 'rest' then remember(change[REMEMBER]) end
-  return 'duplicate'
+  if change[SOURCE] == 'rest' then return 'duplicate' end
+  remember(change[REMEMBER])
+  -- A frame's last fingerprint is the one that rows leave (change[PY]).
+  local is_row = change[KIND] == 'message' and known_as == #change[KNOWN_BY]
+  return is_row and 'duplicate of a row' or 'duplicate'
 end
 
 -- The highest `updated` (ms) that any content had: from there REST resumes. Where a

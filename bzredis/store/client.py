@@ -170,13 +170,14 @@ class Store:
             for name, value in found.items()
         }
 
-    async def last_received(self, stream: Stream) -> str:
-        """Return when the log's newest message was received, "" if there is none."""
+    async def newest(self, stream: Stream) -> tuple[str, str]:
+        """Return the log's newest entry, and when it was received; "" for none."""
         name = key(self.prefix, stream, "events")
         call = partial(self._redis.xrevrange, name, count=1)
         found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await _call(call))
-        newest = found[0][1] if found else {}
-        return newest.get(b"received", b"").decode(errors="replace")
+        entry, fields = found[0] if found else (b"", {})
+        received = fields.get(b"received", b"")
+        return entry.decode(), received.decode(errors="replace")
 
     async def symbols(self, stream: Stream) -> list[str]:
         """Return the symbols that have a `latest`, the newest change first.

@@ -257,7 +257,7 @@ def test_rest_and_stream_bring_the_same_message(peer: Peer) -> None:
     assert peer.one(rating("a", 5)) == "latest"
     assert peer.one(row, source="rest") == "duplicate"
     assert peer.one(rating("b", 5), source="rest") == "latest"
-    assert peer.one(rating("b", 5, notes="live has more")) == "duplicate"
+    assert peer.one(rating("b", 5, notes="live has more")) == "duplicate of a row"
     assert len(peer.entries()) == 2
 
 

@@ -30,7 +30,7 @@ CALLS: dict[str, Call] = {
         RATINGS, {"a": "b"}, "me", alive=True
     ),
     "read_status": lambda store: store.read_status(RATINGS),
-    "last_received": lambda store: store.last_received(RATINGS),
+    "newest": lambda store: store.newest(RATINGS),
     "marker": lambda store: store.marker("mine"),
     "ping": lambda store: store.ping(),
 }
@@ -310,13 +310,13 @@ async def test_a_status_is_written_in_full_memory_too(peer: Peer) -> None:
 
 async def test_when_the_newest_message_was_received(peer: Peer) -> None:
     store = peer.store()
-    assert await store.last_received(RATINGS) == ""
-    await store.apply(RATINGS, pack(RATINGS, [rating()]))
-    assert await store.last_received(RATINGS) == rfc3339(RECEIVED)
+    assert await store.newest(RATINGS) == ("", "")
+    applied = await store.apply(RATINGS, pack(RATINGS, [rating()]))
+    assert await store.newest(RATINGS) == (applied.entry, rfc3339(RECEIVED))
     await store.apply(RATINGS, [gap(begin=1, end=2_000, cause="x").pack()])
-    assert await store.last_received(RATINGS) == rfc3339(2_000)
+    assert (await store.newest(RATINGS))[1] == rfc3339(2_000)
     peer.redis.xadd(f"{PREFIX}:consensus:events", {"by": "hand"})
-    assert await store.last_received(CONSENSUS) == ""
+    assert (await store.newest(CONSENSUS))[1] == ""
 
 
 async def test_a_marker_tells_one_database_from_another(peer: Peer) -> None:

@@ -57,6 +57,11 @@ def kept(peer: Peer) -> dict[str, bytes]:
 # --------------------------------------------------------------- one event, one entry
 
 
+def once(*, rest_first: bool) -> tuple[str, str]:
+    """Return what comes of a row and its frame, which tells what it is a copy of."""
+    return "latest", "duplicate of a row" if rest_first else "duplicate"
+
+
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "each alone"])
 @pytest.mark.parametrize("rest_first", [True, False], ids=["row first", "frame first"])
 def test_a_row_and_its_frame_are_one(
@@ -66,9 +71,9 @@ def test_a_row_and_its_frame_are_one(
     if not rest_first:
         items.reverse()
     if together:
-        assert peer.apply(RATINGS, *items) == ("latest", "duplicate")
+        assert peer.apply(RATINGS, *items) == once(rest_first=rest_first)
     else:
-        assert [peer.one(item) for item in items] == ["latest", "duplicate"]
+        assert tuple(map(peer.one, items)) == once(rest_first=rest_first)
     source = "rest" if rest_first else "live"
     assert effects(peer) == [(source, "updated", "latest")]
     found = peer.hash("ratings:latest:AAPL")
@@ -91,7 +96,8 @@ def test_an_insight_in_seconds_and_its_frame_in_ms_are_one(
     items: list[Item] = [row(INSIGHTS, text, received=RECEIVED), frame]
     if not rest_first:
         items.reverse()
-    assert [peer.one(item, INSIGHTS) for item in items] == ["latest", "duplicate"]
+    results = tuple(peer.one(item, INSIGHTS) for item in items)
+    assert results == once(rest_first=rest_first)
     assert len(peer.entries("insights:events")) == 1
 
 
@@ -108,7 +114,8 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     ]
     if not rest_first:
         items.reverse()
-    assert [peer.one(item, CONSENSUS) for item in items] == ["latest", "duplicate"]
+    results = tuple(peer.one(item, CONSENSUS) for item in items)
+    assert results == once(rest_first=rest_first)
     assert len(peer.entries("consensus:events")) == 1
     assert len(peer.entries("consensus:history:AAPL")) == 1
     older = consensus_row(json.dumps({**data, "updated_at": BASE}), "AAPL", received=1)
