@@ -38,6 +38,10 @@ TOMBSTONE_DAYS: Final = 35  # contract.md, promise 4
 REJECTED_MAXLEN: Final = 1_000
 HISTORY_MAXLEN: Final = 1_000
 ALIVE_S: Final = 15
+ROLLED_BACK: Final = (
+    "Redis came back older, or emptied, without what it had confirmed; it gets again "
+    "what the bridge still holds, and the rest is fetched or announced as a gap"
+)
 
 _SCRIPTS = files("bzredis.store")
 _array_header = msgspec.msgpack.encode
@@ -241,7 +245,7 @@ def _translated(call: Callable[[], T]) -> T:
 def _down(error: RedisError) -> StoreDown:
     words = str(error)
     if words.startswith("ROLLBACK"):
-        return StoreRolledBack(words)
+        return StoreRolledBack(ROLLED_BACK)
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
     if isinstance(error, NoScriptError):  # flushed between the load and the call
