@@ -16,6 +16,7 @@ from bzredis.backoff import delays
 from bzredis.change import instead
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.streams import Stream
+from bzredis.times import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +56,9 @@ class Store(Protocol):
     async def last_received(self, stream: Stream, /) -> str:
         """Return when the newest entry of the log was received, "" if there is none."""
 
+    async def earliest(self, stream: Stream, /) -> int | None:
+        """Return the earliest time (ms) that anything is of, None for nothing."""
+
 
 class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
@@ -68,17 +72,15 @@ class Listener(Protocol):
     def first_again(self) -> list[bytes]:
         """Return what a Redis that came back older gets first, packed."""
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
-        """Redis came back older, and has got again what was held."""
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+        """Redis lost what came since a time (ms), and has got again what was held."""
 
 
 @attrs.define
 class Rollback:
     """What is known of a Redis that came back older, until it has all again."""
 
-    last_received: str | None = None  # of the newest entry that it still has
+    since: int | None = None  # ms: it may have lost what came from there on
     tried: bool = False
     covered: bool = False
 
@@ -98,6 +100,7 @@ class Writer:
     _held: deque[bytes] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
+    _earliest: int | None = None  # ms: how far back Redis goes; None: nobody asked
     _doubtful: int = -(2**62)  # up to this number Redis may have changes unconfirmed
     _rollback: Rollback | None = None
 
@@ -145,8 +148,10 @@ class Writer:
 
     async def _prepare(self) -> None:
         """See to what has to be right before a batch. Raises StoreDown."""
-        if self._whole is None:
-            self._whole = not await self.store.last_received(self.stream)
+        if self._earliest is None and not self._whole:
+            self._earliest = await self.store.earliest(self.stream)
+            if self._whole is None:
+                self._whole = self._earliest is None
         if self._rollback is not None:
             await self._restore(self._rollback)
 
@@ -181,8 +186,9 @@ class Writer:
         """
         told = {"stream": self.stream.name, "held": len(self._held)}
         log.warning("Redis lost what it had confirmed; applying it again", **told)
-        if rollback.last_received is None:
-            rollback.last_received = await self.store.last_received(self.stream)
+        if rollback.since is None:
+            last = milliseconds(await self.store.last_received(self.stream))
+            rollback.since = last or self._earliest or 0
         if first := self.listener.first_again():
             await self._apply(first)
         held = list(self._held)
@@ -194,7 +200,7 @@ class Writer:
             self._entry = applied.entry or self._entry
         self._rollback = None
         self.listener.note_rollback(
-            rollback.last_received,
+            rollback.since,
             held[0] if held else b"",
             covered=rollback.covered or bool(self._whole),
         )

@@ -287,7 +287,7 @@ def test_an_acknowledged_entry_that_was_trimmed_is_no_rollback(peer: Peer) -> No
 
 @BOTH
 def test_an_empty_redis_is_a_rollback(peer: Peer, stream: Stream) -> None:
-    with pytest.raises(StoreRolledBack, match="^Redis came back older, or emptied"):
+    with pytest.raises(StoreRolledBack, match=r"^Redis came back older, or emptied"):
         peer.apply(stream, *STEPS[stream.name], acknowledged="5-1")
     assert peer.dump() == {}
 
