@@ -224,16 +224,13 @@ class Mirror:
         self.settle()
         self.observe(item, result)
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
         """Announce what Redis lost and nobody holds any more."""
         if self.recovery is not None:
             self._begin_recovery()
         if not covered:
-            begin = milliseconds(last_received) or 0  # an empty Redis lost everything
             end = milliseconds(received_of(first_held)) or self.clock()
-            self.continuity.lost(begin, end)
+            self.continuity.lost(since, end)
         self.settle()
 
     def first_again(self) -> list[bytes]:

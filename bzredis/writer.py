@@ -16,6 +16,7 @@ from bzredis.backoff import delays
 from bzredis.change import instead
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.streams import Stream
+from bzredis.times import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,9 @@ class Store(Protocol):
     async def newest(self, stream: Stream, /) -> tuple[str, str]:
         """Return the log's newest entry, and when it was received; "" for none."""
 
+    async def earliest(self, stream: Stream, /) -> int | None:
+        """Return the earliest time (ms) that anything is of, None for nothing."""
+
 
 class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
@@ -69,10 +73,8 @@ class Listener(Protocol):
     def first_again(self) -> list[bytes]:
         """Return what a Redis that came back older gets first, packed."""
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
-        """Redis came back older, and has got again what was held."""
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+        """Redis lost what came since a time (ms), and has got again what was held."""
 
 
 @attrs.frozen
@@ -87,7 +89,7 @@ class Held:
 class Rollback:
     """What is known of a Redis that came back older, until it has all again."""
 
-    last_received: str | None = None  # of the newest entry that it still has
+    since: int | None = None  # ms: it may have lost what came from there on
     tried: bool = False
     covered: bool = False
 
@@ -107,6 +109,7 @@ class Writer:
     _held: deque[Held] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
+    _earliest: int | None = None  # ms: how far back Redis goes; None: nobody asked
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -156,6 +159,8 @@ class Writer:
         if self._whole is None:
             self._entry, received = await self.store.newest(self.stream)
             self._whole = not received
+        if self._earliest is None and not self._whole:
+            self._earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
             await self._restore(self._rollback)
 
@@ -192,9 +197,9 @@ class Writer:
         """
         told = {"stream": self.stream.name, "held": len(self._held)}
         log.warning("Redis lost what it had confirmed; applying it again", **told)
-        if rollback.last_received is None:
-            found = await self.store.newest(self.stream)
-            self._entry, rollback.last_received = found
+        if rollback.since is None:
+            self._entry, received = await self.store.newest(self.stream)
+            rollback.since = milliseconds(received) or self._earliest or 0
         if first := self.listener.first_again():
             await self._apply(first)
         held = [each.packed for each in self._held]
@@ -208,7 +213,7 @@ class Writer:
             self._entry = applied.entry or self._entry
         self._rollback = None
         self.listener.note_rollback(
-            rollback.last_received,
+            rollback.since,
             held[0] if held else b"",
             covered=rollback.covered or bool(self._whole),
         )

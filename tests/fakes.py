@@ -322,6 +322,11 @@ class FakeStore:
         log = self.db.log.get(stream.name)
         return (log[-1][0], str(log[-1][1]["received"])) if log else ("", "")
 
+    async def earliest(self, stream: Stream, /) -> int | None:
+        await self._reach()
+        log = self.db.log.get(stream.name, [])
+        return min((change.get("version", now()) for _, change in log), default=None)
+
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool
     ) -> bool:

@@ -328,6 +328,26 @@ async def test_a_first_start_has_no_gap(rig: Rig, autojump_clock: MockClock) -> 
         assert not rig.store.gaps()
 
 
+async def test_without_a_replay_each_reconnect_leaves_a_gap(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Nothing was asked for, so nothing proves that no message is missing."""
+    rig.upstream.cache = frames(1)
+    rig.upstream.sessions.extend([Session([frame(1), 5.0, LOST]), Session([frame(1)])])
+    async with rig.running(replays=False):
+        await trio.sleep(30)
+        assert [gap["cause"] for gap in rig.store.gaps()] == ["reconnect"]
+    async with rig.running(replays=False):
+        await trio.sleep(30)
+        assert len(rig.store.gaps()) == 2
+    assert rig.store.gaps()[1]["cause"] == "restart"
+    rig.subscription = "AAPL"
+    async with rig.running(replays=False):
+        await trio.sleep(30)
+        assert len(rig.store.gaps()) == 2
+    assert not any("replay" in link.texts for link in rig.upstream.links)
+
+
 @pytest.mark.parametrize("after", [[1], [5, 6, 7], list(range(5, 105))])
 async def test_one_known_message_closes_the_gap(
     rig: Rig, after: list[int], said: Said, autojump_clock: MockClock

@@ -348,6 +348,17 @@ def test_a_hash_that_someone_removed_comes_again(peer: Peer) -> None:
     assert apply(peer, of("c3", 4)) == ("none",)  # from here one left by itself
 
 
+def test_a_hash_alone_tells_enough(peer: Peer) -> None:
+    apply(peer, of("c1", 5))
+    for key in ("record:c1", "symbol:AAPL"):
+        assert peer.redis.delete(f"bz:consensus:heard:{key}")
+    assert apply(peer, of("c2", 4)) == ("none",)
+    named = message("c1", {"ticker": "AAPL"}, action="deleted", at=50)
+    assert apply(peer, named) == ("latest",)
+    assert peer.hash(LATEST) == {}
+    assert apply(peer, of("c3", 4)) == ("none",)
+
+
 def test_an_older_record_is_forgotten_after_a_while(peer: Peer) -> None:
     apply(peer, of("c1", 1), of("c2", 2), of("c0", 0.5))
     for record, kept in (("c0", False), ("c1", False), ("c2", True)):
