@@ -10,7 +10,7 @@ import pytest
 
 from bzredis.config import OPTIONS
 from bzredis.options import RUN, Option
-from bzredis.replay import RECONNECT, RESTART
+from bzredis.replay import RECONNECT, RESTART, ROLLBACK
 from bzredis.status import CONTRACT, Identity, State, StreamStatus
 from bzredis.store.client import TOMBSTONE_DAYS
 from bzredis.store.keys import ENTRY_FIELDS, KEYS, Key, entry_fields
@@ -61,7 +61,7 @@ def test_no_key_is_told_that_does_not_exist() -> None:
 def test_the_fields_of_a_log_entry_are_told() -> None:
     for field in (*entry_fields(RATINGS), "from", "to", "cause", "recovered"):
         assert f"`{field}`" in README
-    for cause in (RESTART, RECONNECT, "redis-rollback"):
+    for cause in (RESTART, RECONNECT, ROLLBACK):
         assert f"`{cause}`" in README
 
 
