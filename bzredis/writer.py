@@ -64,8 +64,10 @@ class Store(Protocol):
 class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        """Redis has a change; `resent`: perhaps already by a call without an answer."""
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        """Redis has these; up to number `sent` perhaps by a call without an answer."""
 
     def note_store(self, trouble: str) -> None:
         """Redis does not take changes, and why; "" once it does again."""
@@ -175,14 +177,12 @@ class Writer:
         for item, result in zip(batch, applied.results, strict=True):
             # What fetch has ended, or begun, is not so of a Redis that came back older.
             if not result.startswith(MARKS):
-                is_news = not result.startswith(NO_NEWS)
-                self._hold(Held(item.packed, is_news))
-            resent = item.number <= self.backlog.doubtful
-            self.listener.confirm(item, result, resent=resent)
+                self._held.append(Held(item.packed, not result.startswith(NO_NEWS)))
+                self._held_bytes += len(item.packed)
+        self._let_go()
+        self.listener.confirm(batch, applied.results, sent=self.backlog.doubtful)
 
-    def _hold(self, held: Held) -> None:
-        self._held.append(held)
-        self._held_bytes += len(held.packed)
+    def _let_go(self) -> None:
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
             self._held_bytes -= len(self._held.popleft().packed)
             self._whole = False
