@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from random import Random
@@ -45,9 +45,10 @@ BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text fram
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
 POISONED_TIMES: Final = 2  # a frame ended so many connections: the replay brings it
 TOLD_REFUSED: Final = (
-    "upstream refuses this stream; check that BENZINGA_TOKEN (or the token file) holds "
-    "the right key and that the key is entitled to the stream; tried again in 15 min"
+    "upstream refuses the {stream} stream ({error}): check that BENZINGA_TOKEN (or the "
+    "token file) holds the right key and that the key is entitled to this stream"
 )
+TOLD_AGAIN: Final = "; tried again in 15 min"
 TOLD_FULL: Final = "closed on purpose: no room on disk for what Redis does not take"
 
 
@@ -208,8 +209,15 @@ class Mirror:
 
     # ---- what the writer reports
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        """Count what came of a change, and what it proves of a replay."""
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        """Count what came of changes, and what it proves of a replay."""
+        for item, result in zip(batch, results, strict=True):
+            self._answered(item, result, resent=item.number <= sent)
+        self.settle()
+
+    def _answered(self, item: Item, result: str, *, resent: bool) -> None:
         if result.startswith(writer.MARKS):
             if self.recovery is not None:
                 self.recovery.answered(item.number, result)
@@ -220,19 +228,15 @@ class Mirror:
             log.error("set aside", stream=self.stream.name, reason=result)
             self.status.error = result
         self.continuity.answered(item.number, known=_known(result, resent=resent))
-        self.settle()
         self.observe(item, result)
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
         """Announce what Redis lost and nobody holds any more."""
         if self.recovery is not None:
             self._begin_recovery()
         if not covered:
-            begin = milliseconds(last_received) or 0  # an empty Redis lost everything
             end = milliseconds(received_of(first_held)) or self.clock()
-            self.continuity.lost(begin, end)
+            self.continuity.lost(since, end)
         self.settle()
 
     def first_again(self) -> list[bytes]:
@@ -385,10 +389,16 @@ class Mirror:
             )
 
     def _note_refusal(self, error: FeedRefused) -> None:
+        words = TOLD_REFUSED.format(stream=self.stream.name, error=error)
         if not self.refused:
-            log.error(TOLD_REFUSED, stream=self.stream.name, error=str(error))
+            # Not whether it is tried again: that hangs on the other streams too.
+            log.error(words, stream=self.stream.name)
         self.refused = True
-        self._enter("refused", f"{error}: {TOLD_REFUSED}")
+        self._enter("refused", f"{words}{TOLD_AGAIN}")
+
+    def give_up(self) -> None:
+        """Note that the program ends because every stream was refused."""
+        self.status.error = self.status.error.removesuffix(TOLD_AGAIN)
 
 
 def _known(result: str, *, resent: bool) -> bool | None:

@@ -11,11 +11,12 @@ import attrs
 import structlog
 import trio
 
-from bzredis.backlog import Backlog, Item
+from bzredis.backlog import NONE, Backlog, Item
 from bzredis.backoff import delays
 from bzredis.change import instead
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.streams import Stream
+from bzredis.times import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -56,12 +57,17 @@ class Store(Protocol):
     async def newest(self, stream: Stream, /) -> tuple[str, str]:
         """Return the log's newest entry, and when it was received; "" for none."""
 
+    async def earliest(self, stream: Stream, /) -> int | None:
+        """Return the earliest time (ms) that anything is of, None for nothing."""
+
 
 class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        """Redis has a change; `resent`: perhaps already by a call without an answer."""
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        """Redis has these; up to number `sent` perhaps by a call without an answer."""
 
     def note_store(self, trouble: str) -> None:
         """Redis does not take changes, and why; "" once it does again."""
@@ -69,10 +75,8 @@ class Listener(Protocol):
     def first_again(self) -> list[bytes]:
         """Return what a Redis that came back older gets first, packed."""
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
-        """Redis came back older, and has got again what was held."""
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+        """Redis lost what came since a time (ms), and has got again what was held."""
 
 
 @attrs.frozen
@@ -87,7 +91,7 @@ class Held:
 class Rollback:
     """What is known of a Redis that came back older, until it has all again."""
 
-    last_received: str | None = None  # of the newest entry that it still has
+    since: int | None = None  # ms: it may have lost what came from there on
     tried: bool = False
     covered: bool = False
 
@@ -107,7 +111,7 @@ class Writer:
     _held: deque[Held] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
-    _doubtful: int = -(2**62)  # up to this number Redis may have changes unconfirmed
+    _earliest: int | None = None  # ms: how far back Redis goes; None: nobody asked
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -122,7 +126,7 @@ class Writer:
     async def _write(self, batch: list[Item]) -> None:
         alone = 0
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            sent, reached = False, batch[-1].number if batch else self._doubtful
+            sent, reached = False, batch[-1].number if batch else NONE
             try:
                 await self._prepare()
                 sent = True
@@ -146,7 +150,7 @@ class Writer:
             except StoreDown as error:
                 self._note(str(error))
             if sent:
-                self._doubtful = max(self._doubtful, reached)
+                self.backlog.doubtful = max(self.backlog.doubtful, reached)
             await trio.sleep(delay)
         self._note("")
         self._size = min(BATCH, self._size * 2)
@@ -158,6 +162,8 @@ class Writer:
             entry, _ = await self.store.newest(self.stream)
             self._entry = self.backlog.entry or entry
             self._whole = not self._entry
+        if self._earliest is None and not self._whole:
+            self._earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
             await self._restore(self._rollback)
 
@@ -172,14 +178,12 @@ class Writer:
         for item, result in zip(batch, applied.results, strict=True):
             # What fetch has ended, or begun, is not so of a Redis that came back older.
             if not result.startswith(MARKS):
-                is_news = not result.startswith(NO_NEWS)
-                self._hold(Held(item.packed, is_news))
-            resent = item.number <= self._doubtful
-            self.listener.confirm(item, result, resent=resent)
+                self._held.append(Held(item.packed, not result.startswith(NO_NEWS)))
+                self._held_bytes += len(item.packed)
+        self._let_go()
+        self.listener.confirm(batch, applied.results, sent=self.backlog.doubtful)
 
-    def _hold(self, held: Held) -> None:
-        self._held.append(held)
-        self._held_bytes += len(held.packed)
+    def _let_go(self) -> None:
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
             self._held_bytes -= len(self._held.popleft().packed)
             self._whole = False
@@ -194,9 +198,9 @@ class Writer:
         """
         told = {"stream": self.stream.name, "held": len(self._held)}
         log.warning("Redis lost what it had confirmed; applying it again", **told)
-        if rollback.last_received is None:
-            found = await self.store.newest(self.stream)
-            self._entry, rollback.last_received = found
+        if rollback.since is None:
+            self._entry, received = await self.store.newest(self.stream)
+            rollback.since = milliseconds(received) or self._earliest or 0
         if first := self.listener.first_again():
             await self._apply(first)
         held = [each.packed for each in self._held]
@@ -210,7 +214,7 @@ class Writer:
             self._entry = applied.entry or self._entry
         self._rollback = None
         self.listener.note_rollback(
-            rollback.last_received,
+            rollback.since,
             held[0] if held else b"",
             covered=rollback.covered or bool(self._whole),
         )

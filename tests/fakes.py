@@ -22,7 +22,7 @@ from trio.testing import MockClock
 
 from bzredis.backlog import Backlog
 from bzredis.bridge import Bridge
-from bzredis.change import rejected
+from bzredis.change import rejected, unpack
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.mirror import Mirror
 from bzredis.spool import Spool, SpoolFolder
@@ -222,6 +222,12 @@ class Database:
     entries: int = 0
 
 
+def as_dict(packed: bytes) -> dict[str, Any]:
+    """Return what apply.lua would read, each part under its name."""
+    change = unpack(packed)
+    return {"kind": change.__struct_config__.tag, **msgspec.structs.asdict(change)}
+
+
 @attrs.define(eq=False)
 class FakeStore:
     """Redis behind its client, in whatever state it is."""
@@ -252,7 +258,7 @@ class FakeStore:
     ) -> Applied:
         self.batches.append(len(packed))
         await self._reach()
-        changes = [msgspec.msgpack.decode(change) for change in packed]
+        changes = [as_dict(change) for change in packed]
         if len(packed) > self.most or any(map(self._is_poison, changes)):
             await trio.sleep(5)
             raise StoreSlow("no answer")
@@ -284,7 +290,7 @@ class FakeStore:
         if change["kind"] == "owe":
             return self._owe(name, change)
         if change["kind"] == "paid":
-            if self.db.owed.get(name) == change["owed"]:
+            if self.db.owed.get(name) == change["debt"]:
                 del self.db.owed[name]
             return "paid"
         newest = max(self.db.newest.get(name, 0), change.get("updated", 0))
@@ -315,6 +321,11 @@ class FakeStore:
         await self._reach()
         log = self.db.log.get(stream.name)
         return (log[-1][0], str(log[-1][1]["received"])) if log else ("", "")
+
+    async def earliest(self, stream: Stream, /) -> int | None:
+        await self._reach()
+        log = self.db.log.get(stream.name, [])
+        return min((change.get("version", now()) for _, change in log), default=None)
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -17,8 +17,12 @@ from bzredis import writer
 from bzredis.backlog import Backlog, Item
 from bzredis.change import Change, read
 from bzredis.spool import Spool
-from bzredis.times import rfc3339
 from bzredis.writer import Writer
+
+
+def updated(number: int) -> int:
+    """Return the time (ms) that the rating of `frame(number)` tells."""
+    return (1_728_069_666 + number) * 1000
 
 
 @attrs.define
@@ -27,21 +31,24 @@ class Told:
 
     results: list[tuple[int, str, bool]] = attrs.field(factory=list)
     troubles: list[str] = attrs.field(factory=list)
-    rollbacks: list[tuple[str, bytes, bool]] = attrs.field(factory=list)
+    rollbacks: list[tuple[int, bytes, bool]] = attrs.field(factory=list)
 
     def first_again(self) -> list[bytes]:
         return []
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        self.results.append((item.number, result, resent))
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        self.results += [
+            (item.number, result, item.number <= sent)
+            for item, result in zip(batch, results, strict=True)
+        ]
 
     def note_store(self, trouble: str) -> None:
         self.troubles.append(trouble)
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
-        self.rollbacks.append((last_received, first_held, covered))
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+        self.rollbacks.append((since, first_held, covered))
 
 
 @attrs.define
@@ -226,7 +233,7 @@ async def test_what_is_held_goes_again_in_order(
         await trio.sleep(1)
         assert desk.numbers == list(range(301))
     [(last, _, covered)] = desk.told.rollbacks
-    assert last == rfc3339(EPOCH)
+    assert last == EPOCH
     assert covered
     assert "held" in str(said)
 
@@ -264,7 +271,7 @@ async def test_what_nobody_holds_any_more_is_not_covered(
         assert desk.numbers == [*range(5), *range(10, 20)]
     [(last, first, covered)] = desk.told.rollbacks
     assert not covered
-    assert last == rfc3339(EPOCH)
+    assert last == EPOCH
     assert f"{10:024x}".encode() in first
 
 
@@ -280,8 +287,36 @@ async def test_what_was_there_before_us_is_lost_with_an_emptied_redis(
         new.store.db = Database()
         await trio.sleep(10)
         assert new.numbers == [2]
-    [(last, _, covered)] = new.told.rollbacks
-    assert (last, covered) == ("", False)
+    [(since, _, covered)] = new.told.rollbacks
+    assert (since, covered) == (updated(1), False)
+
+
+async def test_what_is_held_no_more_is_lost_with_an_emptied_redis(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(writer, "HELD", 10)
+    async with desk.writing():
+        desk.put(*range(3, 20))
+        await trio.sleep(writer.IDLE + 1)
+        desk.store.db = Database()
+        desk.store.lost_answers = 1
+        await trio.sleep(10)
+        assert desk.numbers == [*range(10, 20)]
+    [(since, _, covered)] = desk.told.rollbacks
+    assert (since, covered) == (updated(3), False)
+
+
+async def test_nobody_knows_how_far_back_a_redis_went_that_was_emptied_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(writer, "HELD", 10)
+    async with desk.writing():
+        desk.put(*range(20))
+        await trio.sleep(1)
+        desk.store.db = Database()
+        await trio.sleep(10)
+    [(since, _, covered)] = desk.told.rollbacks
+    assert (since, covered) == (0, False)
 
 
 @pytest.mark.parametrize("put", [(), (3, 4)], ids=["nothing", "known"])

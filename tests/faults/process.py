@@ -74,6 +74,12 @@ class Bridge:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def is_awake(self) -> bool:
+        """Tell whether SIGTERM would find a bridge, and not a Python that starts."""
+        told = Path(f"/proc/{self.pid}/status").read_text()
+        [caught] = [line for line in told.splitlines() if line.startswith("SigCgt")]
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
     async def kill(self) -> None:
         """End it as the power would."""
         if self.process is not None:

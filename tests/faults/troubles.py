@@ -11,7 +11,7 @@ import attrs
 import trio
 from faults.press import STREAMS
 from faults.proxy import Proxy
-from faults.rig import Rig, text_frame
+from faults.rig import Rig, text_frame, until
 from redis import Redis
 
 from bzredis.simulator.faults import (
@@ -26,7 +26,7 @@ from bzredis.simulator.faults import (
 LARGE: Final = 5 * 2**20  # bytes of a frame that the bridge takes for too large
 SILENCE: Final = 50.0  # s after which a half-open connection has to be given up
 FORGOTTEN: Final = 2 * 2**20  # bytes of Redis' AOF, at the most: some 500 messages
-AWAKE: Final = 2.0  # s after which a signal finds a bridge, not a Python that starts
+AWAKE: Final = 60.0  # s within which a bridge has started, on a busy machine too
 AT_ONCE: Final = 5.0  # s that an orderly stop may take
 NONSENSE: Final = ("{", "[1]", '{"a": 1}', "4711", "pong", '{"type": "error"}')
 
@@ -137,7 +137,7 @@ async def bridge_killed(scene: Scene) -> None:
     await scene.rig.bridge.kill()
     await scene.some(3)
     await scene.rig.bridge.start()
-    await trio.sleep(AWAKE)
+    await until(scene.rig.bridge.is_awake, AWAKE)
 
 
 async def bridge_stopped(scene: Scene) -> None:
@@ -145,7 +145,7 @@ async def bridge_stopped(scene: Scene) -> None:
     assert took < AT_ONCE, f"the bridge took {took:.1f} s to stop"
     await scene.some(3)
     await scene.rig.bridge.start()
-    await trio.sleep(AWAKE)
+    await until(scene.rig.bridge.is_awake, AWAKE)
 
 
 # ---- upstream
