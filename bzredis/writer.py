@@ -159,8 +159,9 @@ class Writer:
     async def _prepare(self) -> None:
         """See to what has to be right before a batch. Raises StoreDown."""
         if self._whole is None:
-            self._entry, received = await self.store.newest(self.stream)
-            self._whole = not received
+            entry, _ = await self.store.newest(self.stream)
+            self._entry = self.backlog.entry or entry
+            self._whole = not self._entry
         if self._earliest is None and not self._whole:
             self._earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
@@ -170,7 +171,7 @@ class Writer:
         return await self.store.apply(self.stream, packed, self._entry)
 
     async def _confirm(self, batch: list[Item], applied: Applied) -> None:
-        self._entry = applied.entry or self._entry
+        self._entry = self.backlog.entry = applied.entry or self._entry
         if not batch:
             return
         await self.backlog.confirm(batch[-1].number)
