@@ -34,9 +34,9 @@ AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead 
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
-ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 NONE: Final = -(2**62)  # a number below that of any change
 ENTRY: Final = "entry "  # and a stream's name: the note of what Redis acknowledged
+ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
 Row = tuple[int, bytes]
 

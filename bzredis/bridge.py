@@ -39,12 +39,12 @@ STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fr
 # feeds' goodbye and the backlog, which go on at the same time, …
 DRAIN: Final = 3.0
 FAREWELL: Final = 1.0  # … and so much for the last status.
-# ms of what was read that a kill may cost (backlog.py), though the status tells of it.
-LAST_SECOND: Final = 1_000
 TOLD_ALL_REFUSED: Final = (
     "upstream refused every stream, so the bridge ends: check that BENZINGA_TOKEN (or "
     "the token file) holds the right key, and start it again"
 )
+# ms of what was read that a kill may cost (backlog.py), though the status tells of it.
+LAST_SECOND: Final = 1_000
 OPEN: Final = "open "  # and a stream's name: the note of what its replays left open
 AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
 AGAIN_LAST: Final = 3.0  # … at the most
