@@ -99,6 +99,10 @@ local function commands_used()
     { 'HSET', gone, 'a', 'b', 'c' }, { 'EXPIRE', gone, 'a' }, { 'DEL', gone },
   }
   for i = 1, #more do used[#used + 1] = more[i] end
+  if set.watched and set.keyed == 'record' then
+    used[#used + 1] = { 'GET', gone }
+    used[#used + 1] = { 'SET', gone, 'a', 'a' }
+  end
   return used
 end
 
@@ -351,10 +355,25 @@ local function removes(change, stored)
   return not stored.deleted and change.version >= stored.version
 end
 
+-- With a watch-list, a removal of what Redis does not know may be of what nobody asked
+-- for. It leaves no entry; but no late frame brings the record back.
+local function gone_unseen(record, key)
+  local gone = stem .. 'gone:' .. record
+  local found = redis.pcall('GET', gone)
+  if type(found) == 'table' then refuse(words(found) .. ' (' .. gone .. ')') end
+  return found and { key = key, version = tonumber(found) or 0, deleted = true, symbol = '' }
+end
+
+local function note_unseen(change)
+  wrote = true
+  call('SET', stem .. 'gone:' .. change.record, whole(change.version), 'EX', TOMBSTONE_S)
+  return 'duplicate'
+end
+
 local function apply_record(change)
   local record, deletes = change.record, change.action == 'deleted'
   local key = stem .. 'record:' .. record
-  local stored = stored_at(key)
+  local stored = stored_at(key) or set.watched and gone_unseen(record, key) or nil
   local symbol = change.symbol
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
@@ -362,6 +381,7 @@ local function apply_record(change)
   local is_newer
   if deletes and change.source == 'rest' then
     is_newer = removes(change, stored)
+    if is_newer and not stored and set.watched then return note_unseen(change) end
   else
     is_newer = not stored or newer(change, stored)
   end

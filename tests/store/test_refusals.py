@@ -228,6 +228,16 @@ def test_a_missing_key_pattern_refuses_the_batch(
         peer.apply(stream, *STEPS[name], store=peer.store(user=login))
 
 
+def test_with_a_watch_list_what_is_gone_unseen_is_needed_too(peer: Peer) -> None:
+    keys = [f"~bz:ratings:{key}" for key in KEYS_OF["ratings"]]
+    store = peer.store(user=user(peer, *keys, "&*", "+@all"), watched=True)
+    with refused_whole(peer, DENIED):
+        peer.one(rating(), store=store)
+    peer.redis.rpush("bz:ratings:gone:a", "in the way")
+    refused = peer.one(rating(), store=peer.store(watched=True))
+    assert refused.startswith("refused WRONGTYPE")
+
+
 @BOTH
 def test_exactly_what_is_needed_is_enough(peer: Peer, stream: Stream) -> None:
     patterns = [f"~bz:{stream.name}:{key}" for key in KEYS_OF[stream.name]]

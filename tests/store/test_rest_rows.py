@@ -191,6 +191,63 @@ def test_what_nobody_knows_is_removed_only_at_a_known_time(peer: Peer) -> None:
     assert peer.hash("ratings:latest:AAPL") == {}
 
 
+WATCHED: dict[str, Any] = {"watched": True}  # as of a bridge with a watch-list
+
+
+def test_with_a_watch_list_nobodys_removal_shows_nowhere(peer: Peer) -> None:
+    store = peer.store(**WATCHED)
+    for _ in range(2):  # each fetch brings it again
+        assert peer.one(removed("a", 5), store=store) == "duplicate"
+    assert set(peer.dump()) == {"bz:ratings:gone:a"}
+    assert peer.redis.ttl("bz:ratings:gone:a") > 34 * 86_400
+    assert peer.one(removed("b"), store=store) == "duplicate"
+    assert not peer.redis.exists("bz:ratings:gone:b")
+
+
+@pytest.mark.parametrize("late", [rating("a", 5, at=5.9), rating("a", 4)], ids="=<")
+def test_with_a_watch_list_what_is_late_brings_nothing_back(
+    peer: Peer, late: Item
+) -> None:
+    """It may have waited in another bridge's spool."""
+    peer.one(removed("a", 5), store=peer.store(**WATCHED))
+    rows = [fetched("a", 5), fetched("a", 4)]
+    assert peer.apply(RATINGS, *rows, store=peer.store(**WATCHED)) == ("duplicate",) * 2
+    assert peer.one(late, store=peer.store(**WATCHED)) == "none"
+    assert not peer.timeline("AAPL")
+    assert not peer.hash("ratings:latest:AAPL")
+    assert effects(peer) == [("live", "updated", "none")]
+
+
+@pytest.mark.parametrize(
+    "item", [fetched("a", 6), rating("a", 6)], ids=["row", "frame"]
+)
+def test_with_a_watch_list_what_is_newer_comes_back(peer: Peer, item: Item) -> None:
+    peer.one(removed("a", 5), store=peer.store(**WATCHED))
+    assert peer.one(item, store=peer.store(**WATCHED)) == "latest"
+    assert peer.one(removed("a", 5), store=peer.store(**WATCHED)) == "duplicate"
+    assert peer.timeline("AAPL") == ["a"]
+    assert peer.one(removed("a", 6), store=peer.store(**WATCHED)) == "latest"
+    assert peer.hash("ratings:record:a")["_action"] == "deleted"
+
+
+def test_with_a_watch_list_what_is_known_is_removed(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", 5), deleted("b", at=3), removed("c", 3))
+    before = len(peer.entries())
+    items = [removed("a", 5), removed("b", 3), removed("c", 4)]
+    results = peer.apply(RATINGS, *items, *items, store=peer.store(**WATCHED))
+    assert results == ("latest", *("duplicate",) * 5)
+    assert len(peer.entries()) == before + 1
+    assert not peer.redis.exists("bz:ratings:gone:a", "bz:ratings:gone:b")
+
+
+def test_with_a_watch_list_the_streams_own_delete_is_logged(peer: Peer) -> None:
+    """Upstream sends no others: it is of what is watched."""
+    peer.one(removed("a", 5), store=peer.store(**WATCHED))
+    gone = rating("a", 5, at=5.5, action="deleted")
+    assert peer.one(gone, store=peer.store(**WATCHED)) == "record"
+    assert effects(peer) == [("live", "deleted", "record")]
+
+
 @pytest.mark.parametrize("version", [None, 6])
 def test_what_came_back_stays(peer: Peer, version: int | None) -> None:
     peer.apply(RATINGS, rating("a", 5), removed("a", version))
