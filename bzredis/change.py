@@ -85,13 +85,15 @@ class Owe:
     """From here on messages may hide what is missing: fix where REST has to resume.
 
     It stands in the backlog between what came before a connection and what comes
-    after. `since` (ms) counts where Redis knows nothing; `again`: Redis has lost
-    something, so that no fetch from before can make it good.
+    after. `since` (ms) counts where Redis knows nothing, or nothing of a part of the
+    subscription; `again`: Redis has lost something, so that no fetch from before can
+    make it good.
     """
 
     kind: Literal["owe"] = attrs.field(default="owe", init=False)
     since: int
     again: bool
+    subscription: str  # `*` or the list
     received: str
     known_by: tuple[str, ...] = ()
     remember: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ class Paid:
 
     kind: Literal["paid"] = attrs.field(default="paid", init=False)
     since: int
+    subscription: str
     received: str
     known_by: tuple[str, ...] = ()
     remember: tuple[str, ...] = ()
@@ -225,14 +228,14 @@ def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
     return Gap(*span, cause, recovered, span[1], identity, identity)
 
 
-def owe(*, since: int, now: int, again: bool = False) -> Owe:
+def owe(*, since: int, now: int, again: bool = False, subscription: str = "*") -> Owe:
     """Fix where REST has to resume; times in ms."""
-    return Owe(since, again, rfc3339(now))
+    return Owe(since, again, subscription, rfc3339(now))
 
 
-def paid(*, since: int, now: int) -> Paid:
+def paid(*, since: int, now: int, subscription: str = "*") -> Paid:
     """Mark the end of what REST gave since a time; times in ms."""
-    return Paid(since, rfc3339(now))
+    return Paid(since, subscription, rfc3339(now))
 
 
 def instead(packed: bytes, reason: str) -> Rejected:

@@ -311,7 +311,12 @@ class Mirror:
     def _mark(self, *, again: bool = False) -> bytes:
         window = self.recovery.window if self.recovery is not None else 0.0
         now = self.clock()
-        return owe(since=now - round(1_000 * window), now=now, again=again).pack()
+        return owe(
+            since=now - round(1_000 * window),
+            now=now,
+            again=again,
+            subscription=self.status.identity.subscription,
+        ).pack()
 
     def put_fetched(self, message: Change | Rejected) -> None:
         """Put what REST gave into the backlog."""
@@ -319,7 +324,9 @@ class Mirror:
 
     def note_paid(self, since: int, covered: int) -> None:
         """Note that all that REST owed since a time (ms) stands in the backlog."""
-        self.backlog.put(paid(since=since, now=self.clock()).pack())
+        subscription = self.status.identity.subscription
+        mark = paid(since=since, now=self.clock(), subscription=subscription)
+        self.backlog.put(mark.pack())
         self.note_covered(covered)
 
     def note_covered(self, since: int = 0) -> None:

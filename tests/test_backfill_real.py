@@ -327,6 +327,36 @@ async def test_of_the_second_heard_last_only_the_replay_or_a_later_change_tells(
         same_as(upstream, client, stream)
 
 
+def of_the_watch_list(upstream: Simulator, stream: str, tickers: set[str]) -> set[str]:
+    book = live(upstream, stream)
+    return {r for r, held in book.items() if held.company.symbol in tickers}
+
+
+async def test_a_wider_watch_list_is_fetched_and_foreign_removals_show_nowhere(
+    upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
+) -> None:
+    symbols = Counter(r.company.symbol for r in live(upstream, "ratings").values())
+    first, second, third = [s for s, _ in symbols.most_common() if ":" not in s][:3]
+    for tickers in ((first,), (second, first), (third, second, first), (third,)):
+        night(upstream, 100, seed=len(tickers))
+        async with running(upstream, server, tmp_path, tickers=tickers) as bridge:
+            await settled(bridge, client)
+        for stream in STREAMS:
+            found = {
+                key.rpartition(":")[2]
+                for key in client.scan_iter(f"bz:{stream}:record:*")
+                if client.hget(key, "_symbol") in tickers
+                and client.hget(key, "_action") != "deleted"
+            }
+            assert found == of_the_watch_list(upstream, stream, {*tickers})
+            assert not entries(client, stream, "gap")
+            no_duplicates(client, stream)
+    assert len(upstream.market.book.deleted) > 10
+    for stream in STREAMS:
+        for entry in entries(client, stream):
+            assert entry["symbol"] in {first, second, third}
+
+
 async def test_without_rest_a_gap_tells_of_it(
     upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
 ) -> None:

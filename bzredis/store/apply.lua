@@ -19,6 +19,7 @@ local stem = string.sub(KEYS[1], 1, -7) -- without 'events'
 local EVENTS, SEEN, SYMBOLS = KEYS[1], stem .. 'seen', stem .. 'symbols'
 local REJECTED, CHANGED = stem .. 'rejected', stem .. 'changed'
 local NEWEST, OWED = stem .. 'newest', stem .. 'owed'
+local SUBSCRIBED = stem .. 'subscribed' -- to what, when REST last gave what it owed
 local call, format = redis.call, string.format
 
 -- Redis turns a number into text at every call, which is slow, and Lua's own way
@@ -92,6 +93,7 @@ local function commands_used()
     { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
     { 'GET', NEWEST }, { 'SET', NEWEST, 'a', 'a' },
     { 'GET', OWED }, { 'SET', OWED, 'a', 'a' },
+    { 'GET', SUBSCRIBED }, { 'SET', SUBSCRIBED, 'a', 'a' },
   } or {
     { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
     { 'XADD', history, '0-0', 'a', 'b' },
@@ -604,6 +606,19 @@ local function note_newest(change)
   if updated > 0 and updated > newest_now() then newest = updated end
 end
 
+-- Whether a subscription holds more than the one that REST last gave all of. For the
+-- rest the newest that is stored tells nothing: it is fetched as on a first start.
+local function is_wider(subscription)
+  local before = call('GET', SUBSCRIBED)
+  if not before or before == '*' or not subscription then return false end
+  local held = {}
+  for name in string.gmatch(before, '[^,]+') do held[name] = true end
+  for name in string.gmatch(subscription, '[^,]+') do
+    if not held[name] then return true end
+  end
+  return false
+end
+
 function apply.owe(change)
   local owed = call('GET', OWED)
   local since = tonumber(string.match(owed or '', '^%d+') or '')
@@ -614,6 +629,7 @@ function apply.owe(change)
   elseif not since then
     since, ending = change.since, ' window'
   end
+  if since > change.since and is_wider(change.subscription) then since = change.since end
   if change.again then since = math.max(since - 1, 0) end
   wrote = true
   call('SET', OWED, whole(since) .. ending)
@@ -623,7 +639,11 @@ end
 function apply.paid(change)
   local since = tonumber(string.match(call('GET', OWED) or '', '^%d+') or '')
   wrote = true
-  if since and since >= change.since then call('DEL', OWED) end
+  if since and since >= change.since then
+    call('DEL', OWED)
+    -- A mark that an earlier version left in the spool names none.
+    if change.subscription then call('SET', SUBSCRIBED, change.subscription) end
+  end
   return 'paid'
 end
 
@@ -653,7 +673,9 @@ end
 local function first_problem()
   local types = { [EVENTS] = 'stream', [REJECTED] = 'stream', [SEEN] = 'zset',
     [SYMBOLS] = 'zset' }
-  if set.keyed == 'record' then types[NEWEST], types[OWED] = 'string', 'string' end
+  if set.keyed == 'record' then
+    types[NEWEST], types[OWED], types[SUBSCRIBED] = 'string', 'string', 'string'
+  end
   for key, wanted in pairs(types) do
     local problem = problem_with(key, wanted)
     if problem then return problem end

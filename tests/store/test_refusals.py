@@ -210,7 +210,7 @@ def test_a_missing_command_refuses_the_batch(
 
 KEYS = ("events", "seen", "symbols", "rejected", "latest:*")
 KEYS_OF = {
-    RATINGS.name: (*KEYS, "record:*", "timeline:*", "newest", "owed"),
+    RATINGS.name: (*KEYS, "record:*", "timeline:*", "newest", "owed", "subscribed"),
     CONSENSUS.name: (*KEYS, "history:*", "owner:*", "gone:*"),
 }
 
@@ -263,7 +263,7 @@ def test_a_channel_that_is_forbidden_refuses_the_batch(peer: Peer) -> None:
 
 
 def test_a_record_no_one_may_read_waits_for_permission(peer: Peer) -> None:
-    keys = (*KEYS, "timeline:*", "newest", "owed")
+    keys = (*KEYS, "timeline:*", "newest", "owed", "subscribed")
     patterns = [f"~bz:ratings:{key}" for key in keys]
     patterns += [r"~bz:ratings:record:\*", "~bz:ratings:record:a"]
     login = user(peer, *patterns, "&*", "+@all")
