@@ -261,7 +261,8 @@ def _fingerprints(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what tells this message from others (contract.md, promise 1).
 
-    First what other copies of it may have left behind, then what this one leaves.
+    First what other copies of it may have left behind, then what this one leaves. Of a
+    frame's copies a row of REST comes last: apply.lua looks at that one more closely.
     """
     owner = message.record or reading.symbol
     seen = blake2b(canonical(message.content), digest_size=FINGERPRINT)

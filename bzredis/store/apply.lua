@@ -188,12 +188,12 @@ local function look_up(changes)
   end
 end
 
-local function is_known(change)
-  local known_by = change.known_by
-  for i = 1, #known_by do
-    if known[known_by[i]] then return true end
+-- Returns the first of a change's fingerprints that is known, by its place.
+local function known_by(change)
+  local prints = change.known_by
+  for i = 1, #prints do
+    if known[prints[i]] then return i end
   end
-  return false
 end
 
 local function remember(prints)
@@ -582,8 +582,24 @@ function apply.gap(change)
   return 'gap'
 end
 
+-- REST tells versions in seconds. A frame that is known only by its second is another
+-- message where it was sent after what REST gave, and after all that came since.
+local function came_since(change)
+  if set.keyed ~= 'record' or change.source == 'rest' then return false end
+  local stored = stored_at(stem .. 'record:' .. change.record)
+  if not stored or stored.deleted or not newer(change, stored) then return false end
+  local found = call('HMGET', stored.key, '_source', '_received')
+  if found[1] ~= 'rest' then return true end
+  local a, a_ns = moment(change.moments[1][2])
+  local b, b_ns = moment(found[2])
+  return a > b or (a == b and a_ns > b_ns)
+end
+
 local function apply_once(change)
-  if not is_known(change) then return apply[change.kind](change) end
+  local by = known_by(change)
+  -- What a row left behind is looked for last (change.py).
+  local by_row = change.kind == 'message' and by == #change.known_by
+  if not by or (by_row and came_since(change)) then return apply[change.kind](change) end
   -- Of a row of REST nothing: it would hide what came live within the same second.
   if change.source ~= 'rest' then remember(change.remember) end
   return 'duplicate'

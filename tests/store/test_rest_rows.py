@@ -22,7 +22,9 @@ from bzredis.fetched import consensus_row, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 
 
-def fetched(record: str = "a", version: int = 1, **content: Any) -> Item:
+def fetched(
+    record: str = "a", version: int = 1, received: int = RECEIVED, **content: Any
+) -> Item:
     """Make the row of a rating, with what only REST knows; `version` in seconds."""
     fields = {
         "id": record,
@@ -33,7 +35,7 @@ def fetched(record: str = "a", version: int = 1, **content: Any) -> Item:
         "ratings_accuracy": {"smart_score": "70.5"},
         **content,
     }
-    return row(RATINGS, json.dumps(fields), received=RECEIVED)
+    return row(RATINGS, json.dumps(fields), received=received)
 
 
 def removed(record: str = "a", version: int | None = None) -> Item:
@@ -113,6 +115,74 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     assert len(peer.entries("consensus:history:AAPL")) == 1
     older = consensus_row(json.dumps({**data, "updated_at": BASE}), "AAPL", received=1)
     assert peer.one(older, CONSENSUS) == "duplicate"
+
+
+# ---------------------------------------------------- several changes in one second
+
+ASKED = 1_000 * BASE + 5_500  # ms: in the middle of the second of version 5
+
+
+def edit(at: float) -> str:
+    return rating("a", 5, at=at, notes=str(at))
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "each alone"])
+@pytest.mark.parametrize(
+    ("times", "logged"),
+    [
+        ((5.2, 5.7, 5.9), (5.7, 5.9)),
+        ((5.9, 5.7, 5.2), (5.9,)),
+        ((5.7, 5.2, 5.9, 5.7), (5.7, 5.9)),
+        ((5.4, 5.2, 5.5), ()),
+    ],
+    ids=str,
+)
+def test_a_frame_that_was_sent_after_the_row_came_is_no_copy_of_it(
+    peer: Peer, times: tuple[float, ...], logged: tuple[float, ...], *, together: bool
+) -> None:
+    items = [fetched("a", 5, received=ASKED, notes="row"), *map(edit, times)]
+    if together:
+        peer.apply(RATINGS, *items)
+    else:
+        for item in items:
+            peer.one(item)
+    newest = str(max(logged, default="row"))
+    assert peer.hash("ratings:latest:AAPL")["notes"] == newest
+    assert peer.hash("ratings:record:a") == peer.hash("ratings:latest:AAPL")
+    kinds = [
+        ("rest", "updated", "latest"),
+        *[("live", "updated", "latest")] * len(logged),
+    ]
+    assert effects(peer) == kinds
+    before = kept(peer)
+    late = fetched("a", 5, received=ASKED + 9_000, notes="other")
+    assert peer.apply(RATINGS, *items, late) == ("duplicate",) * (len(items) + 1)
+    assert kept(peer) == before
+
+
+@pytest.mark.parametrize("at", [5.3, 5.7])
+def test_an_insights_frame_that_was_sent_after_the_row_came_is_no_copy(
+    peer: Peer, at: float
+) -> None:
+    content = {"id": "i", "security": {"symbol": "T"}}
+    known = row(INSIGHTS, json.dumps({**content, "updated": BASE + 5}), received=ASKED)
+    frame = message("i", {**content, "updated": round((BASE + at) * 1_000)}, at=at)
+    results = peer.apply(INSIGHTS, known, frame, frame)
+    is_after = at > 5.5
+    assert results == ("latest", "latest" if is_after else "duplicate", "duplicate")
+
+
+def test_a_frame_without_a_time_is_a_copy_of_the_row(peer: Peer) -> None:
+    peer.one(fetched("a", 5, received=ASKED))
+    untimed = json.loads(rating("a", 5, notes="?"))
+    del untimed["data"]["timestamp"]
+    assert peer.one(json.dumps(untimed)) == "duplicate"
+
+
+def test_what_was_removed_in_that_second_stays_removed(peer: Peer) -> None:
+    peer.apply(RATINGS, fetched("a", 5, received=ASKED), removed("a", 5))
+    assert peer.one(edit(5.9)) == "duplicate"
+    assert not peer.hash("ratings:latest:AAPL")
 
 
 # ---------------------------------------------------------------------- newest wins
