@@ -63,7 +63,7 @@ class Backfill:
         scope.cancel()
 
     async def _pay(self, times: int) -> None:
-        owed = self.recovery.owed or 0
+        owed, words = self.recovery.owed or 0, self.recovery.words
         since = max(0, owed - OVERLAP) // 1_000
         while True:
             try:
@@ -79,7 +79,7 @@ class Backfill:
                 await trio.lowlevel.checkpoint()
             self.mirror.put_fetched(message)
         if self.recovery.times == times:
-            self.mirror.note_paid(owed, owed if self.recovery.is_window else 0)
+            self.mirror.note_paid(words, owed if self.recovery.is_window else 0)
 
     async def _fetch(self, since: int) -> list[Change | Rejected]:
         """Return all rows since a time (unix s), the oldest first, then removals.

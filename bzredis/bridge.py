@@ -39,6 +39,10 @@ STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fr
 # feeds' goodbye and the backlog, which go on at the same time, …
 DRAIN: Final = 3.0
 FAREWELL: Final = 1.0  # … and so much for the last status.
+TOLD_ALL_REFUSED: Final = (
+    "upstream refused every stream, so the bridge ends: check that BENZINGA_TOKEN (or "
+    "the token file) holds the right key, and start it again"
+)
 OPEN: Final = "open "  # and a stream's name: the note of what its replays left open
 AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
 AGAIN_LAST: Final = 3.0  # … at the most
@@ -117,6 +121,8 @@ class Bridge:
         self._news.set()
         if all(m.refused and m.status.connected_at is None for m in self.mirrors):
             self._all_refused = True
+            for mirror in self.mirrors:
+                mirror.give_up()
             self.stop.set()
 
     async def run(self) -> None:
@@ -137,8 +143,7 @@ class Bridge:
             nursery.cancel_scope.cancel()
         await self._farewell()
         if self._all_refused:
-            msg = "upstream refused every stream"
-            raise AllRefused(msg)
+            raise AllRefused(TOLD_ALL_REFUSED)
 
     async def _mirror(self, mirror: Mirror) -> None:
         drain = writer.Writer(
@@ -150,7 +155,6 @@ class Bridge:
                 draining.start_soon(drain.run, self._claimed.wait)
                 with mirror.scope:
                     await mirror.supervise()
-                mirror.settle(at_once=True)
                 mirror.backlog.close()
             nursery.cancel_scope.cancel()
 
@@ -188,7 +192,8 @@ class Bridge:
             await self._note_open(mirror)
 
     async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
-        name, is_open = OPEN + mirror.stream.name, mirror.continuity.save(last=last)
+        name = OPEN + mirror.stream.name
+        is_open = mirror.continuity.save(last=last, sent=mirror.backlog.doubtful)
         if is_open == self._noted.get(name):
             return
         with suppress(SpoolFull):  # then it is tried again

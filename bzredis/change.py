@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from itertools import chain
-from typing import Any, Literal
+from typing import Literal
 
-import attrs
 import msgspec
 
 from bzredis.errors import Unusable
@@ -26,115 +25,93 @@ LONGEST_RECORD = 200  # characters of a record id
 LONGEST_REASON = 500  # characters of a reason in `rejected`
 
 _pack = msgspec.msgpack.Encoder().encode
-unpack = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
-@attrs.frozen
-class Change:
-    """One message: what to log, what to write, and under which version.
+class Packed(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
+    """What stands in the backlog: a plain value, packed as apply.lua reads it.
 
-    Times are in ms since 1970. Text only: Redis' MessagePack knows no binary.
+    An array that begins with its kind: text and numbers only, since Redis' MessagePack
+    knows no binary. Times are in ms since 1970, but for those in words (RFC 3339).
     """
 
-    kind: Literal["message"] = attrs.field(default="message", init=False)
-    action: str
-    record: str
-    symbol: str
-    version: int
-    source: Source
-    envelope: str
-    timestamp: str  # as sent
     received: str
-    published: int
-    published_at: str
-    dated: bool  # False: `published` is only the time of this message
     # The same message has one of these in common with its other copies …
     known_by: tuple[str, ...]
     # … and leaves these behind.
     remember: tuple[str, ...]
-    # What orders equal versions, as [field of the hash, comparable time].
-    moments: tuple[tuple[str, str], ...]
-    headline: tuple[str, ...]  # name, value, name, value, …
-    fields: tuple[str, ...]  # of the hash: name, value, name, value, …
+
+    def pack(self) -> bytes:
+        """Return it as MessagePack."""
+        return _pack(self)
+
+
+class Change(Packed, frozen=True, array_like=True, tag="message"):
+    """One message: what to log, what to write, and under which version."""
+
     raw: str
+    symbol: str
+    action: str
+    record: str
+    version: int
+    source: Source
+    envelope: str
+    timestamp: str  # as sent
+    published: int
+    published_at: str
+    dated: bool  # False: `published` is only the time of this message
+    # What orders equal versions: field of the hash, comparable time, …
+    moments: tuple[str, ...]
+    headline: tuple[str, ...]  # values for `Stream.headline`
+    fields: tuple[str, ...]  # of the hash: name, value, name, value, …
     updated: int = 0  # what the content said, if it did: what REST is asked from
 
-    def pack(self) -> bytes:
-        """Return the change as apply.lua reads it."""
-        return _pack(self)
 
-
-@attrs.frozen
-class Rejected:
+class Rejected(Packed, frozen=True, array_like=True, tag="rejected"):
     """A frame that cannot be used, kept where a person can look at it."""
 
-    kind: Literal["rejected"] = attrs.field(default="rejected", init=False)
-    reason: str
-    received: str
     raw: str
-    known_by: tuple[str, ...]
-    remember: tuple[str, ...]
-
-    def pack(self) -> bytes:
-        """Return the frame as apply.lua reads it."""
-        return _pack(self)
+    reason: str
 
 
-@attrs.frozen
-class Owe:
+class Owe(Packed, frozen=True, array_like=True, tag="owe"):
     """From here on messages may hide what is missing: fix where REST has to resume.
 
     It stands in the backlog between what came before a connection and what comes
-    after. `since` (ms) counts where Redis knows nothing, or nothing of a part of the
-    subscription; `again`: Redis has lost something, so that no fetch from before can
-    make it good.
+    after. `since` counts where Redis knows nothing, or nothing of a part of the
+    subscription.
     """
 
-    kind: Literal["owe"] = attrs.field(default="owe", init=False)
     since: int
-    again: bool
     subscription: str  # `*` or the list
-    received: str
-    known_by: tuple[str, ...] = ()
-    remember: tuple[str, ...] = ()
-
-    def pack(self) -> bytes:
-        """Return the mark as apply.lua reads it."""
-        return _pack(self)
 
 
-@attrs.frozen
-class Paid:
-    """All that REST owed since a time (ms) stands in the backlog before this."""
+class Paid(Packed, frozen=True, array_like=True, tag="paid"):
+    """All that REST owed, in the words of Redis, stands in the backlog before this."""
 
-    kind: Literal["paid"] = attrs.field(default="paid", init=False)
-    since: int
+    debt: str
     subscription: str
-    received: str
-    known_by: tuple[str, ...] = ()
-    remember: tuple[str, ...] = ()
-
-    def pack(self) -> bytes:
-        """Return the mark as apply.lua reads it."""
-        return _pack(self)
 
 
-@attrs.frozen
-class Gap:
+class Gap(Packed, frozen=True, array_like=True, tag="gap"):
     """Between two times (RFC 3339) messages may be missing."""
 
-    kind: Literal["gap"] = attrs.field(default="gap", init=False)
     begin: str
     end: str
     cause: str
     recovered: int
-    received: str
-    known_by: tuple[str, ...]
-    remember: tuple[str, ...]
 
-    def pack(self) -> bytes:
-        """Return the gap as apply.lua reads it."""
-        return _pack(self)
+
+class _Head(msgspec.Struct, array_like=True):
+    kind: str
+    received: str
+    known_by: msgspec.Raw
+    remember: msgspec.Raw
+    raw: msgspec.Raw
+    symbol: str
+
+
+_head = msgspec.msgpack.Decoder(_Head).decode
+unpack = msgspec.msgpack.Decoder(Change | Rejected | Owe | Paid | Gap).decode
 
 
 def read(
@@ -186,28 +163,23 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
             published = version if sent is None else sent
     known_by, remember = _fingerprints(stream, message, reading, version, source)
     return Change(
+        received=rfc3339(received),
+        known_by=known_by,
+        remember=remember,
+        raw=raw,
+        symbol=reading.symbol,
         action=message.action,
         record=message.record,
-        symbol=reading.symbol,
         version=version,
         source=source,
         envelope=message.id,
         timestamp=message.timestamp,
-        received=rfc3339(received),
         published=published,
         published_at=rfc3339(published),
         dated=reading.published is not None,
-        known_by=known_by,
-        remember=remember,
-        moments=(
-            ("_timestamp", comparable(message.timestamp)),
-            *reading.moments,
-        ),
-        headline=tuple(
-            chain.from_iterable(zip(stream.headline, reading.headline, strict=True))
-        ),
+        moments=("_timestamp", comparable(message.timestamp), *reading.moments),
+        headline=reading.headline,
         fields=_fields(message.content or {}, reading),
-        raw=raw,
         # A time to come, from a clock gone wrong, would hide all that is missing.
         updated=min(reading.updated or 0, received) if message.content else 0,
     )
@@ -218,42 +190,50 @@ def rejected(reason: str, frame: str | bytes, *, received: int) -> Rejected:
     raw = frame if isinstance(frame, str) else frame.decode(errors="backslashreplace")
     identity = (_fingerprint("rejected", raw or reason),)
     reason = reason[:LONGEST_REASON]
-    return Rejected(reason, rfc3339(received), raw, identity, identity)
+    return Rejected(rfc3339(received), identity, identity, raw, reason)
 
 
 def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
     """Announce that messages between two times (ms) may be missing."""
     span = (rfc3339(begin), rfc3339(end))
     identity = (_fingerprint("gap", *span, cause),)
-    return Gap(*span, cause, recovered, span[1], identity, identity)
+    return Gap(span[1], identity, identity, *span, cause, recovered)
 
 
-def owe(*, since: int, now: int, again: bool = False, subscription: str = "*") -> Owe:
+def owe(*, since: int, now: int, subscription: str = "*") -> Owe:
     """Fix where REST has to resume; times in ms."""
-    return Owe(since, again, subscription, rfc3339(now))
+    return Owe(rfc3339(now), (), (), since, subscription)
 
 
-def paid(*, since: int, now: int, subscription: str = "*") -> Paid:
-    """Mark the end of what REST gave since a time; times in ms."""
-    return Paid(since, subscription, rfc3339(now))
+def paid(*, owed: str, now: int, subscription: str = "*") -> Paid:
+    """Mark the end of what REST gave for what was owed; `now` in ms."""
+    return Paid(rfc3339(now), (), (), owed, subscription)
 
 
 def instead(packed: bytes, reason: str) -> Rejected:
     """Return a rejected frame to stand in the place of a packed change."""
     was = unpack(packed)
-    return rejected(
-        reason, was.get("raw", ""), received=milliseconds(was["received"]) or 0
-    )
+    raw = was.raw if isinstance(was, Change | Rejected) else ""
+    return rejected(reason, raw, received=milliseconds(was.received) or 0)
 
 
 def received_of(packed: bytes) -> str:
     """Return when a packed change was received (RFC 3339), "" for none."""
-    return str(unpack(packed)["received"]) if packed else ""
+    return unpack(packed).received if packed else ""
+
+
+def symbol_of(packed: bytes) -> str:
+    """Return the symbol of a packed message, without reading the rest of it."""
+    return _head(packed).symbol
 
 
 def _fingerprint(*parts: str) -> str:
     # A length before each part would matter only if ids held a NUL.
-    return blake2b("\0".join(parts).encode(), digest_size=FINGERPRINT).hexdigest()
+    return _hash("\0".join(parts).encode())
+
+
+def _hash(data: bytes) -> str:
+    return blake2b(data, digest_size=FINGERPRINT).hexdigest()
 
 
 def _fingerprints(
@@ -265,11 +245,9 @@ def _fingerprints(
     frame's copies a row of REST comes last: apply.lua looks at that one more closely.
     """
     owner = message.record or reading.symbol
-    seen = blake2b(canonical(message.content), digest_size=FINGERPRINT)
-    seen.update(f"\0{message.action}\0{owner}\0".encode())
-    if reading.updated is None:
-        seen.update(message.timestamp.encode())
-    same: tuple[str, ...] = (seen.hexdigest(),)
+    moment = message.timestamp if reading.updated is None else ""
+    about = f"\0{message.action}\0{owner}\0{moment}"
+    same: tuple[str, ...] = (_hash(canonical(message.content) + about.encode()),)
     if message.id:
         same = (_fingerprint("envelope", message.id, message.record), *same)
     # The version tells only where one of the two copies came over REST: two messages of
@@ -305,12 +283,11 @@ def _flatten(content: Json) -> dict[str, str]:
 
     Null and "" are absent fields; arrays and booleans are JSON text.
     """
-    flat = {
-        key: value
-        for key, value in content.items()
-        if type(value) is str and value and key[:1] != "_"  # as most are
-    }
-    holders = [("", {k: v for k, v in content.items() if k not in flat})]
+    flat = {}
+    if "\0_" not in "\0" + "\0".join(content):  # the rule: no name begins with "_"
+        flat = {k: v for k, v in content.items() if type(v) is str and v}
+        content = {k: v for k, v in content.items() if type(v) is not str}
+    holders = [("", content)]
     for prefix, holder in holders:  # the flattest first: on a collision its name wins
         for key, value in holder.items():
             name = prefix + key

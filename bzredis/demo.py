@@ -18,7 +18,7 @@ from bzredis import embedded
 from bzredis.addresses import Origin, RedisURL, redis_url
 from bzredis.backlog import Item
 from bzredis.bridge import Bridge
-from bzredis.change import unpack
+from bzredis.change import Change, unpack
 from bzredis.config import Config
 from bzredis.run import assemble, run_to_the_end, stop_on_signal
 from bzredis.simulator import Settings, Simulator
@@ -117,13 +117,13 @@ def _show(
     """Print a line per event, once it stands in Redis."""
     change = unpack(item.packed)
     seen[stream.name, result.partition(" ")[0]] += 1
-    if change["kind"] != "message" or result == "duplicate":
+    if not isinstance(change, Change) or result.startswith("duplicate"):
         return
-    headline = dict(zip(change["headline"][::2], change["headline"][1::2], strict=True))
-    said = "  ".join(f"{name} {value}" for name, value in headline.items() if value)
-    moment = change["received"][11:19]
-    name = click.style(f"{change['symbol'] or '-':8}", bold=True)
-    click.echo(f"{moment} {stream.name:9} {change['action']:7} {name} {said}")
+    headline = zip(stream.headline, change.headline, strict=True)
+    said = "  ".join(f"{name} {value}" for name, value in headline if value)
+    moment = change.received[11:19]
+    name = click.style(f"{change.symbol or '-':8}", bold=True)
+    click.echo(f"{moment} {stream.name:9} {change.action:7} {name} {said}")
 
 
 def _summarise(config: Config, seen: Counter[tuple[str, str]]) -> None:

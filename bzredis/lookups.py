@@ -88,7 +88,9 @@ class Lookups:
             done = self.recovery.times
             symbols = await self._all()
             self._begin_round(symbols)
-            self._covers = done if symbols and not self.others else 0
+            # What REST is not asked for nobody gives back.
+            is_whole = all(map(is_asked_for, symbols)) and not self.others
+            self._covers = done if symbols and is_whole else 0
 
     async def _every_few_hours(self) -> NoReturn:
         while True:
@@ -96,16 +98,16 @@ class Lookups:
             self._begin_round(await self._all())
 
     def _begin_round(self, symbols: Iterable[str]) -> None:
-        self._round.update(dict.fromkeys(symbols))
+        self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
         self._news.set()
 
     async def _all(self) -> Sequence[str]:
         if self.watched or self.others:
             await trio.lowlevel.checkpoint()
-            return [symbol for symbol in self.watched if is_asked_for(symbol)]
+            return self.watched
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
             try:
-                return [each for each in await self.symbols() if is_asked_for(each)]
+                return await self.symbols()
             except StoreDown:
                 pass  # the writer tells of it
             await trio.sleep(delay)

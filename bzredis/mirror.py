@@ -45,9 +45,10 @@ BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text fram
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
 POISONED_TIMES: Final = 2  # a frame ended so many connections: the replay brings it
 TOLD_REFUSED: Final = (
-    "upstream refuses this stream; check that BENZINGA_TOKEN (or the token file) holds "
-    "the right key and that the key is entitled to the stream; tried again in 15 min"
+    "upstream refuses the {stream} stream ({error}): check that BENZINGA_TOKEN (or the "
+    "token file) holds the right key and that the key is entitled to this stream"
 )
+TOLD_AGAIN: Final = "; tried again in 15 min"
 TOLD_FULL: Final = "closed on purpose: no room on disk for what Redis does not take"
 
 
@@ -100,7 +101,6 @@ class Mirror:
     _poisoned: bool = False  # the replay holds such a frame
     _told: str = ""  # the error that a person was told of last
     _fetched: set[int] = attrs.field(factory=set)  # numbers of what REST gave
-    _lost: list[Uncovered] = attrs.field(factory=list)  # by Redis
 
     async def supervise(self) -> NoReturn:
         """Keep a session going until cancelled; a refused stream is asked anew."""
@@ -220,22 +220,17 @@ class Mirror:
         if result.startswith("refused"):
             log.error("set aside", stream=self.stream.name, reason=result)
             self.status.error = result
-        # After a lost answer, a duplicate may be one of our own making.
-        known = None if resent else result == "duplicate"
-        self.continuity.answered(item.number, known=known)
+        self.continuity.answered(item.number, known=_known(result, resent=resent))
         self.settle()
         self.observe(item, result)
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
         """Announce what Redis lost and nobody holds any more."""
         if self.recovery is not None:
             self._begin_recovery()
         if not covered:
-            begin = milliseconds(last_received) or 0  # an empty Redis lost everything
             end = milliseconds(received_of(first_held)) or self.clock()
-            self._lost.append(Uncovered(begin, end, "redis-rollback", 0))
+            self.continuity.lost(since, end)
         self.settle()
 
     def first_again(self) -> list[bytes]:
@@ -243,7 +238,7 @@ class Mirror:
 
         What is applied again must not hide from where REST has to resume.
         """
-        return [self._mark(again=True)] if self._owes else []
+        return [self._mark()] if self._owes else []
 
     def note_previous(self, heard: int | None) -> None:
         """Note when an earlier run was alive (ms), None if that does not count."""
@@ -258,19 +253,14 @@ class Mirror:
             self.status.error = trouble
         self.changed()
 
-    def settle(self, *, at_once: bool = False) -> None:
-        """Announce the gaps that nothing covers, once REST had its time, or now.
+    def settle(self) -> None:
+        """Announce the gaps that nothing covers, once REST had its time.
 
         What waits for REST stays open, for the next process too (replay.py).
         """
         if self.recovery is None or not self.recovery.is_open:
             for hole in self.continuity.settle():
                 self._announce(hole)
-        elif not at_once:
-            return
-        lost, self._lost = self._lost, []
-        for hole in lost:
-            self._announce(hole)
 
     def _announce(self, hole: Uncovered) -> None:
         """Announce what REST leaves of a gap."""
@@ -308,13 +298,12 @@ class Mirror:
             mark = self.backlog.put(self._mark()) if self._owes else None
             self.recovery.begin(mark)
 
-    def _mark(self, *, again: bool = False) -> bytes:
+    def _mark(self) -> bytes:
         window = self.recovery.window if self.recovery is not None else 0.0
         now = self.clock()
         return owe(
             since=now - round(1_000 * window),
             now=now,
-            again=again,
             subscription=self.status.identity.subscription,
         ).pack()
 
@@ -322,10 +311,10 @@ class Mirror:
         """Put what REST gave into the backlog."""
         self._fetched.add(self.backlog.put(message.pack()))
 
-    def note_paid(self, since: int, covered: int) -> None:
-        """Note that all that REST owed since a time (ms) stands in the backlog."""
+    def note_paid(self, owed: str, covered: int) -> None:
+        """Note that all that REST owed stands in the backlog."""
         subscription = self.status.identity.subscription
-        mark = paid(since=since, now=self.clock(), subscription=subscription)
+        mark = paid(owed=owed, now=self.clock(), subscription=subscription)
         self.backlog.put(mark.pack())
         self.note_covered(covered)
 
@@ -400,10 +389,25 @@ class Mirror:
             )
 
     def _note_refusal(self, error: FeedRefused) -> None:
+        words = TOLD_REFUSED.format(stream=self.stream.name, error=error)
         if not self.refused:
-            log.error(TOLD_REFUSED, stream=self.stream.name, error=str(error))
+            # Not whether it is tried again: that hangs on the other streams too.
+            log.error(words, stream=self.stream.name)
         self.refused = True
-        self._enter("refused", f"{error}: {TOLD_REFUSED}")
+        self._enter("refused", f"{words}{TOLD_AGAIN}")
+
+    def give_up(self) -> None:
+        """Note that the program ends because every stream was refused."""
+        self.status.error = self.status.error.removesuffix(TOLD_AGAIN)
+
+
+def _known(result: str, *, resent: bool) -> bool | None:
+    """Tell whether the stream itself had brought a message before; None: no telling."""
+    # After a lost answer, a duplicate may be one of our own making. And what is known
+    # from REST does not tell that the stream brought what came before it.
+    if resent or result == "duplicate of a row":
+        return None
+    return result == "duplicate"
 
 
 def _innermost(group: BaseExceptionGroup[FeedLost]) -> FeedLost:

@@ -34,7 +34,7 @@ _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-_ONE_HASH_TAG = re.compile(r"[^{}]*(?:\{[^{}]+\}[^{}]*)?")
+_HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
 
 
 @attrs.frozen
@@ -171,7 +171,11 @@ def choice(known: Iterable[str]) -> Parser:
 def _items(value: object) -> list[str]:
     """Return the parts of a comma list, a TOML array or a repeated flag."""
     if isinstance(value, str):
-        return [item for part in value.split(",") if (item := part.strip())]
+        # A variable of the shell's that was never set, say: it is not meant that all
+        # is wanted, or nothing. What is meant to be empty is left out, or TOML's [].
+        if not (items := [item for part in value.split(",") if (item := part.strip())]):
+            raise ValueError("is empty; leave it out for its default")
+        return items
     if isinstance(value, list | tuple):
         for item in value:
             if not isinstance(item, str):
@@ -223,8 +227,8 @@ def isin(value: object) -> str:
 def prefix(value: object) -> str:
     """Return what every key begins with.
 
-    Braces are Redis Cluster's hash tag: the one pair puts all keys into one slot. `*`
-    would make a pattern of what programs scan and subscribe to.
+    Braces are Redis Cluster's hash tag: one pair around it all puts all keys into one
+    slot. `*` would make a pattern of what programs scan and subscribe to.
     """
     if not isinstance(value, str):
         raise ValueError(f"has to be text, not {_kind(value)}")
@@ -234,8 +238,9 @@ def prefix(value: object) -> str:
         raise ValueError("has white space or control characters in it")
     if "*" in value:
         raise ValueError("has a * in it, which Redis takes for a pattern")
-    if not _ONE_HASH_TAG.fullmatch(value):
+    if not _HASH_TAG.fullmatch(value):
         raise ValueError(
-            f"{value!r}: braces stand only for one hash tag of Redis Cluster, as {{bz}}"
+            f"{value!r}: braces stand only around the whole of it, as {{bz}}, for a"
+            " hash tag of Redis Cluster"
         )
     return value

@@ -22,8 +22,9 @@ class Recovery:
 
     window: float = 0.0  # s that REST is asked for where Redis knows of nothing
     covered: int | None = None  # ms: from there on nothing is missing; None: not known
-    # What Redis said of the last connection's mark: from when (ms), and since when not
-    # even Redis knew of anything ("window").
+    # What Redis said of the last connection's mark, in its own words: from when (ms),
+    # and whether not even Redis knew of anything ("window").
+    words: str = ""
     owed: int | None = None
     is_window: bool = False
     recovered: int = 0  # rows that took effect since the connection
@@ -42,10 +43,11 @@ class Recovery:
         self._tell()
 
     def answered(self, number: int, result: str) -> None:
-        """Take what Redis said of a mark: ``owed SINCE``, perhaps with ``window``."""
+        """Take what Redis said of a mark: ``owed SINCE MARK``, perhaps ``window``."""
         if number != self._mark or not result.startswith("owed "):
             return
-        _, since, *window = result.split()
+        self.words = result.removeprefix("owed ")
+        since, _, *window = self.words.split()
         self.owed, self.is_window = int(since), bool(window)
         self._tell()
 

@@ -18,9 +18,10 @@ QUIET: Final = 5.0  # s without a message end a replay, where no pong does
 HINT: Final = 2.0  # s from a pong to the end: it promises nothing (upstream.md, 1)
 SAVED: Final = (
     *("begin", "cut", "cause", "end", "ended", "recovered"),
-    *("firsts", "held", "awaited", "known", "doubted"),
+    *("firsts", "held", "awaited", "known"),
 )
-RESTART, RECONNECT = "restart", "reconnect"  # what a gap is caused by
+# What a gap is caused by.
+RESTART, RECONNECT, ROLLBACK = "restart", "reconnect", "redis-rollback"
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
 EARLIER: Final = 2**40  # by which the numbers of an earlier process are set apart
 MOST: Final = 5_000  # messages, likewise: it has 100, and each takes up to 1 KB here
@@ -55,7 +56,8 @@ class Replay:
     awaited: set[int] = attrs.field(factory=set)  # not yet answered by Redis
     known: set[int] = attrs.field(factory=set)  # which Redis knew before
     # A process that was killed brought more than it noted here. What Redis knows by now
-    # of what came since proves nothing.
+    # of what came since proves nothing; nor does what it left to write, which Redis may
+    # have had from it all the same.
     doubtful: bool = False
     doubted: set[int] = attrs.field(factory=set)
 
@@ -169,15 +171,21 @@ class Continuity:
                     replay.begin, replay.end, replay.cause, replay.recovered
                 )
 
-    def save(self, *, last: bool = False) -> str:
+    def lost(self, begin: int, end: int) -> None:
+        """Note that Redis has lost what came between two times (ms)."""
+        self._unsettled.append(Replay(begin, ROLLBACK, end, ended=True))
+
+    def save(self, *, last: bool = False, sent: float = -inf) -> str:
         """Return what is open, as JSON for the next process; "" if nothing is.
 
-        `last`: this process takes nothing more.
+        `last`: this process takes nothing more. What it sent to Redis and got no answer
+        for goes up to number `sent`.
         """
         still_open = [
             {
                 **{name: getattr(replay, name) for name in SAVED},
                 "doubtful": replay.doubtful or not last,
+                "doubted": replay.doubted | {n for n in replay.awaited if n <= sent},
             }
             for replay in self._unsettled
             if replay.begin is not None or not self.knows_previous
@@ -199,6 +207,8 @@ class Continuity:
             replay.held = set(map(renumbered, replay.held))
             replay.known = set(map(renumbered, replay.known))
             replay.doubted = set(map(renumbered, replay.doubted))
+            if replay.doubtful:
+                replay.doubted |= replay.awaited
             self._unsettled.append(replay)
             self._awaiting.update(dict.fromkeys(replay.awaited, replay))
             if not replay.ended:

@@ -20,7 +20,7 @@ from bzredis.asking import Asking
 from bzredis.backfill import Backfill
 from bzredis.backlog import Backlog, Item
 from bzredis.bridge import AllRefused, Bridge
-from bzredis.change import unpack
+from bzredis.change import symbol_of
 from bzredis.config import Config
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
 from bzredis.feed import Upstream, WebSocketLink
@@ -213,7 +213,7 @@ def _look_up(
 ) -> None:
     """Ask anew for the consensus of whose rating has changed."""
     if result in EFFECTS - {"none"}:
-        lookups.rated(unpack(item.packed)["symbol"])
+        lookups.rated(symbol_of(item.packed))
     observe(item, result)
 
 

@@ -59,7 +59,7 @@ class StreamStatus:
     def count(self, result: str) -> None:
         """Count what came of one change (`store.Applied`)."""
         match result:
-            case "duplicate":
+            case "duplicate" | "duplicate of a row":
                 self.duplicates += 1
             case "rejected":
                 self.rejected += 1

@@ -25,8 +25,11 @@ _COMPARABLE = re.compile(
     re.ASCII,
 )
 IN_EVERY_MONTH = "28"  # the last day that no month lacks
-_HOUR = re.compile(r"^(\d:)", re.ASCII)  # of one digit, as in 9:30:00
+# A time of day whose hour may have one digit, as in 9:30:00, or be one of twelve.
+_CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
+_MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
+NOON = 12
 # A count of seconds has at most 11 digits until the year 5138, and a count of
 # milliseconds has at least 12 since 1973: the size tells the unit. Likewise micro- and
 # nanoseconds.
@@ -81,7 +84,7 @@ def rfc3339(ms: int) -> str:
 
 @lru_cache(maxsize=16_384)  # many messages share a second
 def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[: -len("+00:00")]
 
 
 def comparable(text: str) -> str:
@@ -105,15 +108,36 @@ def published(day: str, clock: str) -> int | None:
     """Return the publication time in ms of a US/Eastern date and wall time.
 
     Without a usable time it is the start of the day; without a usable date, None. Of a
-    time that comes twice, when summer time ends, the first is meant.
+    time that comes twice, when summer time ends, the first is meant. A date that tells
+    the time as well is taken at its word, but midnight is how a mere date gets written.
     """
+    day = day.strip()
+    if whole := _RFC3339.fullmatch(day):
+        on_day, at_time, fraction, offset = whole.groups()
+        if fraction:
+            at_time = f"{at_time}.{fraction}"
+        if not _MIDNIGHT.fullmatch(at_time):
+            if offset:
+                return milliseconds(day)
+            clock = at_time
+        day = on_day
     try:
-        on = date.fromisoformat(day.strip())
+        on = date.fromisoformat(day)
     except ValueError:
-        return milliseconds(day.strip()) if "T" in day else None
-    try:
-        at = time.fromisoformat(_HOUR.sub(r"0\1", clock.strip()))
-    except ValueError:
-        at = time()
-    found = round(datetime.combine(on, at, EASTERN).timestamp() * 1000)
+        return None
+    found = round(datetime.combine(on, _wall(clock), EASTERN).timestamp() * 1000)
     return found if _EARLIEST < found * NS_PER_MS < _LATEST else None
+
+
+def _wall(clock: str) -> time:
+    """Read a time of day of 24 or of twelve hours; midnight where it is neither."""
+    clock = clock.strip()
+    if match := _CLOCK.fullmatch(clock):
+        hour, rest, half = int(match[1]), match[2], (match[3] or "").upper()
+        if half and hour <= NOON:
+            hour = hour % NOON + (NOON if half == "P" else 0)
+        clock = f"{hour:02}{rest}"
+    try:
+        return time.fromisoformat(clock)
+    except ValueError:
+        return time()

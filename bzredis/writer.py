@@ -11,11 +11,12 @@ import attrs
 import structlog
 import trio
 
-from bzredis.backlog import Backlog, Item
+from bzredis.backlog import NONE, Backlog, Item
 from bzredis.backoff import delays
 from bzredis.change import instead
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.streams import Stream
+from bzredis.times import milliseconds
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,7 @@ AGAIN_LAST: Final = 3.0  # … and at the most: Redis may be back at any moment
 IDLE: Final = 5.0  # s without changes until Redis is asked whether it is still the same
 HELD: Final = 10_000  # confirmed changes kept for a Redis that comes back older, …
 HELD_BYTES: Final = 20 * 2**20  # … as long as they are no more than this
+NO_NEWS: Final = ("duplicate", "refused")  # results of what Redis did not log
 MARKS: Final = ("owed", "paid")  # results of what is no message (change.py)
 PATIENCE: Final = 3  # time-outs of one change alone, while Redis answers otherwise
 
@@ -52,8 +54,11 @@ class Store(Protocol):
     async def ping(self) -> None:
         """Raise StoreDown where Redis does not answer."""
 
-    async def last_received(self, stream: Stream, /) -> str:
-        """Return when the newest entry of the log was received, "" if there is none."""
+    async def newest(self, stream: Stream, /) -> tuple[str, str]:
+        """Return the log's newest entry, and when it was received; "" for none."""
+
+    async def earliest(self, stream: Stream, /) -> int | None:
+        """Return the earliest time (ms) that anything is of, None for nothing."""
 
 
 class Listener(Protocol):
@@ -68,17 +73,23 @@ class Listener(Protocol):
     def first_again(self) -> list[bytes]:
         """Return what a Redis that came back older gets first, packed."""
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
-        """Redis came back older, and has got again what was held."""
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+        """Redis lost what came since a time (ms), and has got again what was held."""
+
+
+@attrs.frozen
+class Held:
+    """What Redis confirmed, and whether it was news to it."""
+
+    packed: bytes
+    is_news: bool
 
 
 @attrs.define
 class Rollback:
     """What is known of a Redis that came back older, until it has all again."""
 
-    last_received: str | None = None  # of the newest entry that it still has
+    since: int | None = None  # ms: it may have lost what came from there on
     tried: bool = False
     covered: bool = False
 
@@ -95,10 +106,10 @@ class Writer:
     _size: int = BATCH
     _entry: str = ""
     _down: str = ""
-    _held: deque[bytes] = attrs.field(factory=deque)
+    _held: deque[Held] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
-    _doubtful: int = -(2**62)  # up to this number Redis may have changes unconfirmed
+    _earliest: int | None = None  # ms: how far back Redis goes; None: nobody asked
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -113,7 +124,7 @@ class Writer:
     async def _write(self, batch: list[Item]) -> None:
         alone = 0
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            sent, reached = False, batch[-1].number if batch else self._doubtful
+            sent, reached = False, batch[-1].number if batch else NONE
             try:
                 await self._prepare()
                 sent = True
@@ -137,7 +148,7 @@ class Writer:
             except StoreDown as error:
                 self._note(str(error))
             if sent:
-                self._doubtful = max(self._doubtful, reached)
+                self.backlog.doubtful = max(self.backlog.doubtful, reached)
             await trio.sleep(delay)
         self._note("")
         self._size = min(BATCH, self._size * 2)
@@ -146,7 +157,10 @@ class Writer:
     async def _prepare(self) -> None:
         """See to what has to be right before a batch. Raises StoreDown."""
         if self._whole is None:
-            self._whole = not await self.store.last_received(self.stream)
+            self._entry, received = await self.store.newest(self.stream)
+            self._whole = not received
+        if self._earliest is None and not self._whole:
+            self._earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
             await self._restore(self._rollback)
 
@@ -161,40 +175,45 @@ class Writer:
         for item, result in zip(batch, applied.results, strict=True):
             # What fetch has ended, or begun, is not so of a Redis that came back older.
             if not result.startswith(MARKS):
-                self._hold(item.packed)
-            resent = item.number <= self._doubtful
+                is_news = not result.startswith(NO_NEWS)
+                self._hold(Held(item.packed, is_news))
+            resent = item.number <= self.backlog.doubtful
             self.listener.confirm(item, result, resent=resent)
 
-    def _hold(self, packed: bytes) -> None:
-        self._held.append(packed)
-        self._held_bytes += len(packed)
+    def _hold(self, held: Held) -> None:
+        self._held.append(held)
+        self._held_bytes += len(held.packed)
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
-            self._held_bytes -= len(self._held.popleft())
+            self._held_bytes -= len(self._held.popleft().packed)
             self._whole = False
 
     async def _restore(self, rollback: Rollback) -> None:
         """Apply again what Redis confirmed and may have forgotten. Raises StoreDown.
 
-        Where the oldest of it is still known there, nothing before it was forgotten; an
-        attempt whose answer was lost makes that impossible to tell. Nor was anything
-        forgotten where there was nothing before it.
+        Where the oldest news of it is still known there, nothing before it was
+        forgotten; an attempt whose answer was lost makes that impossible to tell. What
+        was known already when we wrote it tells nothing. Nor was anything forgotten
+        where there was nothing before it.
         """
         told = {"stream": self.stream.name, "held": len(self._held)}
         log.warning("Redis lost what it had confirmed; applying it again", **told)
-        if rollback.last_received is None:
-            rollback.last_received = await self.store.last_received(self.stream)
+        if rollback.since is None:
+            self._entry, received = await self.store.newest(self.stream)
+            rollback.since = milliseconds(received) or self._earliest or 0
         if first := self.listener.first_again():
             await self._apply(first)
-        held = list(self._held)
+        held = [each.packed for each in self._held]
+        news = (n for n, each in enumerate(self._held) if each.is_news)
+        telling = -1 if rollback.tried else next(news, -1)
         for start in range(0, len(held), self._size):
-            first_try, rollback.tried = not rollback.tried, True
+            rollback.tried = True
             applied = await self._apply(held[start : start + self._size])
-            if start == 0 and first_try:
-                rollback.covered = applied.results[0] == "duplicate"
+            if 0 <= telling - start < len(applied.results):
+                rollback.covered = applied.results[telling - start] == "duplicate"
             self._entry = applied.entry or self._entry
         self._rollback = None
         self.listener.note_rollback(
-            rollback.last_received,
+            rollback.since,
             held[0] if held else b"",
             covered=rollback.covered or bool(self._whole),
         )

@@ -4,6 +4,9 @@ Every few seconds something happens, also while other things still happen. Every
 all of it ends, and once everything has settled, what upstream sent is compared with
 what stands in Redis. What is missing counts as lost unless a gap announces it.
 
+With --rest the bridge asks REST too, which has troubles of its own, and what REST gave
+back may stand for what was missed.
+
 With --flood so many messages come at once instead, while Redis is away.
 """
 
@@ -25,7 +28,7 @@ import trio
 from faults.checker import Tally
 from faults.proxy import Proxy
 from faults.rig import rigged
-from faults.troubles import TROUBLES, Scene, Trouble
+from faults.troubles import TROUBLES, WITH_REST, Rows, Scene, Trouble
 
 RATE: Final = 50.0  # messages a second, over all streams
 EVERY: Final = (0.5, 5.0)  # s between troubles
@@ -37,7 +40,7 @@ TWICE: Final = 2  # sound tallies in a row
 SLOWEST: Final = 500.0  # messages a second into Redis, or it counts as hanging
 PULSE: Final = 0.2  # s between looks at the bridge's memory
 FIGURES: Final = (
-    *("sent", "logged", "covered", "refused"),
+    *("sent", "logged", "fetched", "superseded", "covered", "untold", "refused"),
     *("lost", "duplicated", "disordered", "wrong"),
 )
 
@@ -47,6 +50,7 @@ class Soak:
     """One round: a scene, and what happens in it."""
 
     scene: Scene
+    troubles: Rows = TROUBLES
     happened: Counter[str] = attrs.field(factory=Counter)
     memory: float = 0.0  # MB, at the most
     _busy: set[int] = attrs.field(factory=set)
@@ -70,10 +74,10 @@ class Soak:
             async with trio.open_nursery() as troubles:
                 while trio.current_time() < until:
                     await trio.sleep(self.scene.rng.uniform(*EVERY))
-                    free = [n for n in range(len(TROUBLES)) if n not in self._busy]
-                    if free:
+                    rows = range(len(self.troubles))
+                    if free := [row for row in rows if row not in self._busy]:
                         row = self.scene.rng.choice(free)
-                        trouble = self.scene.rng.choice(TROUBLES[row])
+                        trouble = self.scene.rng.choice(self.troubles[row])
                         troubles.start_soon(self._suffer, row, trouble)
             talking.cancel_scope.cancel()
 
@@ -132,17 +136,23 @@ def told(tally: Tally) -> str:
     return f"{figures}; gaps: {gaps or 'none'}"
 
 
-async def one_round(seed: int, seconds: float, soaked: list[Soak]) -> Tally:
+async def one_round(
+    seed: int, seconds: float, soaked: list[Soak], *, rest: bool
+) -> Tally:
     """Run one round in a folder of its own, which stays where it went wrong."""
     folder = Path(tempfile.mkdtemp(prefix="bzredis-soak-"))
-    async with rigged(folder, seed) as rig:
+    async with rigged(folder, seed, rest=rest) as rig:
         line = Proxy(rig.server.port)
         port = await rig.nursery.start(line.serve)
         rig.bridge = rig.another("soak", redis=f"redis://127.0.0.1:{port}")
-        soaked.append(Soak(Scene(rig, line, Random(seed))))
+        scene = Scene(rig, line, Random(seed))
+        soaked.append(Soak(scene, WITH_REST if rest else TROUBLES))
         tally = await soaked[-1].run(seconds)
         if not rig.bridge.is_running:
             tally.add("wrong", "bridge", ["it ended by itself"])
+        if not tally.is_sound:
+            said = "".join(f"{text}\n" for _, text in rig.simulator.sent)
+            (folder / "sent.jsonl").write_text(said)
     if tally.is_sound:
         shutil.rmtree(folder)
     else:
@@ -150,12 +160,13 @@ async def one_round(seed: int, seconds: float, soaked: list[Soak]) -> Tally:
     return tally
 
 
-async def main(minutes: float, seed: int) -> bool:
+async def main(minutes: float, seed: int, rest: bool) -> bool:  # noqa: FBT001 - trio.run
     """Run round after round; return whether all was sound."""
     end = time.monotonic() + minutes * 60
     total, soaked = Tally(), list[Soak]()
     while total.is_sound and (left := end - time.monotonic()) > 0:
-        tally = await one_round(seed + len(soaked), min(left, ROUND), soaked)
+        seconds = min(left, ROUND)
+        tally = await one_round(seed + len(soaked), seconds, soaked, rest=rest)
         for name in FIGURES:
             setattr(total, name, getattr(total, name) + getattr(tally, name))
         total.gaps += tally.gaps
@@ -173,9 +184,10 @@ async def main(minutes: float, seed: int) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rest", action="store_true")
     parser.add_argument("--flood", type=int, default=0, metavar="COUNT")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
     if given.flood:
         sys.exit(not trio.run(flood, given.flood, given.seed))
-    sys.exit(not trio.run(main, given.minutes, given.seed))
+    sys.exit(not trio.run(main, given.minutes, given.seed, given.rest))

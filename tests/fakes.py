@@ -22,7 +22,7 @@ from trio.testing import MockClock
 
 from bzredis.backlog import Backlog
 from bzredis.bridge import Bridge
-from bzredis.change import rejected
+from bzredis.change import rejected, unpack
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.mirror import Mirror
 from bzredis.spool import Spool, SpoolFolder
@@ -217,9 +217,15 @@ class Database:
     seen: dict[str, set[str]] = attrs.field(factory=dict)
     status: dict[str, dict[str, str]] = attrs.field(factory=dict)
     newest: dict[str, int] = attrs.field(factory=dict)
-    owed: dict[str, int] = attrs.field(factory=dict)
+    owed: dict[str, str] = attrs.field(factory=dict)
     marker: str = ""
     entries: int = 0
+
+
+def as_dict(packed: bytes) -> dict[str, Any]:
+    """Return what apply.lua would read, each part under its name."""
+    change = unpack(packed)
+    return {"kind": change.__struct_config__.tag, **msgspec.structs.asdict(change)}
 
 
 @attrs.define(eq=False)
@@ -252,7 +258,7 @@ class FakeStore:
     ) -> Applied:
         self.batches.append(len(packed))
         await self._reach()
-        changes = [msgspec.msgpack.decode(change) for change in packed]
+        changes = [as_dict(change) for change in packed]
         if len(packed) > self.most or any(map(self._is_poison, changes)):
             await trio.sleep(5)
             raise StoreSlow("no answer")
@@ -275,13 +281,16 @@ class FakeStore:
         known = not seen.isdisjoint(change["known_by"])
         if not known and self.refuses and self.refuses in change.get("raw", ""):
             return "refused WRONGTYPE"
+        known_as = [each in seen for each in change["known_by"]]
         seen.update(change["remember"])
         if known:
-            return "duplicate"
+            is_frame = change.get("source", "rest") != "rest"
+            is_row = is_frame and not any(known_as[:-1])
+            return "duplicate of a row" if is_row else "duplicate"
         if change["kind"] == "owe":
             return self._owe(name, change)
         if change["kind"] == "paid":
-            if self.db.owed.get(name, -1) >= change["since"]:
+            if self.db.owed.get(name) == change["debt"]:
                 del self.db.owed[name]
             return "paid"
         newest = max(self.db.newest.get(name, 0), change.get("updated", 0))
@@ -294,12 +303,13 @@ class FakeStore:
         return "gap" if change["kind"] == "gap" else "latest"
 
     def _owe(self, name: str, change: dict[str, Any]) -> str:
-        known = [self.db.owed.get(name), self.db.newest.get(name) or None]
+        before = self.db.owed.get(name, "").split()[:1]
+        known = [*map(int, before), self.db.newest.get(name) or None]
         owed = min([each for each in known if each is not None], default=None)
         ending = " window" if owed is None else ""
         owed = change["since"] if owed is None else owed
-        self.db.owed[name] = owed - change["again"]
-        return f"owed {self.db.owed[name]}{ending}"
+        self.db.owed[name] = f"{owed} {change['received']}{ending}"
+        return f"owed {self.db.owed[name]}"
 
     async def ping(self) -> None:
         self.pings += 1
@@ -307,10 +317,15 @@ class FakeStore:
         if self.deaf:
             raise StoreSlow("no answer")
 
-    async def last_received(self, stream: Stream, /) -> str:
+    async def newest(self, stream: Stream, /) -> tuple[str, str]:
         await self._reach()
         log = self.db.log.get(stream.name)
-        return str(log[-1][1]["received"]) if log else ""
+        return (log[-1][0], str(log[-1][1]["received"])) if log else ("", "")
+
+    async def earliest(self, stream: Stream, /) -> int | None:
+        await self._reach()
+        log = self.db.log.get(stream.name, [])
+        return min((change.get("version", now()) for _, change in log), default=None)
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool

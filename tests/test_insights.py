@@ -40,7 +40,7 @@ def test_the_stream_is_upstreams() -> None:
 @pytest.mark.parametrize("name", ["documented", "in-seconds"])
 def test_an_insight(name: str) -> None:
     change = from_file(name)
-    assert pairs(change.headline) == {
+    assert dict(zip(INSIGHTS.headline, change.headline, strict=True)) == {
         "firm": "Example Securities",
         "direction": "same",
         "rating": "Buy",
@@ -71,7 +71,7 @@ def test_an_insight_without_a_symbol_is_still_one(security: object) -> None:
     found = read_content({"security": security, "firm": "F"})
     assert isinstance(found, Change), found
     assert found.symbol == ""
-    assert found.headline[1] == "F"
+    assert found.headline[0] == "F"
 
 
 def test_a_foreign_security() -> None:

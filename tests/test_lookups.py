@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -39,6 +40,7 @@ class FakeRest:
     asked: list[tuple[float, str]] = attrs.field(factory=list)
     trouble: set[str] = attrs.field(factory=set)
     none: set[str] = attrs.field(factory=set)
+    updated_at: str = ""
     how: set[tuple[bool, str | None]] = attrs.field(factory=set)
 
     async def consensus(
@@ -51,7 +53,8 @@ class FakeRest:
             raise RestDown("down")
         if ticker in self.none:
             return None
-        return json.dumps({"consensus_rating": "BUY", "n": len(self.asked)})
+        found = {"consensus_rating": "BUY", "n": len(self.asked)}
+        return json.dumps(found | {"updated_at": self.updated_at})
 
     def times(self, ticker: str) -> list[float]:
         return [at for at, name in self.asked if name == ticker]
@@ -165,6 +168,7 @@ async def lose_a_night(rig: Rig) -> None:
         (0, {}, 1),
         (0, {"watched": ("A", "B")}, 0),
         (0, {"watched": ("A", "TSX:T"), "others": True}, 1),
+        (20, {"abroad": ["TSX:T"]}, 1),
     ],
 )
 async def test_a_whole_round_in_a_minute_closes_a_gap(
@@ -177,13 +181,32 @@ async def test_a_whole_round_in_a_minute_closes_a_gap(
 ) -> None:
     await lose_a_night(rig)
     rest = FakeRest()
-    async with running(rig, rest, [f"S{n}" for n in range(count)], **options):
+    seen = [f"S{n}" for n in range(count)]
+    seen += options.get("abroad", [])  # REST is not asked for these
+    given = {name: value for name, value in options.items() if name != "abroad"}
+    async with running(rig, rest, seen, **given):
         await trio.sleep(90)
     found = rig.store.gaps("consensus")
     assert len(found) == gaps
-    if count:
+    if count > 100:
         for gap in found:
             assert 110 <= gap["recovered"] <= 125
+
+
+async def test_what_rest_gave_proves_nothing_of_a_replay(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """That Redis knows it does not tell that the stream brought all before it."""
+    await lose_a_night(rig)
+    named = json.loads(frame(50))
+    named["data"] |= {"ticker": "A", "updated_at": "2024-10-04T19:21:06Z"}
+    session = Session([1.0, json.dumps(named)], replay=[])
+    rig.upstreams["consensus"].sessions = deque([session])
+    rest = FakeRest(updated_at="2024-10-04T19:21:06Z")
+    async with running(rig, rest, ["A", "TSX:T"]):
+        await trio.sleep(90)
+    assert logged(rig)[1:] == [("rest", "A")], "its frame is a duplicate"
+    assert len(rig.store.gaps("consensus")) == 1
 
 
 async def test_trouble_is_told_once_and_no_symbol_is_forgotten(

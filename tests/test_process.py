@@ -145,8 +145,10 @@ async def test_a_wrong_token_ends_it_in_words(
     async with bzredis(*command, environ=wrong) as process:
         code, said = await ended(process)
     assert code == 3
-    assert "401" in said
-    assert "BENZINGA_TOKEN" in said
+    for stream in ("ratings", "insights", "consensus"):
+        assert f"the {stream} stream (127.0.0.1 answered HTTP 401" in said
+    assert "BENZINGA_TOKEN" in said.splitlines()[-1]
+    assert "tried again" not in said
     assert wrong["BENZINGA_TOKEN"] not in said
 
 

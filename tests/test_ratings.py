@@ -97,7 +97,7 @@ def test_direction(action: str, expected: str) -> None:
     ],
 )
 def test_headline(name: str, headline: tuple[str, ...]) -> None:
-    assert from_file(name).headline[1::2] == headline
+    assert from_file(name).headline == headline
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from bzredis.config import OPTIONS
 from bzredis.options import RUN, Option
-from bzredis.store.keys import KEYS, Key, entry_fields
-from bzredis.streams import RATINGS, STREAMS
+from bzredis.replay import RECONNECT, RESTART, ROLLBACK
+from bzredis.status import CONTRACT, Identity, State, StreamStatus
+from bzredis.store.client import TOMBSTONE_DAYS
+from bzredis.store.keys import ENTRY_FIELDS, KEYS, Key, entry_fields
+from bzredis.streams import RATINGS, STREAMS, Stream
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 RUN_OPTIONS = [option for option in OPTIONS if RUN in option.commands]
@@ -55,8 +59,32 @@ def test_no_key_is_told_that_does_not_exist() -> None:
 
 
 def test_the_fields_of_a_log_entry_are_told() -> None:
-    for field in entry_fields(RATINGS):
+    for field in (*entry_fields(RATINGS), "from", "to", "cause", "recovered"):
         assert f"`{field}`" in README
+    for cause in (RESTART, RECONNECT, ROLLBACK):
+        assert f"`{cause}`" in README
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_each_streams_headline_is_told(stream: Stream) -> None:
+    fields = entry_fields(stream)[len(ENTRY_FIELDS) : -1]  # between those and `raw`
+    told = ", ".join(f"`{field}`" for field in fields)
+    assert re.search(rf"\b{stream.name} {re.escape(told)}[;)]", README)
+
+
+def test_the_status_is_told_as_it_is() -> None:
+    fields = StreamStatus(Identity("", "", 0, "", "")).fields()
+    table = README.partition("| field of `status` |")[2].partition("\n\n")[0]
+    told = [row.split("|")[1:3] for row in table.splitlines()[2:]]
+    names = [name for row in told for name in re.findall(r"`(\w+)`", row[0])]
+    assert sorted(names) == sorted(fields)
+    [states] = [words for name, words in told if "`state`" in name]
+    assert set(re.findall(r"`(\w+)`", states)) == set(get_args(State))
+    assert f"this page: {CONTRACT} |" in README
+
+
+def test_how_long_a_deleted_record_is_remembered_is_told() -> None:
+    assert f"for {TOMBSTONE_DAYS} days" in README
 
 
 def test_scripts_that_it_names_exist() -> None:

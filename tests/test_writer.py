@@ -17,8 +17,12 @@ from bzredis import writer
 from bzredis.backlog import Backlog, Item
 from bzredis.change import Change, read
 from bzredis.spool import Spool
-from bzredis.times import rfc3339
 from bzredis.writer import Writer
+
+
+def updated(number: int) -> int:
+    """Return the time (ms) that the rating of `frame(number)` tells."""
+    return (1_728_069_666 + number) * 1000
 
 
 @attrs.define
@@ -27,7 +31,7 @@ class Told:
 
     results: list[tuple[int, str, bool]] = attrs.field(factory=list)
     troubles: list[str] = attrs.field(factory=list)
-    rollbacks: list[tuple[str, bytes, bool]] = attrs.field(factory=list)
+    rollbacks: list[tuple[int, bytes, bool]] = attrs.field(factory=list)
 
     def first_again(self) -> list[bytes]:
         return []
@@ -38,10 +42,8 @@ class Told:
     def note_store(self, trouble: str) -> None:
         self.troubles.append(trouble)
 
-    def note_rollback(
-        self, last_received: str, first_held: bytes, *, covered: bool
-    ) -> None:
-        self.rollbacks.append((last_received, first_held, covered))
+    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+        self.rollbacks.append((since, first_held, covered))
 
 
 @attrs.define
@@ -226,7 +228,7 @@ async def test_what_is_held_goes_again_in_order(
         await trio.sleep(1)
         assert desk.numbers == list(range(301))
     [(last, _, covered)] = desk.told.rollbacks
-    assert last == rfc3339(EPOCH)
+    assert last == EPOCH
     assert covered
     assert "held" in str(said)
 
@@ -264,7 +266,7 @@ async def test_what_nobody_holds_any_more_is_not_covered(
         assert desk.numbers == [*range(5), *range(10, 20)]
     [(last, first, covered)] = desk.told.rollbacks
     assert not covered
-    assert last == rfc3339(EPOCH)
+    assert last == EPOCH
     assert f"{10:024x}".encode() in first
 
 
@@ -280,8 +282,56 @@ async def test_what_was_there_before_us_is_lost_with_an_emptied_redis(
         new.store.db = Database()
         await trio.sleep(10)
         assert new.numbers == [2]
-    [(last, _, covered)] = new.told.rollbacks
-    assert (last, covered) == ("", False)
+    [(since, _, covered)] = new.told.rollbacks
+    assert (since, covered) == (updated(1), False)
+
+
+async def test_what_is_held_no_more_is_lost_with_an_emptied_redis(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(writer, "HELD", 10)
+    async with desk.writing():
+        desk.put(*range(3, 20))
+        await trio.sleep(writer.IDLE + 1)
+        desk.store.db = Database()
+        desk.store.lost_answers = 1
+        await trio.sleep(10)
+        assert desk.numbers == [*range(10, 20)]
+    [(since, _, covered)] = desk.told.rollbacks
+    assert (since, covered) == (updated(3), False)
+
+
+async def test_nobody_knows_how_far_back_a_redis_went_that_was_emptied_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(writer, "HELD", 10)
+    async with desk.writing():
+        desk.put(*range(20))
+        await trio.sleep(1)
+        desk.store.db = Database()
+        await trio.sleep(10)
+    [(since, _, covered)] = desk.told.rollbacks
+    assert (since, covered) == (0, False)
+
+
+@pytest.mark.parametrize("put", [(), (3, 4)], ids=["nothing", "known"])
+async def test_a_rollback_is_found_by_who_wrote_nothing_new(
+    desk: Desk, put: tuple[int, ...], autojump_clock: MockClock
+) -> None:
+    """What it got again does not tell that all before it is still there."""
+    async with desk.writing():
+        desk.put(3)
+        await trio.sleep(1)
+        old = desk.store.saved()
+        desk.put(1, 2, 4)
+    new = Desk(Backlog("ratings", desk.waiting.spool), desk.store)
+    async with new.writing():
+        new.put(*put)
+        await trio.sleep(writer.IDLE + 1)
+        new.store.db = old
+        await trio.sleep(10)
+        assert new.numbers == ([3, 4] if put else [3])
+    assert [covered for *_, covered in new.told.rollbacks] == [False]
 
 
 async def test_held_changes_are_bounded_in_bytes(

@@ -10,8 +10,8 @@
 -- with the server or with the stream's own keys refuses the batch before any write.
 --
 -- Returns a result per change: 'latest', 'record', 'none' (its effect), 'unattributed',
--- 'duplicate', 'rejected', 'gap', 'owed SINCE', 'paid', or 'refused WHY'; then the newest
--- entry of `events`.
+-- 'duplicate' (of a frame that only REST had given: 'duplicate of a row'), 'rejected',
+-- 'gap', 'owed SINCE MARK', 'paid', or 'refused WHY'; then the newest entry of `events`.
 -- Fails with 'ROLLBACK …' where the acknowledged entry is gone.
 
 local set = cmsgpack.unpack(ARGV[1])
@@ -33,6 +33,16 @@ local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now = whole(now_ms)
 local EVENTS_MAXLEN, REJECTED_MAXLEN = whole(set.events_maxlen), whole(set.rejected_maxlen)
 local TOMBSTONE_S = whole(set.tombstone_s)
+local HEADLINES = set.headline
+
+-- Where things stand in a change, which is an array (change.py).
+local KIND, RECEIVED, KNOWN_BY, REMEMBER, RAW = 1, 2, 3, 4, 5
+local SYMBOL, ACTION, RECORD, VERSION, SOURCE, ENVELOPE = 6, 7, 8, 9, 10, 11 -- message
+local TIMESTAMP, PUBLISHED, PUBLISHED_AT, DATED, MOMENTS = 12, 13, 14, 15, 16
+local HEADLINE, FIELDS, UPDATED = 17, 18, 19
+local REASON = 6 -- rejected
+local BEGIN, END, CAUSE, RECOVERED = 5, 6, 7, 8 -- gap
+local SINCE, DEBT, SUBSCRIPTION = 5, 5, 6 -- owe, paid, both
 
 local wrote = false -- whether the change in hand has begun to write
 
@@ -77,7 +87,8 @@ end
 local function commands_used()
   local latest = stem .. 'latest:*'
   local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
-  local history, owner, gone = stem .. 'history:*', stem .. 'owner:*', stem .. 'gone:*'
+  local history = stem .. 'history:*'
+  local of_record, of_symbol = stem .. 'heard:record:*', stem .. 'heard:symbol:*'
   local used = {
     { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XADD', REJECTED, '0-0', 'a', 'b' },
     { 'ZADD', SEEN, 'XX', '0', '*' }, { 'ZREMRANGEBYRANK', SEEN, '1', '0' },
@@ -97,13 +108,15 @@ local function commands_used()
   } or {
     { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
     { 'XADD', history, '0-0', 'a', 'b' },
-    { 'GET', owner }, { 'SET', owner, 'a', 'a' },
-    { 'HSET', gone, 'a', 'b', 'c' }, { 'EXPIRE', gone, 'a' }, { 'DEL', gone },
+    { 'HMGET', of_record, 'a' }, { 'HSET', of_record, 'a', 'b', 'c' },
+    { 'EXPIRE', of_record, 'a' }, { 'DEL', of_record },
+    { 'HMGET', of_symbol, 'a' }, { 'HSET', of_symbol, 'a', 'b', 'c' },
+    { 'EXPIRE', of_symbol, 'a' }, { 'DEL', of_symbol },
   }
   for i = 1, #more do used[#used + 1] = more[i] end
   if set.watched and set.keyed == 'record' then
-    used[#used + 1] = { 'GET', gone }
-    used[#used + 1] = { 'SET', gone, 'a', 'a' }
+    used[#used + 1] = { 'GET', stem .. 'gone:*' }
+    used[#used + 1] = { 'SET', stem .. 'gone:*', 'a', 'a' }
   end
   return used
 end
@@ -139,24 +152,7 @@ local function moment(text)
   return tonumber(y .. mo .. d .. h .. mi .. s), tonumber((rest .. '000000000'):sub(1, 9))
 end
 
--- Higher version, then later moment, then a delete, then what did not come over REST.
-local function newer(change, stored)
-  if change.version ~= stored.version then return change.version > stored.version end
-  local deletes = change.action == 'deleted'
-  for _, pair in ipairs(change.moments) do
-    local a, a_ns = moment(pair[2])
-    local b, b_ns = moment(call('HMGET', stored.key, pair[1])[1])
-    -- A removal that REST tells of has no timestamp to compare.
-    local timeless = pair[1] == '_timestamp'
-      and ((deletes and a == 0) or (stored.deleted and b == 0))
-    if not timeless and a ~= b then return a > b end
-    if not timeless and a_ns ~= b_ns then return a_ns > b_ns end
-  end
-  if deletes ~= stored.deleted then return deletes end
-  return change.source ~= 'rest'
-end
-
--- Whether a record stands above another in a timeline. Lua compares text by the
+-- Whether a record stands above another, by a score and then by its id. Lua compares text by the
 -- server's locale, Redis by its bytes.
 local function above(score, record, other_score, other)
   if score ~= other_score then return score > other_score end
@@ -165,6 +161,29 @@ local function above(score, record, other_score, other)
     if a ~= b then return a > b end
   end
   return #record > #other
+end
+
+-- Higher version, then later moment, then a delete; then, of two records, the higher id,
+-- and of one what did not come over REST.
+local function newer(change, stored)
+  if change[VERSION] ~= stored.version then return change[VERSION] > stored.version end
+  local deletes = change[ACTION] == 'deleted'
+  local moments = change[MOMENTS]
+  for i = 1, #moments, 2 do
+    local name = moments[i]
+    local a, a_ns = moment(moments[i + 1])
+    local b, b_ns = moment(call('HMGET', stored.key, name)[1])
+    -- A removal that REST tells of has no timestamp to compare.
+    local timeless = name == '_timestamp'
+      and ((deletes and a == 0) or (stored.deleted and b == 0))
+    if not timeless and a ~= b then return a > b end
+    if not timeless and a_ns ~= b_ns then return a_ns > b_ns end
+  end
+  if deletes ~= stored.deleted then return deletes end
+  if stored.record and stored.record ~= change[RECORD] then
+    return above(0, change[RECORD], 0, stored.record)
+  end
+  return change[SOURCE] ~= 'rest'
 end
 
 -- ---------------------------------------------------------------- what came before
@@ -176,7 +195,7 @@ local CHUNK = 2000 -- Lua's stack holds some 8,000 values
 local function look_up(changes)
   local prints = {}
   for i = 1, #changes do
-    local known_by = changes[i].known_by
+    local known_by = changes[i][KNOWN_BY]
     for j = 1, #known_by do prints[#prints + 1] = known_by[j] end
   end
   for first = 1, #prints, CHUNK do
@@ -188,9 +207,9 @@ local function look_up(changes)
   end
 end
 
--- Returns the first of a change's fingerprints that is known, by its place.
+-- Which of its fingerprints is known, the first one of them; nil: none.
 local function known_by(change)
-  local prints = change.known_by
+  local prints = change[KNOWN_BY]
   for i = 1, #prints do
     if known[prints[i]] then return i end
   end
@@ -233,21 +252,25 @@ end
 
 -- The first write of each message. Only where it succeeded is the message known.
 local function log_entry(change, symbol, effect, shift)
-  local rest = change.headline
+  local rest, headline = {}, change[HEADLINE]
+  for i = 1, #HEADLINES do
+    rest[#rest + 1] = HEADLINES[i]
+    rest[#rest + 1] = headline[i]
+  end
   if shift then
     rest[#rest + 1] = 'shift'
     rest[#rest + 1] = shift
   end
   rest[#rest + 1] = 'raw'
-  rest[#rest + 1] = change.raw
+  rest[#rest + 1] = change[RAW]
   wrote = true
   local entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*',
-    'envelope', change.envelope, 'action', change.action, 'record', change.record,
-    'symbol', symbol, 'timestamp', change.timestamp, 'received', change.received,
-    'source', change.source, 'version', whole(change.version), 'effect', effect,
+    'envelope', change[ENVELOPE], 'action', change[ACTION], 'record', change[RECORD],
+    'symbol', symbol, 'timestamp', change[TIMESTAMP], 'received', change[RECEIVED],
+    'source', change[SOURCE], 'version', whole(change[VERSION]), 'effect', effect,
     unpack(rest))
   last_entry = entry
-  remember(change.remember)
+  remember(change[REMEMBER])
   return entry
 end
 
@@ -263,15 +286,15 @@ end
 
 -- Replaces a hash whole. Our own fields first: Redis finds the first ones fastest.
 local function write_hash(key, change, fields, symbol, entry, published_at)
-  local timestamp = change.moments[1][2]
+  local timestamp = change[MOMENTS][2]
   call('DEL', key)
-  call('HSET', key, '_version', whole(change.version), '_action', change.action,
+  call('HSET', key, '_version', whole(change[VERSION]), '_action', change[ACTION],
     '_symbol', symbol, '_published', published_at, '_timestamp', timestamp,
-    '_record', change.record, '_received', change.received, '_source', change.source,
+    '_record', change[RECORD], '_received', change[RECEIVED], '_source', change[SOURCE],
     '_event', entry, unpack(fields))
   if symbol == '' then call('HDEL', key, '_symbol') end
   if timestamp == '' then call('HDEL', key, '_timestamp') end
-  if change.record == '' then call('HDEL', key, '_record') end
+  if change[RECORD] == '' then call('HDEL', key, '_record') end
 end
 
 -- ------------------------------------------------------- streams of single records
@@ -338,23 +361,23 @@ end
 
 -- The time of the first message stands where no message of a record has a date.
 local function publication(change, stored)
-  if change.dated or not stored or stored.deleted or not stored.published_at
-    or stored.published_at >= change.published_at
+  if change[DATED] or not stored or stored.deleted or not stored.published_at
+    or stored.published_at >= change[PUBLISHED_AT]
     or call('HMGET', stored.key, 'date')[1] then
-    return change.published, change.published_at
+    return change[PUBLISHED], change[PUBLISHED_AT]
   end
   local score = stored.symbol ~= ''
-    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change.record)
-  if not score then return change.published, change.published_at end
+    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change[RECORD])
+  if not score then return change[PUBLISHED], change[PUBLISHED_AT] end
   return tonumber(score), stored.published_at
 end
 
 -- A removal that REST tells of has no timestamp, and at times no version: then it comes
 -- after all that is stored. It is news only of what is not gone yet.
 local function removes(change, stored)
-  if change.version == 0 and stored then change.version = stored.version end
-  if not stored then return change.version > 0 end
-  return not stored.deleted and change.version >= stored.version
+  if change[VERSION] == 0 and stored then change[VERSION] = stored.version end
+  if not stored then return change[VERSION] > 0 end
+  return not stored.deleted and change[VERSION] >= stored.version
 end
 
 -- With a watch-list, a removal of what Redis does not know may be of what nobody asked
@@ -368,33 +391,34 @@ end
 
 local function note_unseen(change)
   wrote = true
-  call('SET', stem .. 'gone:' .. change.record, whole(change.version), 'EX', TOMBSTONE_S)
+  local key = stem .. 'gone:' .. change[RECORD]
+  call('SET', key, whole(change[VERSION]), 'EX', TOMBSTONE_S)
   return 'duplicate'
 end
 
 local function apply_record(change)
-  local record, deletes = change.record, change.action == 'deleted'
+  local record, deletes = change[RECORD], change[ACTION] == 'deleted'
   local key = stem .. 'record:' .. record
   local stored = stored_at(key) or set.watched and gone_unseen(record, key) or nil
-  local symbol = change.symbol
+  local symbol = change[SYMBOL]
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer
-  if deletes and change.source == 'rest' then
+  if deletes and change[SOURCE] == 'rest' then
     is_newer = removes(change, stored)
     if is_newer and not stored and set.watched then return note_unseen(change) end
   else
     is_newer = not stored or newer(change, stored)
   end
-  if not is_newer and change.source == 'rest' then return 'duplicate' end
+  if not is_newer and change[SOURCE] == 'rest' then return 'duplicate' end
   if not is_newer then
     log_entry(change, symbol, 'none')
     return 'none'
   end
 
   local published, published_at = publication(change, stored)
-  if deletes and stored and stored.published_at and not change.dated then
+  if deletes and stored and stored.published_at and not change[DATED] then
     published_at = stored.published_at
   end
   local enters = line and not deletes
@@ -420,7 +444,7 @@ local function apply_record(change)
     call('DEL', key)
     return effect
   end
-  write_hash(key, change, deletes and {} or change.fields, symbol, entry, published_at)
+  write_hash(key, change, deletes and {} or change[FIELDS], symbol, entry, published_at)
   -- Nothing else would ever remove a tombstone, or a record without a symbol.
   if deletes or symbol == '' then call('EXPIRE', key, TOMBSTONE_S) end
   return effect
@@ -479,57 +503,66 @@ local function shift_of(was, is)
   return b > a and 'up' or b < a and 'down' or 'same'
 end
 
-local function check_symbol(symbol)
-  local problem = problem_with(stem .. 'latest:' .. symbol, 'hash')
+-- What was heard last of a record (`heard:record:ID`) and of a symbol
+-- (`heard:symbol:SYM`), whatever became of it: else what stands would hang on the order
+-- in which messages come, for a consensus leaves no record behind.
+local function heard_at(key)
+  local found = redis.pcall('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
+  if found.err then refuse(words(found) .. ' (' .. key .. ')') end
+  if not found[1] then return nil end
+  return {
+    key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
+    symbol = found[3] or '', record = found[4] or '', gone = found[5],
+  }
+end
+
+local function note_heard(key, change, symbol)
+  local fields = { '_version', whole(change[VERSION]), '_action', change[ACTION],
+    '_symbol', symbol, '_record', change[RECORD] }
+  for _, part in ipairs(change[MOMENTS]) do fields[#fields + 1] = part end
+  call('DEL', key)
+  call('HSET', key, unpack(fields))
+end
+
+-- Where a symbol stands: the newest that was heard of it, and whether that is there.
+local function standing_of(symbol)
+  if symbol == '' then return nil end
+  local latest, key = stem .. 'latest:' .. symbol, stem .. 'heard:symbol:' .. symbol
+  local problem = problem_with(latest, 'hash')
     or problem_with(stem .. 'history:' .. symbol, 'stream')
   if problem then refuse(problem) end
+  local shown, newest = heard_at(latest), heard_at(key)
+  -- Someone may have removed either of them.
+  if not newest or not (shown or newest.deleted or newest.gone) then newest = shown end
+  return { symbol = symbol, latest = latest, key = key, newest = newest, shown = shown }
 end
 
-local function forget_symbol(change, symbol, gone, was)
-  local effect = was and 'latest' or 'record'
-  local entry = log_entry(change, symbol, effect, '')
-  call('DEL', stem .. 'latest:' .. symbol)
-  call('ZREM', SYMBOLS, symbol)
-  write_hash(gone, change, {}, symbol, entry, change.published_at)
-  call('EXPIRE', gone, TOMBSTONE_S)
-  if was then notify(symbol, entry) end
-  return effect
+local function is_of(standing, record)
+  return standing and standing.shown and standing.newest.record == record
 end
 
-local function apply_symbol(change)
-  local symbol = change.symbol
-  local owner = change.record ~= '' and stem .. 'owner:' .. change.record
-  if symbol == '' and owner then
-    local found = redis.pcall('GET', owner)
-    if type(found) == 'table' then refuse(words(found) .. ' (' .. owner .. ')') end
-    symbol = found or ''
-  end
-  if symbol == '' then
-    log_entry(change, '', 'none', '')
-    return 'unattributed'
-  end
-  check_symbol(symbol)
-  local latest, gone = stem .. 'latest:' .. symbol, stem .. 'gone:' .. symbol
-  local stored = stored_at(latest)
-  local newest = stored or stored_at(gone)
-  local is_newer = not newest or newer(change, newest)
-  if not is_newer and change.source == 'rest' then return 'duplicate' end
-  if not is_newer then
-    log_entry(change, symbol, 'none', '')
-    return 'none'
-  end
-  if change.action == 'deleted' then return forget_symbol(change, symbol, gone, stored) end
+local function take_away(standing, entry)
+  call('DEL', standing.latest)
+  call('ZREM', SYMBOLS, standing.symbol)
+  call('EXPIRE', standing.key, TOMBSTONE_S)
+  notify(standing.symbol, entry)
+end
 
-  local is = as_map(change.fields)
-  local was = stored and as_map(call('HGETALL', latest))
-  local shift = was and shift_of(was, is) or ''
-  local entry = log_entry(change, symbol, 'latest', shift)
-  if owner then call('SET', owner, symbol, 'EX', TOMBSTONE_S) end
+-- The record that a symbol's consensus came from has left it.
+local function leave_symbol(standing, entry)
+  local newest = standing.newest
+  call('HSET', standing.key, '_version', whole(newest.version), '_record', newest.record,
+    'gone', '1')
+  take_away(standing, entry)
+end
+
+local function show_consensus(standing, change, was, shift, entry)
+  local latest, symbol, is = standing.latest, standing.symbol, as_map(change[FIELDS])
   if was and same_figures(was, is) then
-    call('HSET', latest, '_version', whole(change.version), '_received', change.received)
+    call('HSET', latest, '_version', whole(change[VERSION]), '_received', change[RECEIVED])
     if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
   else
-    local fields = change.fields
+    local fields = change[FIELDS]
     for _, name in ipairs(was and COMPARED or {}) do
       if was[name] then
         fields[#fields + 1] = '_previous_' .. name
@@ -540,36 +573,86 @@ local function apply_symbol(change)
       fields[#fields + 1] = '_shift'
       fields[#fields + 1] = shift
     end
-    call('DEL', gone)
-    write_hash(latest, change, fields, symbol, entry, change.published_at)
+    write_hash(latest, change, fields, symbol, entry, change[PUBLISHED_AT])
     call('XADD', stem .. 'history:' .. symbol, 'MAXLEN', '~', whole(set.history_maxlen),
       '*', unpack(call('HGETALL', latest)))
   end
   call('ZADD', SYMBOLS, now, symbol)
   notify(symbol, entry)
-  return 'latest'
+end
+
+-- `latest` is the newest that was said of the symbol, until its record is deleted or
+-- moves away: then it goes, for older ones are not kept. A message without a record
+-- speaks for the symbol alone.
+local function apply_symbol(change)
+  local record, deletes = change[RECORD], change[ACTION] == 'deleted'
+  local of_record = record ~= '' and stem .. 'heard:record:' .. record or nil
+  local held = of_record and heard_at(of_record)
+  local symbol = change[SYMBOL]
+  if symbol == '' and held then symbol = held.symbol end
+  if symbol == '' and not (of_record and deletes) then
+    log_entry(change, '', 'none', '')
+    return 'unattributed'
+  end
+
+  local outdated = held and not newer(change, held)
+  local here, before = standing_of(symbol), nil
+  if held and held.symbol ~= symbol then before = standing_of(held.symbol) end
+  local leads = here and not (of_record and deletes)
+    and (not here.newest or newer(change, here.newest))
+  if change[SOURCE] == 'rest' and (outdated or not leads) then return 'duplicate' end
+
+  local stands = leads and not outdated and not deletes
+  local leaves_here = of_record and deletes and not outdated and is_of(here, record)
+  local leaves_before = not outdated and is_of(before, record)
+  local ends = leads and not stands and here.shown
+  local effect = 'none'
+  if stands or leaves_here or leaves_before or ends then effect = 'latest'
+  elseif deletes and not outdated and (of_record or leads) then effect = 'record' end
+
+  local was = stands and here.shown and as_map(call('HGETALL', here.latest))
+  local shift = was and shift_of(was, as_map(change[FIELDS])) or ''
+  local entry = log_entry(change, symbol, effect, shift)
+  if of_record and not outdated then
+    note_heard(of_record, change, symbol)
+    if not stands then call('EXPIRE', of_record, TOMBSTONE_S) end
+  end
+  if leads then
+    local newest = here.newest
+    if newest and newest.record ~= '' and newest.record ~= record then
+      call('EXPIRE', stem .. 'heard:record:' .. newest.record, TOMBSTONE_S)
+    end
+    note_heard(here.key, change, symbol)
+    if outdated then call('HSET', here.key, 'gone', '1') end
+    if not stands then call('EXPIRE', here.key, TOMBSTONE_S) end
+  end
+  if leaves_before then leave_symbol(before, entry) end
+  if leaves_here then leave_symbol(here, entry) end
+  if ends then take_away(here, entry) end
+  if stands then show_consensus(here, change, was, shift, entry) end
+  return effect
 end
 
 -- ------------------------------------------------------------------- the batch
 
 local apply = { message = set.keyed == 'record' and apply_record or apply_symbol }
 
-local function reject(reason, change)
+local function reject(reason, change, raw)
   wrote = true
   call('XADD', REJECTED, 'MAXLEN', '~', REJECTED_MAXLEN, '*', 'reason', reason,
-    'received', change.received, 'raw', change.raw or '')
+    'received', change[RECEIVED], 'raw', raw)
 end
 
 function apply.rejected(change)
-  reject(change.reason, change)
-  remember(change.remember)
+  reject(change[REASON], change, change[RAW])
+  remember(change[REMEMBER])
   return 'rejected'
 end
 
 function apply.gap(change)
   local values = {
-    action = 'gap', received = change.received, from = change.begin, to = change['end'],
-    cause = change.cause, recovered = whole(change.recovered),
+    action = 'gap', received = change[RECEIVED], from = change[BEGIN], to = change[END],
+    cause = change[CAUSE], recovered = whole(change[RECOVERED]),
   }
   local entry = {}
   for _, name in ipairs(set.entry_fields) do
@@ -578,31 +661,33 @@ function apply.gap(change)
   end
   wrote = true
   last_entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*', unpack(entry))
-  remember(change.remember)
+  remember(change[REMEMBER])
   return 'gap'
 end
 
 -- REST tells versions in seconds. A frame that is known only by its second is another
 -- message where it was sent after what REST gave, and after all that came since.
 local function came_since(change)
-  if set.keyed ~= 'record' or change.source == 'rest' then return false end
-  local stored = stored_at(stem .. 'record:' .. change.record)
+  if set.keyed ~= 'record' then return false end
+  local stored = stored_at(stem .. 'record:' .. change[RECORD])
   if not stored or stored.deleted or not newer(change, stored) then return false end
   local found = call('HMGET', stored.key, '_source', '_received')
   if found[1] ~= 'rest' then return true end
-  local a, a_ns = moment(change.moments[1][2])
+  local a, a_ns = moment(change[MOMENTS][2])
   local b, b_ns = moment(found[2])
   return a > b or (a == b and a_ns > b_ns)
 end
 
 local function apply_once(change)
-  local by = known_by(change)
-  -- What a row left behind is looked for last (change.py).
-  local by_row = change.kind == 'message' and by == #change.known_by
-  if not by or (by_row and came_since(change)) then return apply[change.kind](change) end
+  local known_as = known_by(change)
+  if not known_as then return apply[change[KIND]](change) end
   -- Of a row of REST nothing: it would hide what came live within the same second.
-  if change.source ~= 'rest' then remember(change.remember) end
-  return 'duplicate'
+  if change[SOURCE] == 'rest' then return 'duplicate' end
+  -- A frame's last fingerprint is the one that rows leave (change.py).
+  local is_row = change[KIND] == 'message' and known_as == #change[KNOWN_BY]
+  if is_row and came_since(change) then return apply_record(change) end
+  remember(change[REMEMBER])
+  return is_row and 'duplicate of a row' or 'duplicate'
 end
 
 -- The highest `updated` (ms) that any content had: from there REST resumes. Where a
@@ -618,7 +703,7 @@ local function newest_now()
 end
 
 local function note_newest(change)
-  local updated = set.keyed == 'record' and change.updated or 0
+  local updated = set.keyed == 'record' and change[UPDATED] or 0
   if updated > 0 and updated > newest_now() then newest = updated end
 end
 
@@ -626,7 +711,7 @@ end
 -- rest the newest that is stored tells nothing: it is fetched as on a first start.
 local function is_wider(subscription)
   local before = call('GET', SUBSCRIBED)
-  if not before or before == '*' or not subscription then return false end
+  if not before or before == '*' then return false end
   local held = {}
   for name in string.gmatch(before, '[^,]+') do held[name] = true end
   for name in string.gmatch(subscription, '[^,]+') do
@@ -643,31 +728,30 @@ function apply.owe(change)
   if stored > 0 and (not since or stored < since) then
     since, ending = stored, ''
   elseif not since then
-    since, ending = change.since, ' window'
+    since, ending = change[SINCE], ' window'
   end
-  if since > change.since and is_wider(change.subscription) then since = change.since end
-  if change.again then since = math.max(since - 1, 0) end
+  if since > change[SINCE] and is_wider(change[SUBSCRIPTION]) then since = change[SINCE] end
+  -- Its own: the end of another, which may come again, is not the end of this one.
+  owed = whole(since) .. ' ' .. change[RECEIVED] .. ending
   wrote = true
-  call('SET', OWED, whole(since) .. ending)
-  return 'owed ' .. whole(since) .. ending
+  call('SET', OWED, owed)
+  return 'owed ' .. owed
 end
 
 function apply.paid(change)
-  local since = tonumber(string.match(call('GET', OWED) or '', '^%d+') or '')
   wrote = true
-  if since and since >= change.since then
+  if call('GET', OWED) == change[DEBT] then
     call('DEL', OWED)
-    -- A mark that an earlier version left in the spool names none.
-    if change.subscription then call('SET', SUBSCRIBED, change.subscription) end
+    call('SET', SUBSCRIBED, change[SUBSCRIPTION])
   end
   return 'paid'
 end
 
 -- Keeps a refused change where a person can look at it: once, however often it comes.
 local function set_aside(change, why)
-  local mark = 'refused ' .. change.known_by[1]
+  local mark = 'refused ' .. change[KNOWN_BY][1]
   if known[mark] or call('ZMSCORE', SEEN, mark)[1] then return end
-  reject(why, change)
+  reject(why, change, change[KIND] == 'message' and change[RAW] or '')
   remember({ mark })
 end
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
@@ -25,6 +25,7 @@ from redis.retry import Retry
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.store.keys import entry_fields, key
 from bzredis.streams import Stream
+from bzredis.times import milliseconds
 
 T = TypeVar("T")
 
@@ -38,6 +39,11 @@ TOMBSTONE_DAYS: Final = 35  # contract.md, promise 4
 REJECTED_MAXLEN: Final = 1_000
 HISTORY_MAXLEN: Final = 1_000
 ALIVE_S: Final = 15
+OLDEST: Final = 1_000  # entries: more than a replay, and what comes as it is fetched
+ROLLED_BACK: Final = (
+    "Redis came back older, or emptied, without what it had confirmed; it gets again "
+    "what the bridge still holds, and the rest is fetched or announced as a gap"
+)
 
 _SCRIPTS = files("bzredis.store")
 _array_header = msgspec.msgpack.encode
@@ -73,6 +79,7 @@ def settings(stream: Stream, limits: Limits) -> bytes:
             "keyed": stream.keyed,
             "second": "timeline" if of_records else "history",
             "second_type": "zset" if of_records else "stream",
+            "headline": stream.headline,
             "entry_fields": (
                 *entry_fields(stream),
                 *("from", "to", "cause", "recovered"),
@@ -171,13 +178,39 @@ class Store:
             for name, value in found.items()
         }
 
-    async def last_received(self, stream: Stream) -> str:
-        """Return when the log's newest message was received, "" if there is none."""
+    async def newest(self, stream: Stream) -> tuple[str, str]:
+        """Return the log's newest entry, and when it was received; "" for none."""
         name = key(self.prefix, stream, "events")
         call = partial(self._redis.xrevrange, name, count=1)
         found = cast("list[tuple[bytes, dict[bytes, bytes]]]", await _call(call))
-        newest = found[0][1] if found else {}
-        return newest.get(b"received", b"").decode(errors="replace")
+        entry, fields = found[0] if found else (b"", {})
+        received = fields.get(b"received", b"")
+        return entry.decode(), received.decode(errors="replace")
+
+    async def earliest(self, stream: Stream) -> int | None:
+        """Return the earliest time (ms) that anything here is of, None for nothing.
+
+        A record may be older than its entry in the log: a replay and the first fetch
+        bring such, and they stand at the log's old end. What the log had to drop is at
+        least as old as the symbol that has not changed for longest. Raises StoreDown.
+        """
+        events = key(self.prefix, stream, "events")
+        symbols = key(self.prefix, stream, "symbols")
+
+        def call() -> list[Any]:
+            with self._redis.pipeline(transaction=False) as pipe:
+                pipe.xrange(events, count=OLDEST)
+                pipe.zrange(symbols, 0, 0, withscores=True)
+                return pipe.execute()
+
+        entries, oldest = await _call(call)
+        found = [int(score) for _, score in oldest]
+        for _, entry in entries:
+            told = (entry.get(name, b"") for name in (b"received", b"version"))
+            found += filter(
+                None, (milliseconds(t.decode(errors="replace")) for t in told)
+            )
+        return min(found, default=None)
 
     async def symbols(self, stream: Stream) -> list[str]:
         """Return the symbols that have a `latest`, the newest change first.
@@ -243,7 +276,7 @@ def _translated(call: Callable[[], T]) -> T:
 def _down(error: RedisError) -> StoreDown:
     words = str(error)
     if words.startswith("ROLLBACK"):
-        return StoreRolledBack(words)
+        return StoreRolledBack(ROLLED_BACK)
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
     if isinstance(error, NoScriptError):  # flushed between the load and the call

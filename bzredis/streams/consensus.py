@@ -93,7 +93,7 @@ def read(envelope: Envelope, sole: str) -> Reading:
             consensus.consensus_rating_val,
             consensus.consensus_price_target,
         ),
-        moments=(("updated_at", comparable(consensus.updated_at)),),
+        moments=("updated_at", comparable(consensus.updated_at)),
     )
 
 

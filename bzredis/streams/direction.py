@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _DIRECTIONS = {
     "upgrades": "up",
     "downgrades": "down",
@@ -17,6 +19,7 @@ _DIRECTIONS = {
 }
 
 
+@lru_cache(maxsize=1_024)
 def direction(action: str) -> str:
     """Return ``up``, ``down``, ``same``, ``new`` or ``end``, or "" for other words."""
     words = action.lower().split()

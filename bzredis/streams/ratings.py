@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 
 import attrs
 
@@ -45,6 +46,7 @@ _rating = reader(Rating)
 _NOTHING = Rating()
 
 
+@lru_cache(maxsize=16_384)  # targets are round as a rule, and the same ones come often
 def price_target_change(current: str, prior: str) -> tuple[str, str] | None:
     """Return the exact change, and the change in per cent to two decimals (half-even).
 

@@ -19,7 +19,8 @@ class Reading:
     published: int | None = None  # ms; None where the content has no date
     headline: tuple[str, ...] = ()  # values for `Stream.headline`, "" where unknown
     derived: tuple[tuple[str, str], ...] = ()  # our own fields of the hash, all "_…"
-    moments: tuple[tuple[str, str], ...] = ()  # fields that order equal versions
+    # What orders equal versions: field of the hash, comparable time, …
+    moments: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ import attrs
 from faults import model
 from faults.model import Message
 from faults.press import STREAMS
+from faults.represented import Sent
 from redis import Redis
 
 PAGE: Final = 5_000  # entries a question: they may be many
@@ -31,6 +32,9 @@ class Tally:
     logged: int = 0
     refused: int = 0  # set aside, for a wrong type under their key
     covered: int = 0  # missing, as a gap says
+    fetched: int = 0  # of the logged ones, over REST
+    superseded: int = 0  # missing, and so they may: REST, or more, came in their place
+    untold: int = 0  # missing, of what is gone since: REST says nothing of that
     lost: int = 0
     duplicated: int = 0
     disordered: int = 0
@@ -53,15 +57,25 @@ class Tally:
         self.faults += found[:SHOWN]
 
 
-def check(redis: Redis, sent: Iterable[tuple[str, str]], prefix: str = "bz") -> Tally:
-    """Return the tally of all that was ever sent, (stream, text) in order."""
+def check(
+    redis: Redis,
+    sent: Iterable[tuple[str, str]],
+    prefix: str = "bz",
+    *,
+    rest: bool = False,
+) -> Tally:
+    """Return the tally of all that was ever sent, (stream, text) in order.
+
+    `rest`: what REST gave back may stand for what was missed.
+    """
     tally = Tally()
     by_stream: dict[str, list[Message]] = {name: [] for name in STREAMS}
     for stream, text in sent:
         if text.startswith('{"id":"' + stream):  # else none of the press
             by_stream[stream].append(model.message(text))
     for stream, messages in by_stream.items():
-        _check_stream(Keys(redis, f"{prefix}:{stream}"), stream, messages, tally)
+        keys = Keys(redis, f"{prefix}:{stream}")
+        _check_stream(keys, Sent(stream, messages), tally, rest=rest)
     return tally
 
 
@@ -107,14 +121,12 @@ def _text(value: bytes) -> str:
     return value.decode(errors="replace")
 
 
-def _check_stream(
-    keys: Keys, stream: str, sent: Sequence[Message], tally: Tally
-) -> None:
+def _check_stream(keys: Keys, said: Sent, tally: Tally, *, rest: bool) -> None:
+    stream, sent = said.stream, said.messages
     entries = list(keys.entries("events"))
     gaps = [fields for _, fields in entries if fields["action"] == "gap"]
-    known = {each.text: each for each in sent}
     logged = [
-        (identity, fields, known.get(fields["raw"]) or model.message(fields["raw"]))
+        (identity, fields, said.meant_by(fields))
         for identity, fields in entries
         if fields["action"] != "gap"
     ]
@@ -122,13 +134,20 @@ def _check_stream(
     refused = _refused(keys)
     accounted = refused.union(numbers)
     missing = [each for each in sent if each.number not in accounted]
-    lost = [each for each in missing if not _is_covered(each, gaps)]
+    if rest:
+        superseded = said.superseded(missing, [each for *_, each in logged])
+        missing = [each for each in missing if each.number not in superseded]
+        tally.superseded += len(superseded)
+        tally.fetched += sum(fields["source"] == "rest" for _, fields, _ in logged)
+    open_ = [each for each in missing if not _is_covered(each, gaps)]
+    lost = [each for each in open_ if not (rest and said.is_untold(each))]
+    tally.untold += len(open_) - len(lost)
     tally.sent += len(sent)
     tally.logged += len(set(numbers))
     tally.refused += len(refused - set(numbers))
-    tally.covered += len(missing) - len(lost)
+    tally.covered += len(missing) - len(open_)
     tally.gaps += [{"stream": stream, **gap} for gap in gaps]
-    tally.add("lost", stream, (each.number for each in lost))
+    tally.add("lost", stream, (f"{each.number} of {each.about}" for each in lost))
     tally.add("duplicated", stream, _repeated(numbers))
     tally.add("disordered", stream, _disordered(logged))
     tally.add("wrong", stream, _altered(logged, sent))
@@ -169,10 +188,13 @@ def _repeated(numbers: Iterable[int]) -> Iterator[int]:
 def _disordered(logged: Iterable[tuple[str, Fields, Message]]) -> Iterator[str]:
     """Yield what came live, and stands behind something that was sent after it.
 
-    A replay may bring what is older than what came live while it was asked for.
+    A replay may bring what is older than what came live while it was asked for, and
+    REST what is newer than what is still on its way.
     """
     highest = 0
     for _, fields, each in logged:
+        if fields["source"] == "rest":
+            continue
         if each.number < highest and fields["source"] == "live":
             yield f"{each.number} behind {highest}"
         highest = max(highest, each.number)

@@ -37,6 +37,11 @@ class Message:
     text: str
 
     @property
+    def about(self) -> str:
+        """The record, or the symbol of a consensus."""
+        return self.record or self.symbol
+
+    @property
     def deletes(self) -> bool:
         return self.rank[-1]
 
@@ -95,9 +100,8 @@ def last_words(messages: Iterable[Message]) -> dict[str, Message]:
     """Return the message that counts of each record, or of each symbol's consensus."""
     found: dict[str, Message] = {}
     for each in messages:
-        about = each.record or each.symbol
-        if about not in found or each.rank > found[about].rank:
-            found[about] = each
+        if each.about not in found or each.rank > found[each.about].rank:
+            found[each.about] = each
     return found
 
 

@@ -20,6 +20,7 @@ Json = dict[str, object]
 STREAMS: Final = ("ratings", "insights", "consensus")
 EASTERN: Final = ZoneInfo("America/New_York")
 SECOND: Final = 1_000_000_000  # ns
+MILLISECOND: Final = 1_000_000  # ns
 DAY: Final = 86_400 * SECOND
 LATE: Final = 1_000 * SECOND  # how much older than the newest a late copy is
 KEPT: Final = 400  # records of a stream that may still be edited
@@ -38,6 +39,7 @@ class Record:
     ticker: str
     exchange: str
     published: int  # ns
+    edited: int = 0  # s
 
 
 @attrs.define
@@ -47,6 +49,9 @@ class Press:
     rng: Random
     symbols: int = 40
     padding: int = 0  # characters of prose in each
+    # Whether no two messages have one version in the eyes of REST, which takes such for
+    # the same (contract.md, promise 1): seconds of a record, ms of a consensus.
+    apart: bool = False
     _last: int = 0
     _numbers: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(STREAMS, 0))
     _records: dict[str, list[Record]] = attrs.field(
@@ -73,7 +78,8 @@ class Press:
 
     def _now(self) -> int:
         """Return ns since 1970; no two messages share one."""
-        self._last = max(self._last + 1_000, time.time_ns())
+        step = MILLISECOND if self.apart else 1_000
+        self._last = max(self._last + step, time.time_ns())
         return self._last
 
     def _security(self) -> tuple[str, str]:
@@ -85,16 +91,13 @@ class Press:
     def _about_a_record(self, stream: str, number: int, at: int) -> Json:
         records = self._records[stream]
         chance = self.rng.random()
-        if chance < NEW or not records:
-            record = Record(
-                f"{self.rng.getrandbits(96):024x}",
-                *self._security(),
-                at - self.rng.randrange(10 * DAY),
-            )
+        record = self.rng.choice(records) if records and chance >= NEW else None
+        if record is None or (self.apart and record.edited == at // SECOND):
+            record = self._new(at)
             records.append(record)
             del records[:-KEPT]
             return self._edition(stream, record, number, at)
-        record = self.rng.choice(records)
+        record.edited = at // SECOND
         if chance < NEW + EDIT:
             return self._edition(stream, record, number, at)
         if chance < NEW + EDIT + MOVE:
@@ -103,6 +106,12 @@ class Press:
         if chance < NEW + EDIT + MOVE + DELETE:
             return self._deletion(stream, record, number, at)
         return self._edition(stream, record, number, at, age=LATE)
+
+    def _new(self, at: int) -> Record:
+        identity = f"{self.rng.getrandbits(96):024x}"
+        security = self._security()
+        published = at - self.rng.randrange(10 * DAY)
+        return Record(identity, *security, published, at // SECOND)
 
     def _edition(
         self, stream: str, record: Record, number: int, at: int, age: int = 0

@@ -26,6 +26,7 @@ class Bridge:
     upstream: int  # port
     redis: str
     options: tuple[str, ...] = ()
+    rest: bool = False
     process: trio.Process | None = None
 
     @property
@@ -47,9 +48,9 @@ class Bridge:
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "bzredis", "run"]
         command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
-        command += ["--no-rest"]  # what is read from sockets is what counts here
         command += ["--state-dir", str(self.state)]
-        command += ["--no-rest"]  # REST knows nothing of what the press makes up
+        if not self.rest:  # then what is read from sockets is what counts
+            command += ["--no-rest"]
         command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
         with self.log.open("ab") as log:
@@ -72,6 +73,12 @@ class Bridge:
     @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def is_awake(self) -> bool:
+        """Tell whether SIGTERM would find a bridge, and not a Python that starts."""
+        told = Path(f"/proc/{self.pid}/status").read_text()
+        [caught] = [line for line in told.splitlines() if line.startswith("SigCgt")]
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
     async def kill(self) -> None:
         """End it as the power would."""

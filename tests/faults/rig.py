@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 import trio
+from faults.archive import Archive
 from faults.checker import Tally, check
 from faults.press import STREAMS, Press
 from faults.process import TOKEN, Bridge
@@ -54,6 +55,7 @@ class Rig:
     server: Server
     press: Press
     rng: Random
+    archive: Archive | None = None  # None: without REST
     bridge: Bridge = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -62,7 +64,11 @@ class Rig:
     def another(self, name: str, *options: str, redis: str = "") -> Bridge:
         """Return a bridge with a folder of its own."""
         return Bridge(
-            self.folder / name, self.simulator.port, redis or self.server.url, options
+            self.folder / name,
+            self.simulator.port,
+            redis or self.server.url,
+            options,
+            rest=self.archive is not None,
         )
 
     async def start(self, *streams: str) -> None:
@@ -82,7 +88,10 @@ class Rig:
         """Send so many messages of each stream."""
         for _ in range(count):
             for stream in streams or STREAMS:
-                self.simulator.publish(stream, self.press.next(stream))
+                text = self.press.next(stream)
+                if self.archive is not None:
+                    self.archive.take(stream, text)
+                self.simulator.publish(stream, text)
 
     @asynccontextmanager
     async def talking(self, rate: float = 50) -> AsyncIterator[None]:
@@ -133,7 +142,7 @@ class Rig:
 
     def tally(self) -> Tally:
         with self.redis() as redis:
-            return check(redis, self.simulator.sent)
+            return check(redis, self.simulator.sent, rest=self.archive is not None)
 
     def redis_length(self, name: str) -> int:
         """Return how many entries a Redis stream has."""
@@ -191,19 +200,23 @@ async def rigged(
     seed: int,
     *,
     aof: bool = True,
+    rest: bool = False,
     settings: Iterable[tuple[str, str]] = (),
     **upstream: object,
 ) -> AsyncIterator[Rig]:
     """Set everything up, and take it down again whatever became of it."""
     rng = Random(seed)
     simulator = Simulator(Settings(**QUICK | upstream))
+    archive = Archive(simulator.settings, simulator.market.book) if rest else None
+    simulator._desk = archive or simulator._desk
     server = Server(
         server_binary(), folder / "redis", aof=aof, settings=SAFE | dict(settings)
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(simulator.serve)
         await server.start()
-        rig = Rig(folder, nursery, simulator, server, Press(rng), rng)
+        press = Press(rng, apart=rest)
+        rig = Rig(folder, nursery, simulator, server, press, rng, archive)
         try:
             yield rig
         finally:

@@ -37,7 +37,8 @@ async def test_stopped_while_redis_hangs_and_upstream_answers_no_goodbye(
     rig: Rig,
 ) -> None:
     await rig.start()
-    async with rig.talking():
+    # So slowly that a replay reaches back to the stop, on a busy machine too.
+    async with rig.talking(20):
         await trio.sleep(0.5)
         rig.server.freeze()
         for faults in rig.simulator.faults.values():

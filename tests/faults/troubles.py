@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
@@ -10,7 +11,7 @@ import attrs
 import trio
 from faults.press import STREAMS
 from faults.proxy import Proxy
-from faults.rig import Rig, text_frame
+from faults.rig import Rig, text_frame, until
 from redis import Redis
 
 from bzredis.simulator.faults import (
@@ -19,11 +20,13 @@ from bzredis.simulator.faults import (
     RESERVED_BITS,
     RING_BALANCER,
     Refusal,
+    RestFaults,
 )
 
 LARGE: Final = 5 * 2**20  # bytes of a frame that the bridge takes for too large
 SILENCE: Final = 50.0  # s after which a half-open connection has to be given up
-AWAKE: Final = 2.0  # s after which a signal finds a bridge, not a Python that starts
+FORGOTTEN: Final = 2 * 2**20  # bytes of Redis' AOF, at the most: some 500 messages
+AWAKE: Final = 60.0  # s within which a bridge has started, on a busy machine too
 AT_ONCE: Final = 5.0  # s that an orderly stop may take
 NONSENSE: Final = ("{", "[1]", '{"a": 1}', "4711", "pong", '{"type": "error"}')
 
@@ -45,6 +48,17 @@ class Scene:
 
     def redis(self) -> Redis:
         return self.rig.redis()
+
+    def rest(self) -> RestFaults:
+        """Return what can go wrong with one of REST's paths."""
+        faults = self.rig.simulator.rest_faults
+        return faults[self.rng.choice(sorted(faults))]
+
+    def forget(self) -> None:
+        """Cut off the end of what Redis, which is dead just now, has on disk."""
+        [path] = self.rig.server.folder.glob("appendonlydir/*.incr.aof")
+        size = path.stat().st_size
+        os.truncate(path, max(0, size - self.rng.randrange(FORGOTTEN)))
 
 
 Trouble = Callable[[Scene], Awaitable[None]]
@@ -123,7 +137,7 @@ async def bridge_killed(scene: Scene) -> None:
     await scene.rig.bridge.kill()
     await scene.some(3)
     await scene.rig.bridge.start()
-    await trio.sleep(AWAKE)
+    await until(scene.rig.bridge.is_awake, AWAKE)
 
 
 async def bridge_stopped(scene: Scene) -> None:
@@ -131,7 +145,7 @@ async def bridge_stopped(scene: Scene) -> None:
     assert took < AT_ONCE, f"the bridge took {took:.1f} s to stop"
     await scene.some(3)
     await scene.rig.bridge.start()
-    await trio.sleep(AWAKE)
+    await until(scene.rig.bridge.is_awake, AWAKE)
 
 
 # ---- upstream
@@ -203,8 +217,55 @@ async def upstream_answers_no_close(scene: Scene) -> None:
     faults.ignore_close = False
 
 
+# ---- REST
+
+
+async def redis_forgets(scene: Scene) -> None:
+    """Bring Redis back as it was a moment ago: its last commands never got to disk."""
+    await scene.rig.server.kill()
+    scene.forget()
+    await scene.rig.server.start()
+
+
+async def rest_refuses(scene: Scene) -> None:
+    faults = scene.rest()
+    faults.refuse = scene.rng.choice((Refusal(503), RING_BALANCER, Refusal(429)))
+    await scene.some(20)
+    faults.refuse = None
+
+
+async def rest_hangs_up(scene: Scene) -> None:
+    faults = scene.rest()
+    faults.hang_up = True
+    await scene.some(20)
+    faults.hang_up = False
+
+
+async def rest_takes_its_time(scene: Scene) -> None:
+    faults = scene.rest()
+    faults.delay = scene.rng.uniform(0.5, 15)
+    await scene.some(20)
+    faults.delay = 0.0
+
+
+async def rest_breaks_off(scene: Scene) -> None:
+    faults = scene.rest()
+    faults.truncated = True
+    await scene.some(20)
+    faults.truncated = False
+
+
+async def rest_is_a_web_page(scene: Scene) -> None:
+    faults = scene.rest()
+    faults.html = True
+    await scene.some(20)
+    faults.html = False
+
+
+Rows = tuple[tuple[Trouble, ...], ...]
+
 # What cannot happen twice at the same time stands in one row.
-TROUBLES: Final[tuple[tuple[Trouble, ...], ...]] = (
+TROUBLES: Final[Rows] = (
     (
         redis_killed,
         redis_killed_for_a_moment,
@@ -225,4 +286,10 @@ TROUBLES: Final[tuple[tuple[Trouble, ...], ...]] = (
     (upstream_breaks_off, upstream_garbles, upstream_talks_nonsense),
     (upstream_refuses, upstream_hangs_up, upstream_answers_no_close),
     (upstream_half_open,),
+)
+WITH_REST: Final[Rows] = (
+    (*TROUBLES[0], redis_forgets),
+    *TROUBLES[1:],
+    (rest_refuses, rest_hangs_up, rest_takes_its_time),
+    (rest_breaks_off, rest_is_a_web_page),
 )

@@ -116,7 +116,7 @@ def test_no_key_is_there_that_the_contract_does_not_name(peer: Peer) -> None:
     peer.apply(INSIGHTS, message("i", {"security": {"symbol": "BRK.B"}}))
     peer.apply(CONSENSUS, consensus(), consensus(2, "4"))
     internal = {"bz:ratings:seen", "bz:insights:seen", "bz:consensus:seen"}
-    internal |= {"bz:ratings:newest"}
+    internal |= {"bz:ratings:newest", "bz:consensus:heard:symbol:AAPL"}
     assert set(peer.redis.keys()) - internal == {
         "bz:ratings:events",
         "bz:ratings:latest:AAPL",
@@ -257,7 +257,7 @@ def test_rest_and_stream_bring_the_same_message(peer: Peer) -> None:
     assert peer.one(rating("a", 5)) == "latest"
     assert peer.one(row, source="rest") == "duplicate"
     assert peer.one(rating("b", 5), source="rest") == "latest"
-    assert peer.one(rating("b", 5, notes="live has more")) == "duplicate"
+    assert peer.one(rating("b", 5, notes="live has more")) == "duplicate of a row"
     assert len(peer.entries()) == 2
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from store.servers import PREFIX, RECEIVED, Peer, consensus, pack, rating
+from store.servers import BASE, PREFIX, RECEIVED, Peer, consensus, pack, rating
 
 from bzredis.change import gap
 from bzredis.errors import StoreDown, StoreSlow
@@ -30,7 +30,8 @@ CALLS: dict[str, Call] = {
         RATINGS, {"a": "b"}, "me", alive=True
     ),
     "read_status": lambda store: store.read_status(RATINGS),
-    "last_received": lambda store: store.last_received(RATINGS),
+    "newest": lambda store: store.newest(RATINGS),
+    "earliest": lambda store: store.earliest(RATINGS),
     "marker": lambda store: store.marker("mine"),
     "ping": lambda store: store.ping(),
 }
@@ -310,13 +311,28 @@ async def test_a_status_is_written_in_full_memory_too(peer: Peer) -> None:
 
 async def test_when_the_newest_message_was_received(peer: Peer) -> None:
     store = peer.store()
-    assert await store.last_received(RATINGS) == ""
-    await store.apply(RATINGS, pack(RATINGS, [rating()]))
-    assert await store.last_received(RATINGS) == rfc3339(RECEIVED)
+    assert await store.newest(RATINGS) == ("", "")
+    applied = await store.apply(RATINGS, pack(RATINGS, [rating()]))
+    assert await store.newest(RATINGS) == (applied.entry, rfc3339(RECEIVED))
     await store.apply(RATINGS, [gap(begin=1, end=2_000, cause="x").pack()])
-    assert await store.last_received(RATINGS) == rfc3339(2_000)
+    assert (await store.newest(RATINGS))[1] == rfc3339(2_000)
     peer.redis.xadd(f"{PREFIX}:consensus:events", {"by": "hand"})
-    assert await store.last_received(CONSENSUS) == ""
+    assert (await store.newest(CONSENSUS))[1] == ""
+
+
+async def test_how_far_back_it_goes(peer: Peer) -> None:
+    store = peer.store()
+    assert await store.earliest(RATINGS) is None
+    await store.apply(RATINGS, [gap(begin=1, end=RECEIVED - 1, cause="x").pack()])
+    assert await store.earliest(RATINGS) == RECEIVED - 1
+    # A row that was fetched tells of a time before it came.
+    await store.apply(RATINGS, pack(RATINGS, [rating("a", 5), rating("b", 3)]))
+    assert await store.earliest(RATINGS) == (BASE + 3) * 1000
+    # A symbol may be older than all that is left of the log.
+    peer.redis.zadd(f"{PREFIX}:ratings:symbols", {"OLD": 1_700_000_000_000})
+    assert await store.earliest(RATINGS) == 1_700_000_000_000
+    peer.redis.xadd(f"{PREFIX}:consensus:events", {"by": "hand", "version": "x"})
+    assert await store.earliest(CONSENSUS) is None
 
 
 async def test_a_marker_tells_one_database_from_another(peer: Peer) -> None:

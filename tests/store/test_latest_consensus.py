@@ -192,13 +192,15 @@ def test_a_deleted_consensus_is_gone_until_a_newer_one(peer: Peer) -> None:
     assert apply(peer, wrapped(1), gone) == ("latest", "latest")
     assert peer.hash(LATEST) == {}
     assert peer.symbols("consensus") == set()
-    assert peer.redis.ttl("bz:consensus:gone:AAPL") > 34 * 86_400
+    for key in ("record:c1", "symbol:AAPL"):
+        assert peer.redis.ttl(f"bz:consensus:heard:{key}") > 34 * 86_400
     assert apply(peer, wrapped(2)) == ("none",)
     assert apply(peer, wrapped(3), source="rest") == ("duplicate",)
     assert peer.hash(LATEST) == {}
     assert apply(peer, wrapped(60)) == ("latest",)
     assert "_shift" not in peer.hash(LATEST)
-    assert not peer.redis.exists("bz:consensus:gone:AAPL")
+    assert peer.redis.ttl("bz:consensus:heard:record:c1") == -1
+    assert peer.redis.ttl("bz:consensus:heard:symbol:AAPL") == -1
     assert peer.symbols("consensus") == {"AAPL"}
 
 
@@ -208,14 +210,172 @@ def test_a_delete_of_what_is_not_there_is_remembered(peer: Peer) -> None:
     assert peer.hash(LATEST) == {}
 
 
+def of(record: str, version: float, symbol: str = "AAPL", value: float = 0) -> str:
+    """Write a consensus that has a record id, with figures of its own or these."""
+    content = {
+        "ticker": symbol,
+        "consensus_rating_val": value or version,
+        "updated_at": stamp(version),
+    }
+    return message(record, content, at=version)
+
+
+def gone(record: str, at: float = 50) -> str:
+    """Write a delete without content."""
+    return message(record, None, action="deleted", at=at)
+
+
+# What came of each message, and whose consensus each symbol then has.
+OWNED: dict[str, tuple[list[tuple[str, str]], dict[str, str]]] = {
+    "an older record is deleted": (
+        [(of("c1", 1), "latest"), (of("c2", 2), "latest"), (gone("c1"), "record")],
+        {"AAPL": "c2"},
+    ),
+    "one that came late is deleted": (
+        [(of("c2", 2), "latest"), (of("c1", 1), "none"), (gone("c1"), "record")],
+        {"AAPL": "c2"},
+    ),
+    "the newest record is deleted": (
+        [(of("c1", 1), "latest"), (of("c2", 2), "latest"), (gone("c2"), "latest")],
+        {},
+    ),
+    "it is deleted before it comes": (
+        [(gone("c1"), "record"), (of("c1", 1), "none"), (of("c2", 2), "latest")],
+        {"AAPL": "c2"},
+    ),
+    "what is older than a deleted one stays out": (
+        [(of("c2", 2), "latest"), (gone("c2"), "latest"), (of("c1", 1), "none")],
+        {},
+    ),
+    "also where it came before that": (
+        [(of("c1", 1), "latest"), (gone("c2"), "record"), (of("c2", 2), "latest")],
+        {},
+    ),
+    "a record moves": (
+        [(of("c1", 1), "latest"), (of("c1", 2, "MSFT"), "latest")],
+        {"MSFT": "c1"},
+    ),
+    "it moves and comes back": (
+        [
+            (of("c1", 1), "latest"),
+            (of("c1", 2, "MSFT"), "latest"),
+            (of("c1", 3), "latest"),
+        ],
+        {"AAPL": "c1"},
+    ),
+    "an older record moves": (
+        [
+            (of("c1", 1), "latest"),
+            (of("c2", 2), "latest"),
+            (of("c1", 3, "MSFT"), "latest"),
+        ],
+        {"AAPL": "c2", "MSFT": "c1"},
+    ),
+    "it moves to where it is not the newest": (
+        [
+            (of("c2", 9, "MSFT"), "latest"),
+            (of("c1", 1), "latest"),
+            (of("c1", 2, "MSFT"), "latest"),
+        ],
+        {"MSFT": "c2"},
+    ),
+    "it had moved before we heard of it": (
+        [(of("c1", 2, "MSFT"), "latest"), (of("c1", 1), "none")],
+        {"MSFT": "c1"},
+    ),
+    "it is deleted where it was not any more": (
+        [
+            (of("c1", 1), "latest"),
+            (of("c1", 2, "MSFT"), "latest"),
+            (of("c2", 3), "latest"),
+            (gone("c1"), "latest"),
+        ],
+        {"AAPL": "c2"},
+    ),
+    "one without a record is nobody's": (
+        [(of("c1", 1), "latest"), (consensus(2), "latest"), (gone("c1"), "record")],
+        {"AAPL": ""},
+    ),
+    "a delete without a record is of the symbol": (
+        [(of("c1", 1), "latest"), (consensus(2, action="deleted"), "latest")],
+        {},
+    ),
+    "such a delete may be out of date": (
+        [(consensus(2), "latest"), (consensus(1, action="deleted"), "none")],
+        {"AAPL": ""},
+    ),
+    "two at one moment": (
+        [(of("c2", 1), "latest"), (of("c1", 1), "none")],
+        {"AAPL": "c2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["batches", "one batch"])
+@pytest.mark.parametrize("name", OWNED)
+def test_a_delete_or_a_move_concerns_its_record_only(
+    peer: Peer, name: str, *, together: bool
+) -> None:
+    steps, expected = OWNED[name]
+    frames = [frame for frame, _ in steps]
+    effects = tuple(effect for _, effect in steps)
+    if together:
+        assert apply(peer, *frames) == effects
+    else:
+        assert tuple(apply(peer, frame)[0] for frame in frames) == effects
+    assert tuple(e["effect"] for e in peer.entries("consensus:events")) == effects
+    assert peer.symbols("consensus") == set(expected)
+    found = {
+        symbol: peer.hash(f"consensus:latest:{symbol}") for symbol in ("AAPL", "MSFT")
+    }
+    assert {s: h.get("_record", "") for s, h in found.items() if h} == expected
+
+
+def test_the_same_figures_of_another_record_are_its_own(peer: Peer) -> None:
+    apply(peer, of("c1", 1, value=3), of("c2", 2, value=3))
+    assert peer.hash(LATEST)["_record"] == "c1"  # the hash moves its times only
+    assert len(peer.entries(HISTORY)) == 1
+    assert apply(peer, gone("c1")) == ("record",)
+    assert peer.hash(LATEST)["_version"] == "1728000002000"
+    assert apply(peer, gone("c2")) == ("latest",)
+    assert peer.hash(LATEST) == {}
+
+
+def test_a_hash_that_someone_removed_comes_again(peer: Peer) -> None:
+    apply(peer, of("c1", 5), of("c1", 6, "MSFT"))
+    peer.redis.delete("bz:consensus:latest:MSFT")
+    assert apply(peer, of("c2", 2, "MSFT")) == ("latest",)
+    assert apply(peer, of("c3", 4)) == ("none",)  # from here one left by itself
+
+
+def test_a_hash_alone_tells_enough(peer: Peer) -> None:
+    apply(peer, of("c1", 5))
+    for key in ("record:c1", "symbol:AAPL"):
+        assert peer.redis.delete(f"bz:consensus:heard:{key}")
+    assert apply(peer, of("c2", 4)) == ("none",)
+    named = message("c1", {"ticker": "AAPL"}, action="deleted", at=50)
+    assert apply(peer, named) == ("latest",)
+    assert peer.hash(LATEST) == {}
+    assert apply(peer, of("c3", 4)) == ("none",)
+
+
+def test_an_older_record_is_forgotten_after_a_while(peer: Peer) -> None:
+    apply(peer, of("c1", 1), of("c2", 2), of("c0", 0.5))
+    for record, kept in (("c0", False), ("c1", False), ("c2", True)):
+        ttl = peer.redis.ttl(f"bz:consensus:heard:record:{record}")
+        assert (ttl == -1) == kept
+
+
 def test_notifications(peer: Peer) -> None:
     with peer.redis.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("bz:consensus:changed")
         listener.get_message(timeout=1)
         apply(peer, wrapped(1), wrapped(2), wrapped(1.5), consensus(symbol=None))
-        apply(peer, message("c1", None, action="deleted", at=50))
+        apply(peer, of("c1", 40, "MSFT"), gone("c1"))
         told = []
         while (heard := listener.get_message(timeout=0.2)) is not None:
             told.append(heard["data"])
     ids = [entry for entry, _ in peer.redis.xrange("bz:consensus:events")]
-    assert told == [f"AAPL {ids[0]}", f"AAPL {ids[1]}", f"AAPL {ids[4]}"]
+    assert told[:2] == [f"AAPL {ids[0]}", f"AAPL {ids[1]}"]
+    assert sorted(told[2:4]) == [f"AAPL {ids[4]}", f"MSFT {ids[4]}"]
+    assert told[4:] == [f"MSFT {ids[5]}"]

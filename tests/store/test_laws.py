@@ -17,6 +17,7 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from store.servers import Peer, consensus, deleted, pack, rating, stamp
+from store.servers import message as written
 
 from bzredis.change import Change, read
 from bzredis.store.client import Limits, Store
@@ -379,3 +380,101 @@ def test_the_consensus_in_any_order_ends_with_the_newest(
         expected = modelled(history, symbol)
         told = {name: expected[name] for name in STANDING if name in expected}
         assert _consensus(found, symbol, STANDING) == told
+
+
+@attrs.frozen
+class Saying:
+    """What is said of a symbol's consensus, by a record or by none ("")."""
+
+    record: str
+    tick: int
+    action: str
+    symbol: str
+    value: int
+
+    def frame(self, envelope: str) -> str:
+        """Write it; of two ticks that share a version the second is later."""
+        at = self.tick + 0.5
+        if self.action == "gone" and self.record:
+            return deleted(self.record, at=at, envelope=envelope)
+        content = {
+            "ticker": self.symbol,
+            "consensus_rating_val": self.value,
+            "updated_at": stamp(self.tick // 2 * 2 if self.record else at),
+        }
+        action = "updated" if self.action == "updated" else "deleted"
+        return written(self.record, content, action=action, at=at, envelope=envelope)
+
+    @property
+    def change(self) -> Change:
+        """Return it as it is read."""
+        found = read(CONSENSUS, self.frame(""), received=0, source="live")
+        assert isinstance(found, Change)
+        return found
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it is a delete."""
+        return self.action != "updated"
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """What decides between two of a record, and between two of a symbol."""
+        change = self.change
+        return change.version, change.moments, self.deletes, self.record
+
+
+@st.composite
+def sayings(draw: st.DrawFn) -> list[Saying]:
+    """Make up consensuses with record ids and without, moves and deletes."""
+    records = draw(st.lists(st.sampled_from(("", "c", "d", "é")), max_size=14))
+    actions = st.sampled_from(("updated", "updated", "updated", "deleted", "gone"))
+    return [
+        Saying(
+            record,
+            tick,
+            draw(actions),
+            draw(st.sampled_from("AB")),
+            draw(st.integers(1, 2)),
+        )
+        for tick, record in enumerate((*records, "c"))
+    ]
+
+
+def standing(history: list[Saying], symbol: str) -> dict[str, str]:
+    """Return what a symbol shows: the newest said of it, if its record still says so.
+
+    A delete is said of its record, and of the symbol only where there is no record.
+    """
+    of_symbol = [
+        s for s in history if s.symbol == symbol and not (s.record and s.deletes)
+    ]
+    newest = max(of_symbol, key=lambda s: s.order, default=None)
+    if newest is None or newest.deletes:
+        return {}
+    of_record = [s for s in history if s.record == newest.record]
+    if newest.record and newest != max(of_record, key=lambda s: s.order):
+        return {}
+    change = newest.change
+    return {
+        "consensus_rating_val": str(newest.value),
+        "updated_at": dict(zip(change.fields[::2], change.fields[1::2], strict=True))[
+            "updated_at"
+        ],
+        "_version": str(change.version),
+    }
+
+
+@law
+@given(st.data())
+def test_the_consensus_of_records_does_not_hang_on_their_order(
+    peer: Peer, data: st.DataObject
+) -> None:
+    history = data.draw(sayings())
+    extra = data.draw(st.lists(st.sampled_from(history), max_size=6))
+    order = data.draw(st.permutations([*history, *extra]))
+    made = data.draw(batches([s.frame(next(_envelopes)) for s in order]))
+    found, results = deliver(peer, made, CONSENSUS)
+    assert not any(result.startswith("refused") for result in results)
+    for symbol in "AB":
+        assert _consensus(found, symbol, STANDING) == standing(history, symbol)

@@ -91,7 +91,7 @@ def test_newest_wins_within_a_record(peer: Peer, case: str) -> None:
 
 def test_rest_loses_ties(peer: Peer) -> None:
     peer.one(rating("a", 5, notes="row"), source="rest")
-    assert peer.one(rating("a", 5, at=4, notes="live")) == "duplicate"
+    assert peer.one(rating("a", 5, at=4, notes="live")) == "duplicate of a row"
     peer.one(rating("b", 5, updated="", at=5, notes="live"))
     row = rating("b", 5, at=5, notes="row")
     assert peer.one(row, source="rest") == "duplicate"

@@ -59,6 +59,11 @@ def kept(peer: Peer) -> dict[str, bytes]:
 # --------------------------------------------------------------- one event, one entry
 
 
+def once(*, rest_first: bool) -> tuple[str, str]:
+    """Return what comes of a row and its frame, which tells what it is a copy of."""
+    return "latest", "duplicate of a row" if rest_first else "duplicate"
+
+
 @pytest.mark.parametrize("together", [True, False], ids=["one batch", "each alone"])
 @pytest.mark.parametrize("rest_first", [True, False], ids=["row first", "frame first"])
 def test_a_row_and_its_frame_are_one(
@@ -68,9 +73,9 @@ def test_a_row_and_its_frame_are_one(
     if not rest_first:
         items.reverse()
     if together:
-        assert peer.apply(RATINGS, *items) == ("latest", "duplicate")
+        assert peer.apply(RATINGS, *items) == once(rest_first=rest_first)
     else:
-        assert [peer.one(item) for item in items] == ["latest", "duplicate"]
+        assert tuple(map(peer.one, items)) == once(rest_first=rest_first)
     source = "rest" if rest_first else "live"
     assert effects(peer) == [(source, "updated", "latest")]
     found = peer.hash("ratings:latest:AAPL")
@@ -93,7 +98,8 @@ def test_an_insight_in_seconds_and_its_frame_in_ms_are_one(
     items: list[Item] = [row(INSIGHTS, text, received=RECEIVED), frame]
     if not rest_first:
         items.reverse()
-    assert [peer.one(item, INSIGHTS) for item in items] == ["latest", "duplicate"]
+    results = tuple(peer.one(item, INSIGHTS) for item in items)
+    assert results == once(rest_first=rest_first)
     assert len(peer.entries("insights:events")) == 1
 
 
@@ -110,7 +116,8 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     ]
     if not rest_first:
         items.reverse()
-    assert [peer.one(item, CONSENSUS) for item in items] == ["latest", "duplicate"]
+    results = tuple(peer.one(item, CONSENSUS) for item in items)
+    assert results == once(rest_first=rest_first)
     assert len(peer.entries("consensus:events")) == 1
     assert len(peer.entries("consensus:history:AAPL")) == 1
     older = consensus_row(json.dumps({**data, "updated_at": BASE}), "AAPL", received=1)
@@ -168,20 +175,20 @@ def test_an_insights_frame_that_was_sent_after_the_row_came_is_no_copy(
     known = row(INSIGHTS, json.dumps({**content, "updated": BASE + 5}), received=ASKED)
     frame = message("i", {**content, "updated": round((BASE + at) * 1_000)}, at=at)
     results = peer.apply(INSIGHTS, known, frame, frame)
-    is_after = at > 5.5
-    assert results == ("latest", "latest" if is_after else "duplicate", "duplicate")
+    second = "latest" if at > 5.5 else "duplicate of a row"
+    assert results == ("latest", second, "duplicate")
 
 
 def test_a_frame_without_a_time_is_a_copy_of_the_row(peer: Peer) -> None:
     peer.one(fetched("a", 5, received=ASKED))
     untimed = json.loads(rating("a", 5, notes="?"))
     del untimed["data"]["timestamp"]
-    assert peer.one(json.dumps(untimed)) == "duplicate"
+    assert peer.one(json.dumps(untimed)) == "duplicate of a row"
 
 
 def test_what_was_removed_in_that_second_stays_removed(peer: Peer) -> None:
     peer.apply(RATINGS, fetched("a", 5, received=ASKED), removed("a", 5))
-    assert peer.one(edit(5.9)) == "duplicate"
+    assert peer.one(edit(5.9)) == "duplicate of a row"
     assert not peer.hash("ratings:latest:AAPL")
 
 

@@ -1,0 +1,73 @@
+"""What upstream's REST has of the press's messages: each record as it stands."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import attrs
+from faults import model
+from faults.model import Message
+
+from bzredis.simulator.book import Deleted
+from bzredis.simulator.catalogue import COMPANIES, FIRMS
+from bzredis.simulator.desk import Desk
+from bzredis.simulator.faults import RestFaults
+from bzredis.simulator.opinions import NOTHING
+from bzredis.simulator.records import Insight, Rating
+from bzredis.simulator.request import Request
+from bzredis.simulator.rest import Answer, json_answer
+
+# Nobody asks for what the market makes of these: the press words the rows itself.
+COMPANY, FIRM = COMPANIES[0], FIRMS[0]
+SECURITY: Final = {"ticker", "exchange"}  # no consensus over REST says whose it is
+
+
+@attrs.define(eq=False)
+class Archive(Desk):
+    """Answers from the simulator's book, which `take` keeps, and of the consensus."""
+
+    _consensus: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by symbol
+    _words: dict[tuple[str, str], Message] = attrs.field(factory=dict)
+
+    def take(self, stream: str, text: str) -> None:
+        """Note a message that is being sent; an older one than what is known is not."""
+        word = model.message(text)
+        about = (stream, word.about)
+        known = self._words.get(about)
+        if known is not None and known.rank > word.rank:
+            return
+        self._words[about] = word
+        data = json.loads(text)["data"]
+        content = data.get("content", data)
+        at = word.rank[1] // 10**9
+        if stream == "consensus":
+            self._consensus.pop(word.symbol, None)
+            if not word.deletes:
+                figures = {k: v for k, v in content.items() if k not in SECURITY}
+                self._consensus[word.symbol] = figures
+        elif word.deletes:
+            self._forget(stream, word.record, at)
+        elif stream == "ratings":
+            self.book.deleted.pop(word.record, None)
+            self.book.ratings[word.record] = Rating(
+                word.record, COMPANY, FIRM, at, None, NOTHING, content
+            )
+        else:
+            self.book.insights[word.record] = Insight(
+                word.record, COMPANY, FIRM, "", at, content
+            )
+
+    def _forget(self, stream: str, record: str, at: float) -> None:
+        if stream == "ratings":
+            self.book.ratings.pop(record, None)
+            self.book.deleted[record] = Deleted(stream, record, COMPANY, at)
+        else:  # of this REST says nothing
+            self.book.insights.pop(record, None)
+
+    def _healthy(self, name: str, request: Request, faults: RestFaults) -> Answer:
+        if name != "consensus":
+            return super()._healthy(name, request, faults)
+        [ticker] = request.items("parameters[tickers]")
+        known = self._consensus.get(ticker)
+        return Answer(204) if known is None else json_answer(known)
