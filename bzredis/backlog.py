@@ -35,6 +35,7 @@ BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
 NONE: Final = -(2**62)  # a number below that of any change
+ENTRY: Final = "entry "  # and a stream's name: the note of what Redis acknowledged
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
 Row = tuple[int, bytes]
@@ -51,6 +52,9 @@ class Spool(Protocol):
 
     def remove(self, stream: str, last: int, /) -> int:
         """Remove the changes up to a number; return how many they were."""
+
+    def note(self, name: str, value: str | None = None, /) -> str:
+        """Return, or set, what is noted under a name."""
 
     @property
     def room(self) -> int:
@@ -78,6 +82,10 @@ class Backlog:
     spooled: int = 0  # changes on disk …
     _last: int = -1  # … and the number of the last of them
     full: bool = False
+    # The log's newest entry that Redis has acknowledged. Beside what waits on disk, so
+    # that the next process notices a Redis that comes back older, too.
+    entry: str = ""
+    _noted: str = ""
     _next: int = 0
     _memory: deque[tuple[float, Item]] = attrs.field(factory=deque)
     _bytes: int = 0
@@ -94,6 +102,8 @@ class Backlog:
         """Begin, or go on, with what stands on disk."""
         self.spool, self.spooled, self._last = spool, count, last
         self._next = max(self._next, last + 1)
+        self._noted = spool.note(ENTRY + self.stream)
+        self.entry = self._noted if count else ""
         self._news.set()
 
     def put(self, packed: bytes) -> int:
@@ -180,8 +190,7 @@ class Backlog:
                 return
             rows = [(item.number, item.packed) for item in items]
             try:
-                append = partial(self.spool.append, self.stream, rows)
-                await trio.to_thread.run_sync(append)
+                await trio.to_thread.run_sync(self._append, rows, self.entry)
             except SpoolFull as error:
                 if not self.full:
                     log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
@@ -193,6 +202,12 @@ class Backlog:
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
         self._progress.set()
+
+    def _append(self, rows: list[Row], entry: str) -> None:
+        if entry != self._noted:
+            self.spool.note(ENTRY + self.stream, entry)
+            self._noted = entry
+        self.spool.append(self.stream, rows)
 
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""

@@ -43,6 +43,8 @@ TOLD_ALL_REFUSED: Final = (
     "upstream refused every stream, so the bridge ends: check that BENZINGA_TOKEN (or "
     "the token file) holds the right key, and start it again"
 )
+# ms of what was read that a kill may cost (backlog.py), though the status tells of it.
+LAST_SECOND: Final = 1_000
 OPEN: Final = "open "  # and a stream's name: the note of what its replays left open
 AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
 AGAIN_LAST: Final = 3.0  # … at the most
@@ -313,4 +315,7 @@ def _last_heard(status: Mapping[str, str], mirror: Mirror) -> int | None:
     """Return when the same subscription was last heard, in ms; None if it never was."""
     if status.get("subscription") != mirror.status.identity.subscription:
         return None
-    return milliseconds(status.get("last_frame_at") or status.get("connected_at", ""))
+    heard = milliseconds(status.get("last_frame_at") or status.get("connected_at", ""))
+    if heard is None or status.get("state") == "stopped":
+        return heard
+    return heard - LAST_SECOND

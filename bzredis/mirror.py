@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from random import Random
@@ -209,8 +209,15 @@ class Mirror:
 
     # ---- what the writer reports
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        """Count what came of a change, and what it proves of a replay."""
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        """Count what came of changes, and what it proves of a replay."""
+        for item, result in zip(batch, results, strict=True):
+            self._answered(item, result, resent=item.number <= sent)
+        self.settle()
+
+    def _answered(self, item: Item, result: str, *, resent: bool) -> None:
         if result.startswith(writer.MARKS):
             if self.recovery is not None:
                 self.recovery.answered(item.number, result)
@@ -221,7 +228,6 @@ class Mirror:
             log.error("set aside", stream=self.stream.name, reason=result)
             self.status.error = result
         self.continuity.answered(item.number, known=_known(result, resent=resent))
-        self.settle()
         self.observe(item, result)
 
     def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:

@@ -64,8 +64,10 @@ class Store(Protocol):
 class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        """Redis has a change; `resent`: perhaps already by a call without an answer."""
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        """Redis has these; up to number `sent` perhaps by a call without an answer."""
 
     def note_store(self, trouble: str) -> None:
         """Redis does not take changes, and why; "" once it does again."""
@@ -157,8 +159,9 @@ class Writer:
     async def _prepare(self) -> None:
         """See to what has to be right before a batch. Raises StoreDown."""
         if self._whole is None:
-            self._entry, received = await self.store.newest(self.stream)
-            self._whole = not received
+            entry, _ = await self.store.newest(self.stream)
+            self._entry = self.backlog.entry or entry
+            self._whole = not self._entry
         if self._earliest is None and not self._whole:
             self._earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
@@ -168,21 +171,19 @@ class Writer:
         return await self.store.apply(self.stream, packed, self._entry)
 
     async def _confirm(self, batch: list[Item], applied: Applied) -> None:
-        self._entry = applied.entry or self._entry
+        self._entry = self.backlog.entry = applied.entry or self._entry
         if not batch:
             return
         await self.backlog.confirm(batch[-1].number)
         for item, result in zip(batch, applied.results, strict=True):
             # What fetch has ended, or begun, is not so of a Redis that came back older.
             if not result.startswith(MARKS):
-                is_news = not result.startswith(NO_NEWS)
-                self._hold(Held(item.packed, is_news))
-            resent = item.number <= self.backlog.doubtful
-            self.listener.confirm(item, result, resent=resent)
+                self._held.append(Held(item.packed, not result.startswith(NO_NEWS)))
+                self._held_bytes += len(item.packed)
+        self._let_go()
+        self.listener.confirm(batch, applied.results, sent=self.backlog.doubtful)
 
-    def _hold(self, held: Held) -> None:
-        self._held.append(held)
-        self._held_bytes += len(held.packed)
+    def _let_go(self) -> None:
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
             self._held_bytes -= len(self._held.popleft().packed)
             self._whole = False

@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 PONG = b"\x81\x04pong"
 CHUNK = 1 << 18  # bytes per write
 LIMIT = 120.0  # s for either measurement
+BEGIN = datetime(2024, 10, 4, 9, 30)  # noqa: DTZ001 - upstream's wall time
 SYMBOLS = 60
 PATIENCE = 0.005  # s between looks at the log's length
 PAUSE = 0.02  # s between single events, so that the bridge is idle before each
@@ -41,12 +43,12 @@ PAUSE = 0.02  # s between single events, so that the bridge is idle before each
 def rating(number: int) -> bytes:
     """Return a rating of some 1.1 KB, as upstream writes them."""
     record = f"{number:024x}"
-    hour, minute, second = 9 + number // 3600 % 8, number // 60 % 60, number % 60
-    updated = 1_728_069_666 + number
+    moment = BEGIN + timedelta(seconds=number)  # so that each is the latest for a while
+    target, before = 100 + number % 389, 95 + number % 383
     content = {
         "id": record,
-        "date": "2024-10-04",
-        "time": f"{hour:02d}:{minute:02d}:{second:02d}",
+        "date": f"{moment:%Y-%m-%d}",
+        "time": f"{moment:%H:%M:%S}",
         "ticker": f"T{number % SYMBOLS}",
         "exchange": "NASDAQ",
         "isin": "US0378331005",
@@ -56,11 +58,11 @@ def rating(number: int) -> bytes:
         "action_pt": "Raises",
         "action_company": "Maintains",
         "rating_current": "Buy",
-        "pt_current": "260.0000",
-        "adjusted_pt_current": "260.0000",
+        "pt_current": f"{target}.0000",
+        "adjusted_pt_current": f"{target}.0000",
         "rating_prior": "Buy",
-        "pt_prior": "240.00",
-        "adjusted_pt_prior": "240.00",
+        "pt_prior": f"{before}.00",
+        "adjusted_pt_prior": f"{before}.00",
         "url": "https://www.example.com/stock-articles/T/analyst-ratings",
         "url_calendar": "https://www.example.com/stock-articles/T/analyst-ratings",
         "url_news": "https://www.example.com/stock-articles/T/analyst-ratings",
@@ -70,7 +72,7 @@ def rating(number: int) -> bytes:
         "firm_id": "60c72b2f9b1d4c0001a1b2c4",
         "importance": 3,
         "notes": "",
-        "updated": updated,
+        "updated": 1_728_069_666 + number,
         "ratings_accuracy": {"smart_score": "70.5", "overall_success_rate": "60.1"},
     }
     message = {
@@ -98,6 +100,7 @@ class Feeder:
 
     wire: trio.SocketStream = attrs.field(init=False)
     open: trio.Event = attrs.field(factory=trio.Event)
+    _turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     async def serve(self, wire: trio.SocketStream) -> None:
         """Accept one client, and read without listening."""
@@ -119,13 +122,14 @@ class Feeder:
         self.open.set()
         try:
             while await wire.receive_some():  # `replay` and `ping`, or a PONG
-                await wire.send_all(PONG)
+                await self.send(PONG)
         except trio.BrokenResourceError:
             return
 
     async def send(self, data: bytes) -> None:
         """Write bytes to the client."""
-        await self.wire.send_all(data)
+        async with self._turn:
+            await self.wire.send_all(data)
 
 
 @asynccontextmanager

@@ -237,6 +237,29 @@ async def test_trouble_is_told_once_and_ends(  # noqa: PLR0913 - fixtures
         assert len(rig.upstream.links) == 1, "the stream was not disturbed"
 
 
+async def test_what_waits_on_disk_does_not_hide_what_redis_lost(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Redis came back older while no bridge was there to notice."""
+    rig.upstream.sessions.append(Session(frames(1)))
+    rest = FakeRest()
+    async with killed(rig, rest):
+        await trio.sleep(10)
+        saved = rig.store.saved()
+        rig.upstream.say(frame(5))
+        await trio.sleep(10)
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(frame(20))
+        await trio.sleep(10)
+    rig.store.db, rig.store.trouble = saved, ""
+    rest.held = [1, 5, 20]
+    rig.upstream.sessions.append(Session(replay=frames(20)))
+    async with running(rig, rest):
+        await trio.sleep(10)
+        assert {number for _, number in logged(rig)} == {1, 5, 20}
+        assert not rig.store.gaps()
+
+
 async def test_what_redis_lost_is_announced_by_the_next_process_too(
     rig: Rig, autojump_clock: MockClock
 ) -> None:

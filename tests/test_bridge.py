@@ -19,6 +19,7 @@ from fakes import (
     Session,
     frame,
     frames,
+    now,
 )
 from trio.testing import MockClock
 
@@ -475,6 +476,26 @@ async def test_an_answer_lost_before_the_end_does_not_hide_a_gap(
         await trio.sleep(20)
     assert rig.store.numbers() == [1, 7, 8]
     assert [gap["begin"] for gap in rig.store.gaps()] == [heard]
+
+
+async def test_a_gap_after_a_kill_holds_what_the_kill_cost(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """A status may tell of a frame that neither Redis nor the disk has."""
+    async with rig.killed():
+        await trio.sleep(9.9)
+        rig.store.most = -1  # no batch goes through, but the status does
+        rig.upstream.say(frame(1))
+        read_at = now()
+        await trio.sleep(0.3)
+    assert milliseconds(rig.store.status()["last_frame_at"]) == read_at
+    rig.store.most = 10**9
+    rig.upstream.cache = frames(7)
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.numbers() == [7]
+        [gap] = rig.store.gaps()
+    assert (milliseconds(gap["begin"]) or 0) < read_at
 
 
 async def test_a_full_spool_closes_the_streams_until_there_is_room(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -36,8 +36,13 @@ class Told:
     def first_again(self) -> list[bytes]:
         return []
 
-    def confirm(self, item: Item, result: str, *, resent: bool) -> None:
-        self.results.append((item.number, result, resent))
+    def confirm(
+        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+    ) -> None:
+        self.results += [
+            (item.number, result, item.number <= sent)
+            for item, result in zip(batch, results, strict=True)
+        ]
 
     def note_store(self, trouble: str) -> None:
         self.troubles.append(trouble)
