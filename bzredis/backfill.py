@@ -89,11 +89,11 @@ class Backfill:
         """
         # REST knows no filter by ISIN, and the streams let pass what fits either list.
         tickers = () if self.isins else self.tickers
-        now, stream = self.mirror.clock(), self.mirror.stream
+        clock, stream = self.mirror.clock, self.mirror.stream
         rows: list[Change | Rejected] = []
         async with aclosing(self.rows(since, tickers)) as found:
             async for text in found:
-                rows.append(fetched.row(stream, text, received=now))
+                rows.append(fetched.row(stream, text, received=clock()))
                 if len(rows) % SPELL == 0:
                     await trio.lowlevel.checkpoint()
         rows = sorted(filter(self._wants, rows), key=_version)
@@ -103,7 +103,7 @@ class Backfill:
                 async for one in gone:
                     rows.append(
                         fetched.removal(
-                            stream, one.record, one.updated, one.raw, received=now
+                            stream, one.record, one.updated, one.raw, received=clock()
                         )
                     )
         log.info(

@@ -77,16 +77,19 @@ class Owe(Packed, frozen=True, array_like=True, tag="owe"):
     """From here on messages may hide what is missing: fix where REST has to resume.
 
     It stands in the backlog between what came before a connection and what comes
-    after. `since` counts where Redis knows nothing.
+    after. `since` counts where Redis knows nothing, or nothing of a part of the
+    subscription.
     """
 
     since: int
+    subscription: str  # `*` or the list
 
 
 class Paid(Packed, frozen=True, array_like=True, tag="paid"):
     """All that REST owed, in the words of Redis, stands in the backlog before this."""
 
     debt: str
+    subscription: str
 
 
 class Gap(Packed, frozen=True, array_like=True, tag="gap"):
@@ -197,14 +200,14 @@ def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
     return Gap(span[1], identity, identity, *span, cause, recovered)
 
 
-def owe(*, since: int, now: int) -> Owe:
+def owe(*, since: int, now: int, subscription: str = "*") -> Owe:
     """Fix where REST has to resume; times in ms."""
-    return Owe(rfc3339(now), (), (), since)
+    return Owe(rfc3339(now), (), (), since, subscription)
 
 
-def paid(*, owed: str, now: int) -> Paid:
+def paid(*, owed: str, now: int, subscription: str = "*") -> Paid:
     """Mark the end of what REST gave for what was owed; `now` in ms."""
-    return Paid(rfc3339(now), (), (), owed)
+    return Paid(rfc3339(now), (), (), owed, subscription)
 
 
 def instead(packed: bytes, reason: str) -> Rejected:
@@ -238,7 +241,8 @@ def _fingerprints(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what tells this message from others (contract.md, promise 1).
 
-    First what other copies of it may have left behind, then what this one leaves.
+    First what other copies of it may have left behind, then what this one leaves. Of a
+    frame's copies a row of REST comes last: apply.lua looks at that one more closely.
     """
     owner = message.record or reading.symbol
     moment = message.timestamp if reading.updated is None else ""

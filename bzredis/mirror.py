@@ -307,7 +307,11 @@ class Mirror:
     def _mark(self) -> bytes:
         window = self.recovery.window if self.recovery is not None else 0.0
         now = self.clock()
-        return owe(since=now - round(1_000 * window), now=now).pack()
+        return owe(
+            since=now - round(1_000 * window),
+            now=now,
+            subscription=self.status.identity.subscription,
+        ).pack()
 
     def put_fetched(self, message: Change | Rejected) -> None:
         """Put what REST gave into the backlog."""
@@ -315,7 +319,9 @@ class Mirror:
 
     def note_paid(self, owed: str, covered: int) -> None:
         """Note that all that REST owed stands in the backlog."""
-        self.backlog.put(paid(owed=owed, now=self.clock()).pack())
+        subscription = self.status.identity.subscription
+        mark = paid(owed=owed, now=self.clock(), subscription=subscription)
+        self.backlog.put(mark.pack())
         self.note_covered(covered)
 
     def note_covered(self, since: int = 0) -> None:

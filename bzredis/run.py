@@ -101,7 +101,11 @@ def assemble(
     store = Store(
         config.redis.url,
         config.prefix,
-        Limits(config.events_maxlen, config.timeline_length),
+        Limits(
+            config.events_maxlen,
+            config.timeline_length,
+            watched=bool(config.tickers or config.isins),
+        ),
     )
     spools = SpoolFolder(folder / "spool", target(config), config.spool_limit)
     try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -27,6 +28,11 @@ from bzredis.run import assemble
 from bzredis.simulator import Market, Refusal, RestFaults, Settings, Simulator
 from bzredis.simulator.book import BY_SYMBOL
 from bzredis.simulator.consensus import fields
+from bzredis.simulator.records import Insight, Published, Rating, updated
+from bzredis.simulator.rest import rating_row
+from bzredis.streams.direction import direction
+from bzredis.streams.ratings import price_target_change
+from bzredis.times import published, rfc3339
 
 LIMIT = 30.0  # s for anything that is waited for
 FAST = 500.0  # requests a second
@@ -95,40 +101,111 @@ async def settled(bridge: Bridge, client: Any) -> None:
             assert not client.exists(f"bz:{mirror.stream.name}:owed")
 
 
-def live(upstream: Simulator, stream: str) -> dict[str, Any]:
+def live(upstream: Simulator, stream: str) -> dict[str, Rating | Insight]:
     book = upstream.market.book
     return dict(book.ratings if stream == "ratings" else book.insights)
 
 
-def night(upstream: Simulator, actions: int) -> int:
-    """Let so much happen while nobody listens; return how many records stay news."""
-    rng = Random(4)
-    now = upstream.clock()
+def night(
+    upstream: Simulator, actions: int, seconds: float = 500.0, seed: int = 4
+) -> int:
+    """Let so much happen while nobody listens; return how many records stay news.
+
+    The shorter it is, the more changes of one record share a second.
+    """
+    rng = Random(seed)
     began = {**live(upstream, "ratings"), **live(upstream, "insights")}
+    now = float(int(upstream.clock()))  # so that a seed tells what shares a second
+    touched: list[str] = []
     for n in range(actions):
+        at = now + n * seconds / actions
         book = upstream.market.book
         kind = rng.random()
         ratings = sorted(book.ratings)
-        record = rng.choice([*ratings, *sorted(book.insights)])
+        anyone = [*ratings, *sorted(book.insights)]
+        just_now = [record for record in touched[-6:] if record in anyone]
+        record = rng.choice(just_now if rng.random() < 0.5 and just_now else anyone)
         current = [one for one in ratings if book.is_current(book.ratings[one])]
-        if kind < 0.5:
-            messages = upstream.market.opine(now + n)
-        elif kind < 0.8:
-            messages = upstream.market.comment(now + n, rng.choice(ratings))
+        if kind < 0.35:
+            messages = upstream.market.opine(at)
+        elif kind < 0.55:
+            messages = upstream.market.comment(at, rng.choice(ratings))
         elif kind < 0.95:
-            messages = upstream.market.revise(now + n, record)
+            messages = upstream.market.revise(at, record)
         else:
             # Not one with insights: of theirs upstream keeps no list.
             plain = [one for one in current if not book.comments(one)]
-            messages = upstream.market.retract(now + n, rng.choice(plain))
+            messages = upstream.market.retract(at, rng.choice(plain))
+        touched += filter(None, map(record_of, messages))
         upstream.broadcast(*messages)
     after = {**live(upstream, "ratings"), **live(upstream, "insights")}
     return sum(began.get(record) != held for record, held in after.items())
 
 
-def same_as(upstream: Simulator, client: Any, stream: str) -> None:
-    """Compare every hash with the simulator's own state."""
-    book = live(upstream, stream)
+def record_of(message: Published) -> str:
+    return str(json.loads(message.text)["data"].get("id", ""))
+
+
+def hashed(record: Rating | Insight, source: str) -> dict[str, str]:
+    """Return what stands in a record's hash, but for how its last message came."""
+    content = dict(record.content)
+    if isinstance(record, Rating):
+        if source == "rest":
+            content = rating_row(record)
+        firm, action = content["analyst"], content["action_company"]
+    else:
+        # REST tells in seconds what the stream tells in milliseconds.
+        content["updated"] = updated(record)
+        firm, action = content["firm"], content["action"]
+    found: dict[str, object] = {
+        "_record": record.id,
+        "_symbol": record.company.symbol,
+        "_version": updated(record) * 1_000,
+        "_published": rfc3339(
+            published(str(content["date"]), str(content.get("time", ""))) or 0
+        ),
+        "_firm": firm,
+        "_direction": direction(str(action)),
+    }
+    for pair in (("pt_current", "pt_prior"), ADJUSTED):
+        moved = price_target_change(*(str(content.get(name, "")) for name in pair))
+        if moved:
+            found |= zip(("_pt_change", "_pt_change_pct"), moved, strict=True)
+    for name, value in content.items():
+        if isinstance(value, dict):
+            found |= {f"{name}_{inner}": one for inner, one in value.items()}
+        else:
+            found[name] = value
+    return {
+        name: str(value) for name, value in found.items() if value not in {"", None}
+    }
+
+
+ADJUSTED = ("adjusted_pt_current", "adjusted_pt_prior")  # wins where both are there
+WAY = {"_action", "_event", "_received", "_source", "_timestamp"}
+
+
+def shown_of(held: dict[str, str], stream: str) -> dict[str, str]:
+    """Return a hash without how its last message came; insights to the second."""
+    shown = {name: value for name, value in held.items() if name not in WAY}
+    if stream == "insights":
+        shown["updated"] = shown["updated"][:10]
+        shown["_version"] = f"{shown['_version'][:10]}000"
+    return shown
+
+
+def same_as(
+    upstream: Simulator,
+    client: Any,
+    stream: str,
+    instead: Mapping[str, Rating | Insight] = MappingProxyType({}),
+) -> None:
+    """Compare every hash, whole, with the simulator's own state.
+
+    `instead` are records as they stand where they must not be as upstream has them.
+    """
+    book = {**live(upstream, stream), **instead}
+    log = dict(client.xrange(f"bz:{stream}:events"))
     found = {
         key.rpartition(":")[2]: client.hgetall(key)
         for key in client.scan_iter(f"bz:{stream}:record:*", count=1_000)
@@ -137,10 +214,12 @@ def same_as(upstream: Simulator, client: Any, stream: str) -> None:
     assert alive.keys() == book.keys()
     newest: dict[str, tuple[int, str]] = {}
     for record, held in alive.items():
-        content = book[record].content
-        assert held["_symbol"] == book[record].company.symbol
-        for name in ("pt_current", "notes", "importance", "analyst_insights", "rating"):
-            assert held.get(name, "") == str(content.get(name) or held.get(name, ""))
+        assert shown_of(held, stream) == hashed(book[record], held["_source"])
+        entry = log[held["_event"]]
+        for name in ("record", "symbol", "version", "action", "source", "received"):
+            assert held[f"_{name}"] == entry[name]
+        assert ("_timestamp" in held) == (held["_source"] != "rest")
+        assert entry["effect"] in {"latest", "record"}
         at = client.zscore(f"bz:{stream}:timeline:{held['_symbol']}", record)
         here = (at, record)
         newest[held["_symbol"]] = max(newest.get(held["_symbol"], here), here)
@@ -156,25 +235,34 @@ def entries(client: Any, stream: str, action: str = "") -> list[dict[str, str]]:
 
 
 def no_duplicates(client: Any, stream: str) -> None:
-    """No version of a record was logged twice."""
-    logged = Counter(
-        (entry["record"], entry["version"], entry["action"], entry["effect"])
-        for entry in entries(client, stream)
-        if entry["source"] == "rest"
-    )
-    assert set(logged.values()) <= {1}
+    """See that what came over REST is the only copy of its version."""
+    logged: dict[tuple[str, int, bool], list[str]] = {}
+    for entry in entries(client, stream):
+        version = int(entry["version"] or 0) // 1_000  # REST knows seconds only
+        message = (entry["record"], version, entry["action"] == "deleted")
+        logged.setdefault(message, []).append(entry["source"])
+    for sources in logged.values():
+        assert "rest" not in sources or sources == ["rest"]
     raws = Counter(entry["raw"] for entry in entries(client, stream))
     assert set(raws.values()) <= {1}
 
 
-async def test_a_night_off_leaves_no_trace(
-    upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
+@pytest.mark.parametrize(
+    ("seed", "seconds"), [(4, 500.0), (0, 5.0), (2, 5.0), (7, 5.0)]
+)
+async def test_a_night_off_leaves_no_trace(  # noqa: PLR0913, PLR0917 - fixtures
+    seed: int,
+    seconds: float,
+    upstream: Simulator,
+    server: embedded.Server,
+    client: Any,
+    tmp_path: Path,
 ) -> None:
     async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
         await settled(bridge, client)
     for stream in STREAMS:
         same_as(upstream, client, stream)
-    news = night(upstream, 500)
+    news = night(upstream, 500, seconds, seed)
     async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
         await settled(bridge, client)
         counted = sum(m.status.fetched for m in bridge.mirrors[:2])
@@ -188,6 +276,85 @@ async def test_a_night_off_leaves_no_trace(
         assert status["error"] == ""
     # The rest was in the replay: 100 messages of each stream at the most.
     assert news - 200 <= counted
+
+
+async def test_of_the_second_heard_last_only_the_replay_or_a_later_change_tells(
+    upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
+) -> None:
+    """REST tells a record's version in seconds, and loses ties (promises 1 and 3).
+
+    So a change in the very second of the last one that was heard, by now out of the
+    replay, looks like a copy of that. The record's next change mends it, however it
+    comes; nothing else differs.
+    """
+    market, book = upstream.market, upstream.market.book
+    second = float(int(upstream.clock()))
+    async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
+        await settled(bridge, client)
+        [rated, *_] = market.opine(second)
+        rating = record_of(rated)
+        [commented] = market.comment(second + 0.1, rating)
+        insight = record_of(commented)
+        upstream.broadcast(rated, commented)
+        keys = (f"bz:ratings:record:{rating}", f"bz:insights:record:{insight}")
+        with trio.fail_after(LIMIT):
+            while client.exists(*keys) < len(keys):
+                await trio.sleep(0.02)
+    heard: dict[str, dict[str, Rating | Insight]] = {
+        "ratings": {rating: book.ratings[rating]},
+        "insights": {insight: book.insights[insight]},
+    }
+    for record in (rating, insight):
+        upstream.broadcast(*market.revise(second + 0.7, record))
+    for n in range(120):  # a replay holds 100
+        [other, *_] = market.opine(second + 1 + n)
+        upstream.broadcast(other, *market.comment(second + 1 + n, record_of(other)))
+    async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
+        await settled(bridge, client)
+        for stream in STREAMS:
+            with pytest.raises(AssertionError):
+                same_as(upstream, client, stream)
+            same_as(upstream, client, stream, instead=heard[stream])
+            no_duplicates(client, stream)
+        for record in (rating, insight):
+            upstream.broadcast(*market.revise(second + 200, record))
+        with trio.fail_after(LIMIT):
+            while {client.hget(key, "_source") for key in keys} != {"live"} or {
+                client.hget(key, "_version")[:10] for key in keys
+            } != {f"{second + 200:.0f}"}:
+                await trio.sleep(0.02)
+    for stream in STREAMS:
+        same_as(upstream, client, stream)
+
+
+def of_the_watch_list(upstream: Simulator, stream: str, tickers: set[str]) -> set[str]:
+    book = live(upstream, stream)
+    return {r for r, held in book.items() if held.company.symbol in tickers}
+
+
+async def test_a_wider_watch_list_is_fetched_and_foreign_removals_show_nowhere(
+    upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
+) -> None:
+    symbols = Counter(r.company.symbol for r in live(upstream, "ratings").values())
+    first, second, third = [s for s, _ in symbols.most_common() if ":" not in s][:3]
+    for tickers in ((first,), (second, first), (third, second, first), (third,)):
+        night(upstream, 100, seed=len(tickers))
+        async with running(upstream, server, tmp_path, tickers=tickers) as bridge:
+            await settled(bridge, client)
+        for stream in STREAMS:
+            found = {
+                key.rpartition(":")[2]
+                for key in client.scan_iter(f"bz:{stream}:record:*")
+                if client.hget(key, "_symbol") in tickers
+                and client.hget(key, "_action") != "deleted"
+            }
+            assert found == of_the_watch_list(upstream, stream, {*tickers})
+            assert not entries(client, stream, "gap")
+            no_duplicates(client, stream)
+    assert len(upstream.market.book.deleted) > 10
+    for stream in STREAMS:
+        for entry in entries(client, stream):
+            assert entry["symbol"] in {first, second, third}
 
 
 async def test_without_rest_a_gap_tells_of_it(

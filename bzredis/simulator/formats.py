@@ -32,8 +32,14 @@ def rfc3339(at: float, digits: int = 9) -> str:
     return f"{text}{fraction}Z"
 
 
-def timestamp(rng: random.Random, at: float) -> str:
-    return rfc3339(at, rng.choice(FRACTIONS))
+def timestamp(rng: random.Random, at: float, last: int) -> str:
+    """Write when a message was sent; ``last`` is the second of the one before it.
+
+    Within a second it needs all digits: cut short it would say that a change came
+    before what it changed.
+    """
+    digits = rng.choice(FRACTIONS)
+    return rfc3339(at, 9 if int(at) == last else digits)
 
 
 def eastern(at: float) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from bzredis.simulator.records import (
     enveloped_consensus,
     insight_content,
     rating_content,
+    updated,
 )
 
 DAY = 86_400.0
@@ -144,8 +145,11 @@ class Market:
         """Edit a live rating or insight; the target only of a current rating."""
         word = "created" if self._rng.random() < AS_CREATED else "updated"
         if record_id in self.book.insights:
-            return [self._sent("insights", word, self._reworded(record_id, at), at)]
+            last = updated(self.book.insights[record_id])
+            insight = self._reworded(record_id, at)
+            return [self._sent("insights", word, insight, at, last)]
         rating = self.book.ratings[record_id]
+        last = updated(rating)
         correctable = rating.opinion.target is not None and self.book.is_current(rating)
         if correctable and self._rng.random() < CORRECTED:
             rating = self._corrected(rating, at)
@@ -154,7 +158,7 @@ class Market:
             rating = self._edited(rating, at)
             messages = []
         self.book.ratings[record_id] = rating
-        return [self._sent("ratings", word, rating, at), *messages]
+        return [self._sent("ratings", word, rating, at, last), *messages]
 
     def retract(
         self, at: float, record_id: str, *, content: bool | None = None
@@ -257,9 +261,15 @@ class Market:
         return [enveloped_consensus(self._rng, consensus, at, ticker=ticker)]
 
     def _sent(
-        self, stream: str, word: str, record: Rating | Insight, at: float
+        self,
+        stream: str,
+        word: str,
+        record: Rating | Insight,
+        at: float,
+        last: int = 0,
     ) -> Published:
-        return enveloped(self._rng, stream, word, record, record.content, at=at)
+        content = record.content
+        return enveloped(self._rng, stream, word, record, content, at=at, last=last)
 
     def _gone(
         self, stream: str, record: Rating | Insight, at: float, *, content: bool | None
@@ -267,5 +277,7 @@ class Market:
         self.book.remove(record, at)
         with_content = self._rng.random() >= BARE_DELETE if content is None else content
         moment = int(at * 1000) if stream == "insights" else int(at)
-        last = {**record.content, "updated": moment} if with_content else None
-        return enveloped(self._rng, stream, "deleted", record, last, at=at)
+        said = {**record.content, "updated": moment} if with_content else None
+        return enveloped(
+            self._rng, stream, "deleted", record, said, at=at, last=updated(record)
+        )

@@ -159,6 +159,12 @@ def insight_content(
     return content
 
 
+def updated(record: Rating | Insight) -> int:
+    """Return the second of a record's last change."""
+    said = int(str(record.content["updated"]))
+    return said // 1_000 if isinstance(record, Insight) else said
+
+
 def enveloped(  # noqa: PLR0913 - an envelope has this many fields
     rng: random.Random,
     stream: str,
@@ -167,13 +173,17 @@ def enveloped(  # noqa: PLR0913 - an envelope has this many fields
     content: Content | None,
     *,
     at: float,
+    last: int = 0,
 ) -> Published:
-    """Put a record into its envelope; a delete may come without content."""
+    """Put a record into its envelope; a delete may come without content.
+
+    ``last`` is the second of the message before, if this is not the record's first.
+    """
     envelope = formats.envelope_id(rng)
     data: dict[str, object] = {
         "action": formats.action(rng, action),
         "id": record.id,
-        "timestamp": formats.timestamp(rng, at),
+        "timestamp": formats.timestamp(rng, at, last),
     }
     if content is not None:
         data["content"] = content

@@ -11,7 +11,7 @@ from bzredis.simulator import consensus
 from bzredis.simulator.book import Book
 from bzredis.simulator.catalogue import COMPANIES, Company
 from bzredis.simulator.formats import compact
-from bzredis.simulator.records import Content, Insight, Rating
+from bzredis.simulator.records import Content, Rating, updated
 from bzredis.simulator.request import Request
 from bzredis.simulator.settings import Settings
 from bzredis.simulator.subscription import names, view
@@ -81,17 +81,13 @@ def ratings(request: Request, book: Book, _: Settings) -> Answer:
         return bad_request(f"more than {MOST_TICKERS} tickers")
     rows = [
         rating_row(rating)
-        for rating in newest(book.ratings.values(), rating_updated)
+        for rating in newest(book.ratings.values(), updated)
         if wanted(rating.company, tickers)
-        and rating_updated(rating) >= request.number("parameters[updated]", 0)
+        and updated(rating) >= request.number("parameters[updated]", 0)
     ]
     size = request.number("pagesize", RATINGS_PAGE)
     found = paged(rows, request.number("page", 0), size)
     return json_answer({"ratings": found} if found else [])
-
-
-def rating_updated(rating: Rating) -> int:
-    return int(str(rating.content["updated"]))
 
 
 def rating_row(rating: Rating) -> Row:
@@ -109,19 +105,15 @@ def insights(request: Request, book: Book, _: Settings) -> Answer:
     if len(symbols) > MOST_TICKERS:
         return bad_request(f"more than {MOST_TICKERS} symbols")
     rows = [
-        {**insight.content, "updated": insight_updated(insight)}
-        for insight in newest(book.insights.values(), insight_updated)
+        # In seconds, though the stream says milliseconds.
+        {**insight.content, "updated": updated(insight)}
+        for insight in newest(book.insights.values(), updated)
         if wanted(insight.company, symbols)
-        and insight_updated(insight) >= request.number("parameters[updated]", 0)
+        and updated(insight) >= request.number("parameters[updated]", 0)
     ]
     size = request.number("pageSize", INSIGHTS_PAGE)  # "pagesize" goes unnoticed
     found = paged(rows, request.number("page", 0), size)
     return json_answer({"analyst-insights": found})
-
-
-def insight_updated(insight: Insight) -> int:
-    """Return seconds, though the stream says milliseconds."""
-    return int(str(insight.content["updated"])) // 1_000
 
 
 def consensus_of(request: Request, book: Book, _: Settings) -> Answer:

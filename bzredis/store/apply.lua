@@ -19,6 +19,7 @@ local stem = string.sub(KEYS[1], 1, -7) -- without 'events'
 local EVENTS, SEEN, SYMBOLS = KEYS[1], stem .. 'seen', stem .. 'symbols'
 local REJECTED, CHANGED = stem .. 'rejected', stem .. 'changed'
 local NEWEST, OWED = stem .. 'newest', stem .. 'owed'
+local SUBSCRIBED = stem .. 'subscribed' -- to what, when REST last gave what it owed
 local call, format = redis.call, string.format
 
 -- Redis turns a number into text at every call, which is slow, and Lua's own way
@@ -41,8 +42,7 @@ local TIMESTAMP, PUBLISHED, PUBLISHED_AT, DATED, MOMENTS = 12, 13, 14, 15, 16
 local HEADLINE, FIELDS, UPDATED = 17, 18, 19
 local REASON = 6 -- rejected
 local BEGIN, END, CAUSE, RECOVERED = 5, 6, 7, 8 -- gap
-local SINCE = 5 -- owe
-local DEBT = 5 -- paid
+local SINCE, DEBT, SUBSCRIPTION = 5, 5, 6 -- owe, paid, both
 
 local wrote = false -- whether the change in hand has begun to write
 
@@ -104,6 +104,7 @@ local function commands_used()
     { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
     { 'GET', NEWEST }, { 'SET', NEWEST, 'a', 'a' },
     { 'GET', OWED }, { 'SET', OWED, 'a', 'a' },
+    { 'GET', SUBSCRIBED }, { 'SET', SUBSCRIBED, 'a', 'a' },
   } or {
     { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
     { 'XADD', history, '0-0', 'a', 'b' },
@@ -113,6 +114,10 @@ local function commands_used()
     { 'EXPIRE', of_symbol, 'a' }, { 'DEL', of_symbol },
   }
   for i = 1, #more do used[#used + 1] = more[i] end
+  if set.watched and set.keyed == 'record' then
+    used[#used + 1] = { 'GET', stem .. 'gone:*' }
+    used[#used + 1] = { 'SET', stem .. 'gone:*', 'a', 'a' }
+  end
   return used
 end
 
@@ -375,10 +380,26 @@ local function removes(change, stored)
   return not stored.deleted and change[VERSION] >= stored.version
 end
 
+-- With a watch-list, a removal of what Redis does not know may be of what nobody asked
+-- for. It leaves no entry; but no late frame brings the record back.
+local function gone_unseen(record, key)
+  local gone = stem .. 'gone:' .. record
+  local found = redis.pcall('GET', gone)
+  if type(found) == 'table' then refuse(words(found) .. ' (' .. gone .. ')') end
+  return found and { key = key, version = tonumber(found) or 0, deleted = true, symbol = '' }
+end
+
+local function note_unseen(change)
+  wrote = true
+  local key = stem .. 'gone:' .. change[RECORD]
+  call('SET', key, whole(change[VERSION]), 'EX', TOMBSTONE_S)
+  return 'duplicate'
+end
+
 local function apply_record(change)
   local record, deletes = change[RECORD], change[ACTION] == 'deleted'
   local key = stem .. 'record:' .. record
-  local stored = stored_at(key)
+  local stored = stored_at(key) or set.watched and gone_unseen(record, key) or nil
   local symbol = change[SYMBOL]
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
@@ -386,6 +407,7 @@ local function apply_record(change)
   local is_newer
   if deletes and change[SOURCE] == 'rest' then
     is_newer = removes(change, stored)
+    if is_newer and not stored and set.watched then return note_unseen(change) end
   else
     is_newer = not stored or newer(change, stored)
   end
@@ -643,14 +665,28 @@ function apply.gap(change)
   return 'gap'
 end
 
+-- REST tells versions in seconds. A frame that is known only by its second is another
+-- message where it was sent after what REST gave, and after all that came since.
+local function came_since(change)
+  if set.keyed ~= 'record' then return false end
+  local stored = stored_at(stem .. 'record:' .. change[RECORD])
+  if not stored or stored.deleted or not newer(change, stored) then return false end
+  local found = call('HMGET', stored.key, '_source', '_received')
+  if found[1] ~= 'rest' then return true end
+  local a, a_ns = moment(change[MOMENTS][2])
+  local b, b_ns = moment(found[2])
+  return a > b or (a == b and a_ns > b_ns)
+end
+
 local function apply_once(change)
   local known_as = known_by(change)
   if not known_as then return apply[change[KIND]](change) end
   -- Of a row of REST nothing: it would hide what came live within the same second.
   if change[SOURCE] == 'rest' then return 'duplicate' end
-  remember(change[REMEMBER])
-  -- A frame's last fingerprint is the one that rows leave (change[PY]).
+  -- A frame's last fingerprint is the one that rows leave (change.py).
   local is_row = change[KIND] == 'message' and known_as == #change[KNOWN_BY]
+  if is_row and came_since(change) then return apply_record(change) end
+  remember(change[REMEMBER])
   return is_row and 'duplicate of a row' or 'duplicate'
 end
 
@@ -671,6 +707,19 @@ local function note_newest(change)
   if updated > 0 and updated > newest_now() then newest = updated end
 end
 
+-- Whether a subscription holds more than the one that REST last gave all of. For the
+-- rest the newest that is stored tells nothing: it is fetched as on a first start.
+local function is_wider(subscription)
+  local before = call('GET', SUBSCRIBED)
+  if not before or before == '*' then return false end
+  local held = {}
+  for name in string.gmatch(before, '[^,]+') do held[name] = true end
+  for name in string.gmatch(subscription, '[^,]+') do
+    if not held[name] then return true end
+  end
+  return false
+end
+
 function apply.owe(change)
   local owed = call('GET', OWED)
   local since = tonumber(string.match(owed or '', '^%d+') or '')
@@ -681,6 +730,7 @@ function apply.owe(change)
   elseif not since then
     since, ending = change[SINCE], ' window'
   end
+  if since > change[SINCE] and is_wider(change[SUBSCRIPTION]) then since = change[SINCE] end
   -- Its own: the end of another, which may come again, is not the end of this one.
   owed = whole(since) .. ' ' .. change[RECEIVED] .. ending
   wrote = true
@@ -690,7 +740,10 @@ end
 
 function apply.paid(change)
   wrote = true
-  if call('GET', OWED) == change[DEBT] then call('DEL', OWED) end
+  if call('GET', OWED) == change[DEBT] then
+    call('DEL', OWED)
+    call('SET', SUBSCRIBED, change[SUBSCRIPTION])
+  end
   return 'paid'
 end
 
@@ -720,7 +773,9 @@ end
 local function first_problem()
   local types = { [EVENTS] = 'stream', [REJECTED] = 'stream', [SEEN] = 'zset',
     [SYMBOLS] = 'zset' }
-  if set.keyed == 'record' then types[NEWEST], types[OWED] = 'string', 'string' end
+  if set.keyed == 'record' then
+    types[NEWEST], types[OWED], types[SUBSCRIBED] = 'string', 'string', 'string'
+  end
   for key, wanted in pairs(types) do
     local problem = problem_with(key, wanted)
     if problem then return problem end

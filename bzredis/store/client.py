@@ -55,6 +55,7 @@ class Limits:
 
     events_maxlen: int = 20_000
     timeline_length: int = 50
+    watched: bool = False  # only what a watch-list names; removals do not say whose
 
 
 @attrs.frozen
@@ -85,6 +86,7 @@ def settings(stream: Stream, limits: Limits) -> bytes:
             ),
             "events_maxlen": limits.events_maxlen,
             "timeline_length": limits.timeline_length,
+            "watched": limits.watched,
             "rejected_maxlen": REJECTED_MAXLEN,
             "history_maxlen": HISTORY_MAXLEN,
             "remembered_ms": REMEMBERED_DAYS * DAY_MS,

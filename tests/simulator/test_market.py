@@ -16,6 +16,7 @@ from bzredis.simulator.book import Book
 from bzredis.simulator.catalogue import COMPANIES, FIRMS, coverers
 from bzredis.simulator.market import Market
 from bzredis.simulator.records import Published
+from bzredis.times import instant
 
 NOW = 1_790_000_000.0
 FEW = settings(max_examples=8, deadline=None)
@@ -181,6 +182,24 @@ def test_deletes_move_records_to_the_deleted_ones() -> None:
         assert (gone.stream, gone.at) == (published.stream, published.at)
         assert gone.company == published.company
         assert record not in {*market.book.ratings, *market.book.insights}
+
+
+@FEW
+@given(st.integers(0, 99), st.lists(st.floats(0, 3), min_size=2, max_size=30))
+def test_the_times_of_a_record_never_go_back(seed: int, delays: list[float]) -> None:
+    """However many digits they have; else nobody could tell which change is later."""
+    market = lively(seed, rate=0)
+    [rated, *_] = market.opine(NOW)
+    [commented] = market.comment(NOW, str(data(rated)["id"]))
+    for first in (commented, rated):
+        record = str(data(first)["id"])
+        told = [
+            first,
+            *(market.revise(NOW + delay, record)[0] for delay in sorted(delays)),
+            market.retract(NOW + 3, record)[0],
+        ]
+        times = [instant(str(data(published)["timestamp"])) or 0 for published in told]
+        assert times == sorted(times)
 
 
 def test_scripted_events() -> None:

@@ -98,7 +98,7 @@ class Peer:
         told = self.redis.info("server")["redis_version"]
         return tuple(map(int, told.split(".")))
 
-    def store(self, prefix: str = PREFIX, user: str = "", **limits: int) -> Store:
+    def store(self, prefix: str = PREFIX, user: str = "", **limits: Any) -> Store:
         """Return a new store, as a restarted bridge has it."""
         url = self.server.url.replace("://", f"://{user}@" if user else "://")
         return Store(url, prefix, Limits(**limits))

@@ -162,7 +162,7 @@ class State:
 
 
 def deliver(
-    peer: Peer, made: list[Batch], stream: Stream = RATINGS, **limits: int
+    peer: Peer, made: list[Batch], stream: Stream = RATINGS, **limits: Any
 ) -> tuple[State, list[str]]:
     """Apply batches under a prefix of their own; return what came of it."""
     prefix = next(_prefixes)

@@ -15,13 +15,13 @@ WINDOW = 1_000_000  # ms
 MS = BASE * 1_000
 
 
-def mark(since: int = WINDOW, *, at: int = 0) -> Owe:
+def mark(since: int = WINDOW, *, at: int = 0, subscription: str = "*") -> Owe:
     """Make a mark: no two are of the same time."""
-    return owe(since=since, now=RECEIVED + at)
+    return owe(since=since, now=RECEIVED + at, subscription=subscription)
 
 
-def end(words: str) -> Paid:
-    return paid(owed=words, now=RECEIVED)
+def end(words: str, subscription: str = "*") -> Paid:
+    return paid(owed=words, now=RECEIVED, subscription=subscription)
 
 
 def said(since: int, *, at: int = 0, ending: str = "") -> str:
@@ -99,7 +99,52 @@ def test_marks_leave_no_entry(peer: Peer) -> None:
     assert not peer.redis.exists("bz:ratings:events", "bz:ratings:seen")
 
 
-@pytest.mark.parametrize("key", ["newest", "owed"])
+@pytest.mark.parametrize(
+    ("before", "after", "is_wider"),
+    [
+        ("A,B", "A,B", False),
+        ("A,B", "A", False),
+        ("*", "A", False),
+        ("*", "*", False),
+        ("", "A", False),
+        ("A", "A,B", True),
+        ("A,B", "A,C", True),
+        ("AB", "A", True),
+        ("A", "*", True),
+    ],
+)
+def test_what_is_new_on_a_watch_list_is_owed_for_the_window(
+    peer: Peer, before: str, after: str, *, is_wider: bool
+) -> None:
+    newest, window = MS + 50_000, MS + 10_000
+    if before:
+        first = end(said(1, ending=" window"), before)
+        assert peer.apply(RATINGS, mark(1, subscription=before), first)[1] == "paid"
+    peer.one(rating("a", 50))
+    since = window if is_wider else newest
+    assert peer.one(mark(window, at=1, subscription=after)) == owed(since, at=1)
+    later = mark(window + 5_000, at=2, subscription=after)
+    assert peer.one(later) == owed(since, at=2), "until it is paid, by any process"
+    peer.one(end(said(since, at=1), after))
+    assert peer.one(later) == owed(since, at=2), "an end of another's"
+    peer.one(end(said(since, at=2), after))
+    assert peer.one(mark(window, at=3, subscription=after)) == owed(newest, at=3)
+
+
+def test_the_window_of_a_wider_watch_list_leaves_what_is_owed_for_longer(
+    peer: Peer,
+) -> None:
+    peer.apply(
+        RATINGS,
+        mark(1, subscription="A"),
+        end(said(1, ending=" window"), "A"),
+        rating("a", 5),
+    )
+    wider = mark(MS + 60_000, subscription="A,B")
+    assert peer.one(wider) == owed(MS + 5_000)
+
+
+@pytest.mark.parametrize("key", ["newest", "owed", "subscribed"])
 def test_a_wrong_type_refuses_the_batch(peer: Peer, key: str) -> None:
     peer.redis.rpush(f"bz:ratings:{key}", "in the way")
     with pytest.raises(Exception, match=f"WRONGTYPE bz:ratings:{key} holds a list"):

@@ -213,7 +213,7 @@ def test_a_missing_command_refuses_the_batch(
 
 KEYS = ("events", "seen", "symbols", "rejected", "latest:*")
 KEYS_OF = {
-    RATINGS.name: (*KEYS, "record:*", "timeline:*", "newest", "owed"),
+    RATINGS.name: (*KEYS, "record:*", "timeline:*", "newest", "owed", "subscribed"),
     CONSENSUS.name: (*KEYS, "history:*", "heard:record:*", "heard:symbol:*"),
 }
 
@@ -229,6 +229,16 @@ def test_a_missing_key_pattern_refuses_the_batch(
     stream = RATINGS if name == "ratings" else CONSENSUS
     with refused_whole(peer, DENIED):
         peer.apply(stream, *STEPS[name], store=peer.store(user=login))
+
+
+def test_with_a_watch_list_what_is_gone_unseen_is_needed_too(peer: Peer) -> None:
+    keys = [f"~bz:ratings:{key}" for key in KEYS_OF["ratings"]]
+    store = peer.store(user=user(peer, *keys, "&*", "+@all"), watched=True)
+    with refused_whole(peer, DENIED):
+        peer.one(rating(), store=store)
+    peer.redis.rpush("bz:ratings:gone:a", "in the way")
+    refused = peer.one(rating(), store=peer.store(watched=True))
+    assert refused.startswith("refused WRONGTYPE")
 
 
 @BOTH
@@ -256,7 +266,7 @@ def test_a_channel_that_is_forbidden_refuses_the_batch(peer: Peer) -> None:
 
 
 def test_a_record_no_one_may_read_waits_for_permission(peer: Peer) -> None:
-    keys = (*KEYS, "timeline:*", "newest", "owed")
+    keys = (*KEYS, "timeline:*", "newest", "owed", "subscribed")
     patterns = [f"~bz:ratings:{key}" for key in keys]
     patterns += [r"~bz:ratings:record:\*", "~bz:ratings:record:a"]
     login = user(peer, *patterns, "&*", "+@all")

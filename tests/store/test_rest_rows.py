@@ -22,7 +22,9 @@ from bzredis.fetched import consensus_row, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 
 
-def fetched(record: str = "a", version: int = 1, **content: Any) -> Item:
+def fetched(
+    record: str = "a", version: int = 1, received: int = RECEIVED, **content: Any
+) -> Item:
     """Make the row of a rating, with what only REST knows; `version` in seconds."""
     fields = {
         "id": record,
@@ -33,7 +35,7 @@ def fetched(record: str = "a", version: int = 1, **content: Any) -> Item:
         "ratings_accuracy": {"smart_score": "70.5"},
         **content,
     }
-    return row(RATINGS, json.dumps(fields), received=RECEIVED)
+    return row(RATINGS, json.dumps(fields), received=received)
 
 
 def removed(record: str = "a", version: int | None = None) -> Item:
@@ -122,6 +124,74 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     assert peer.one(older, CONSENSUS) == "duplicate"
 
 
+# ---------------------------------------------------- several changes in one second
+
+ASKED = 1_000 * BASE + 5_500  # ms: in the middle of the second of version 5
+
+
+def edit(at: float) -> str:
+    return rating("a", 5, at=at, notes=str(at))
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "each alone"])
+@pytest.mark.parametrize(
+    ("times", "logged"),
+    [
+        ((5.2, 5.7, 5.9), (5.7, 5.9)),
+        ((5.9, 5.7, 5.2), (5.9,)),
+        ((5.7, 5.2, 5.9, 5.7), (5.7, 5.9)),
+        ((5.4, 5.2, 5.5), ()),
+    ],
+    ids=str,
+)
+def test_a_frame_that_was_sent_after_the_row_came_is_no_copy_of_it(
+    peer: Peer, times: tuple[float, ...], logged: tuple[float, ...], *, together: bool
+) -> None:
+    items = [fetched("a", 5, received=ASKED, notes="row"), *map(edit, times)]
+    if together:
+        peer.apply(RATINGS, *items)
+    else:
+        for item in items:
+            peer.one(item)
+    newest = str(max(logged, default="row"))
+    assert peer.hash("ratings:latest:AAPL")["notes"] == newest
+    assert peer.hash("ratings:record:a") == peer.hash("ratings:latest:AAPL")
+    kinds = [
+        ("rest", "updated", "latest"),
+        *[("live", "updated", "latest")] * len(logged),
+    ]
+    assert effects(peer) == kinds
+    before = kept(peer)
+    late = fetched("a", 5, received=ASKED + 9_000, notes="other")
+    assert peer.apply(RATINGS, *items, late) == ("duplicate",) * (len(items) + 1)
+    assert kept(peer) == before
+
+
+@pytest.mark.parametrize("at", [5.3, 5.7])
+def test_an_insights_frame_that_was_sent_after_the_row_came_is_no_copy(
+    peer: Peer, at: float
+) -> None:
+    content = {"id": "i", "security": {"symbol": "T"}}
+    known = row(INSIGHTS, json.dumps({**content, "updated": BASE + 5}), received=ASKED)
+    frame = message("i", {**content, "updated": round((BASE + at) * 1_000)}, at=at)
+    results = peer.apply(INSIGHTS, known, frame, frame)
+    second = "latest" if at > 5.5 else "duplicate of a row"
+    assert results == ("latest", second, "duplicate")
+
+
+def test_a_frame_without_a_time_is_a_copy_of_the_row(peer: Peer) -> None:
+    peer.one(fetched("a", 5, received=ASKED))
+    untimed = json.loads(rating("a", 5, notes="?"))
+    del untimed["data"]["timestamp"]
+    assert peer.one(json.dumps(untimed)) == "duplicate of a row"
+
+
+def test_what_was_removed_in_that_second_stays_removed(peer: Peer) -> None:
+    peer.apply(RATINGS, fetched("a", 5, received=ASKED), removed("a", 5))
+    assert peer.one(edit(5.9)) == "duplicate of a row"
+    assert not peer.hash("ratings:latest:AAPL")
+
+
 # ---------------------------------------------------------------------- newest wins
 
 
@@ -196,6 +266,63 @@ def test_what_nobody_knows_is_removed_only_at_a_known_time(peer: Peer) -> None:
     assert peer.one(removed("a", 5)) == "record"
     assert peer.one(rating("a", 4)) == "none"
     assert peer.hash("ratings:latest:AAPL") == {}
+
+
+WATCHED: dict[str, Any] = {"watched": True}  # as of a bridge with a watch-list
+
+
+def test_with_a_watch_list_nobodys_removal_shows_nowhere(peer: Peer) -> None:
+    store = peer.store(**WATCHED)
+    for _ in range(2):  # each fetch brings it again
+        assert peer.one(removed("a", 5), store=store) == "duplicate"
+    assert set(peer.dump()) == {"bz:ratings:gone:a"}
+    assert peer.redis.ttl("bz:ratings:gone:a") > 34 * 86_400
+    assert peer.one(removed("b"), store=store) == "duplicate"
+    assert not peer.redis.exists("bz:ratings:gone:b")
+
+
+@pytest.mark.parametrize("late", [rating("a", 5, at=5.9), rating("a", 4)], ids="=<")
+def test_with_a_watch_list_what_is_late_brings_nothing_back(
+    peer: Peer, late: Item
+) -> None:
+    """It may have waited in another bridge's spool."""
+    peer.one(removed("a", 5), store=peer.store(**WATCHED))
+    rows = [fetched("a", 5), fetched("a", 4)]
+    assert peer.apply(RATINGS, *rows, store=peer.store(**WATCHED)) == ("duplicate",) * 2
+    assert peer.one(late, store=peer.store(**WATCHED)) == "none"
+    assert not peer.timeline("AAPL")
+    assert not peer.hash("ratings:latest:AAPL")
+    assert effects(peer) == [("live", "updated", "none")]
+
+
+@pytest.mark.parametrize(
+    "item", [fetched("a", 6), rating("a", 6)], ids=["row", "frame"]
+)
+def test_with_a_watch_list_what_is_newer_comes_back(peer: Peer, item: Item) -> None:
+    peer.one(removed("a", 5), store=peer.store(**WATCHED))
+    assert peer.one(item, store=peer.store(**WATCHED)) == "latest"
+    assert peer.one(removed("a", 5), store=peer.store(**WATCHED)) == "duplicate"
+    assert peer.timeline("AAPL") == ["a"]
+    assert peer.one(removed("a", 6), store=peer.store(**WATCHED)) == "latest"
+    assert peer.hash("ratings:record:a")["_action"] == "deleted"
+
+
+def test_with_a_watch_list_what_is_known_is_removed(peer: Peer) -> None:
+    peer.apply(RATINGS, rating("a", 5), deleted("b", at=3), removed("c", 3))
+    before = len(peer.entries())
+    items = [removed("a", 5), removed("b", 3), removed("c", 4)]
+    results = peer.apply(RATINGS, *items, *items, store=peer.store(**WATCHED))
+    assert results == ("latest", *("duplicate",) * 5)
+    assert len(peer.entries()) == before + 1
+    assert not peer.redis.exists("bz:ratings:gone:a", "bz:ratings:gone:b")
+
+
+def test_with_a_watch_list_the_streams_own_delete_is_logged(peer: Peer) -> None:
+    """Upstream sends no others: it is of what is watched."""
+    peer.one(removed("a", 5), store=peer.store(**WATCHED))
+    gone = rating("a", 5, at=5.5, action="deleted")
+    assert peer.one(gone, store=peer.store(**WATCHED)) == "record"
+    assert effects(peer) == [("live", "deleted", "record")]
 
 
 @pytest.mark.parametrize("version", [None, 6])
