@@ -7,7 +7,7 @@ nine fractional digits. What goes to Redis is in milliseconds.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,9 @@ IN_EVERY_MONTH = "28"  # the last day that no month lacks
 _CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
+_PLAIN = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d", re.ASCII)
 NOON = 12
+MINUTE, HOUR, DAY = 60, 3_600, 86_400  # s
 # A count of seconds has at most 11 digits until the year 5138, and a count of
 # milliseconds has at least 12 since 1973: the size tells the unit. Likewise micro- and
 # nanoseconds.
@@ -82,9 +84,16 @@ def rfc3339(ms: int) -> str:
     return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
-@lru_cache(maxsize=16_384)  # many messages share a second
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[: -len("+00:00")]
+    day, rest = divmod(seconds, DAY)
+    hours, rest = divmod(rest, HOUR)
+    minutes, rest = divmod(rest, MINUTE)
+    return f"{_day(day)}T{hours:02}:{minutes:02}:{rest:02}"
+
+
+@lru_cache(maxsize=1_024)  # many messages share a day
+def _day(days: int) -> str:
+    return datetime.fromtimestamp(days * DAY, UTC).date().isoformat()
 
 
 def comparable(text: str) -> str:
@@ -103,7 +112,6 @@ def comparable(text: str) -> str:
     return f"{_second(found // NS)}.{found % NS:09d}Z"
 
 
-@lru_cache(maxsize=16_384)  # many messages share a minute, and zone rules are slow
 def published(day: str, clock: str) -> int | None:
     """Return the publication time in ms of a US/Eastern date and wall time.
 
@@ -111,6 +119,10 @@ def published(day: str, clock: str) -> int | None:
     time that comes twice, when summer time ends, the first is meant. A date that tells
     the time as well is taken at its word, but midnight is how a mere date gets written.
     """
+    begin = _midnight(day)
+    if begin is not None and _PLAIN.fullmatch(clock):  # as a rule
+        at = int(clock[:2]) * HOUR + int(clock[3:5]) * MINUTE + int(clock[6:])
+        return (begin + at) * 1_000
     day = day.strip()
     if whole := _RFC3339.fullmatch(day):
         on_day, at_time, fraction, offset = whole.groups()
@@ -127,6 +139,19 @@ def published(day: str, clock: str) -> int | None:
         return None
     found = round(datetime.combine(on, _wall(clock), EASTERN).timestamp() * 1000)
     return found if _EARLIEST < found * NS_PER_MS < _LATEST else None
+
+
+@lru_cache(maxsize=1_024)  # many messages share a day, and zone rules are slow
+def _midnight(day: str) -> int | None:
+    """Return when a US/Eastern date begins (unix s); None: no date, or no 24 hours."""
+    try:
+        begin = datetime.combine(date.fromisoformat(day), time(), EASTERN)
+        end = begin + timedelta(days=1)  # on the clock on the wall
+    except (ValueError, OverflowError):
+        return None
+    found = int(begin.timestamp())
+    is_whole = begin.utcoffset() == end.utcoffset()
+    return found if is_whole and _EARLIEST < found * NS < _LATEST else None
 
 
 def _wall(clock: str) -> time:
