@@ -665,12 +665,33 @@ function apply.gap(change)
   return 'gap'
 end
 
+-- Whether a frame says something else than what stands: a field that both have differs.
+-- Not what is ours, nor `updated`: of insights it is in ms here and in s there.
+local function says_other(change, key)
+  local fields, names, values = change[FIELDS], {}, {}
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    local ours = name:sub(1, 1) == '_' and name:sub(2, 2) ~= '_'
+    if not ours and name ~= 'updated' then
+      names[#names + 1], values[#values + 1] = name, fields[i + 1]
+    end
+  end
+  if #names == 0 then return false end
+  local held = call('HMGET', key, unpack(names))
+  for i = 1, #names do
+    if held[i] and held[i] ~= values[i] then return true end
+  end
+  return false
+end
+
 -- REST tells versions in seconds. A frame that is known only by its second is another
--- message where it was sent after what REST gave, and after all that came since.
+-- message where it says something else, and was sent after what REST gave and after all
+-- that came since. The time alone would not do: our clock may be behind upstream's.
 local function came_since(change)
   if set.keyed ~= 'record' then return false end
   local stored = stored_at(stem .. 'record:' .. change[RECORD])
   if not stored or stored.deleted or not newer(change, stored) then return false end
+  if not says_other(change, stored.key) then return false end
   local found = call('HMGET', stored.key, '_source', '_received')
   if found[1] ~= 'rest' then return true end
   local a, a_ns = moment(change[MOMENTS][2])

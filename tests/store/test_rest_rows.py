@@ -172,11 +172,31 @@ def test_an_insights_frame_that_was_sent_after_the_row_came_is_no_copy(
     peer: Peer, at: float
 ) -> None:
     content = {"id": "i", "security": {"symbol": "T"}}
-    known = row(INSIGHTS, json.dumps({**content, "updated": BASE + 5}), received=ASKED)
-    frame = message("i", {**content, "updated": round((BASE + at) * 1_000)}, at=at)
+    edited = {**content, "pt": "9", "updated": round((BASE + at) * 1_000)}
+    known = row(
+        INSIGHTS,
+        json.dumps({**content, "pt": "8", "updated": BASE + 5}),
+        received=ASKED,
+    )
+    frame = message("i", edited, at=at)
     results = peer.apply(INSIGHTS, known, frame, frame)
     second = "latest" if at > 5.5 else "duplicate of a row"
     assert results == ("latest", second, "duplicate")
+
+
+@pytest.mark.parametrize(
+    "other", [{}, {"ptpo": "live has more"}, {"pt_prior": "", "notes": ""}], ids=str
+)
+def test_a_copy_of_the_row_is_one_also_where_our_clock_is_behind(
+    peer: Peer, other: dict[str, Any]
+) -> None:
+    content: dict[str, Any] = {"pt_current": "9", "pt_prior": "8", "notes": "n"}
+    assert peer.one(fetched("a", 5, received=ASKED, **content, rest="more")) == "latest"
+    before = peer.hash("ratings:latest:AAPL")
+    frame = rating("a", 5, at=5.9, **{**content, **other})
+    assert peer.one(frame) == "duplicate of a row"
+    assert peer.hash("ratings:latest:AAPL") == before
+    assert len(peer.entries()) == 1
 
 
 def test_a_frame_without_a_time_is_a_copy_of_the_row(peer: Peer) -> None:
