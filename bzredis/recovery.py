@@ -7,7 +7,6 @@ owed is on its way to Redis.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Final
 
 import attrs
@@ -28,7 +27,9 @@ class Recovery:
     owed: int | None = None
     is_window: bool = False
     recovered: int = 0  # rows that took effect since the connection
-    _until: float = -inf
+    # From the start on: what an earlier process left open waits for the first
+    # connection, which takes its time.
+    _until: float = attrs.field(factory=lambda: trio.current_time() + PATIENCE)
     _mark: int | None = None  # the number of that mark in the backlog
     _news: trio.Event = attrs.field(factory=trio.Event)
     times: int = 0  # connections so far

@@ -210,6 +210,39 @@ async def test_a_gap_that_waits_for_rest_outlives_the_process(
     assert [gap["recovered"] for gap in rig.store.gaps()] == [2]
 
 
+@pytest.mark.parametrize("away", [0, 1])
+async def test_a_gap_that_rest_closes_for_the_next_process_is_none(
+    rig: Rig, autojump_clock: MockClock, away: int
+) -> None:
+    """It stays open for REST until there is a connection to fetch after."""
+    await lose_a_night(rig)
+    rest = FakeRest([2], trouble=RestDown("down"))
+    async with running(rig, rest):
+        await trio.sleep(30)
+    rest.trouble = None
+    rig.upstream.sessions.extend([rig.lost] * away)
+    rig.upstream.sessions.append(Session(replay=frames(51)))
+    async with running(rig, rest):
+        await trio.sleep(90)
+    assert {number for _, number in logged(rig)} == {1, 2, 50, 51}
+    assert not rig.store.gaps()
+
+
+async def test_a_gap_left_open_is_announced_without_a_connection_too(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await lose_a_night(rig)
+    rest = FakeRest([2], trouble=RestDown("down"))
+    async with running(rig, rest):
+        await trio.sleep(30)
+    rig.upstream.sessions.extend([rig.lost] * 100)
+    async with running(rig, rest):
+        await trio.sleep(59)
+        assert not rig.store.gaps()
+        await trio.sleep(5)
+        assert len(rig.store.gaps()) == 1
+
+
 @pytest.mark.parametrize(
     ("trouble", "words", "most"),
     [(RestDown("no host"), "no host", 300), (RestRefused("401"), "BENZINGA_TOKEN", 3)],
