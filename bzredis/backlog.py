@@ -91,6 +91,7 @@ class Backlog:
     _bytes: int = 0
     _confirmed: int = NONE
     doubtful: int = NONE  # up to here Redis may have changes that it did not confirm
+    sent: int = NONE  # up to here changes are on their way to it, or were
     _closed: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event)
     _progress: trio.Event = attrs.field(factory=trio.Event)

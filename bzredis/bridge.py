@@ -195,7 +195,7 @@ class Bridge:
 
     async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
         name = OPEN + mirror.stream.name
-        is_open = mirror.continuity.save(last=last, sent=mirror.backlog.doubtful)
+        is_open = mirror.continuity.save(last=last, sent=mirror.backlog.sent)
         if is_open == self._noted.get(name):
             return
         with suppress(SpoolFull):  # then it is tried again

@@ -130,6 +130,8 @@ class Writer:
             try:
                 await self._prepare()
                 sent = True
+                # Before: a stop may come while the answer is awaited.
+                self.backlog.sent = max(self.backlog.sent, reached)
                 applied = await self._apply([item.packed for item in batch])
                 break
             except StoreRolledBack as error:

@@ -237,6 +237,7 @@ class FakeStore:
     hangs: bool = False  # it does not even answer
     delay: float = 0.0  # s that a call takes
     lost_answers: int = 0  # so many batches take effect, and nobody is told
+    is_mute: bool = False  # batches take effect, and no answer ever comes
     poison: str = ""  # a message with this in it is never answered, nor takes effect
     most: int = 10**9  # changes that it manages in time
     deaf: bool = False  # not even PING is answered
@@ -270,6 +271,8 @@ class FakeStore:
         if self.lost_answers and changes:
             self.lost_answers -= 1
             raise StoreSlow("no answer")
+        if self.is_mute and changes:
+            await trio.sleep_forever()
         return Applied(results, log[-1][0] if len(log) > before else "")
 
     def _is_poison(self, change: dict[str, Any]) -> bool:

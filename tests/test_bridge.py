@@ -478,6 +478,24 @@ async def test_an_answer_lost_before_the_end_does_not_hide_a_gap(
     assert [gap["begin"] for gap in rig.store.gaps()] == [heard]
 
 
+async def test_a_stop_before_the_answer_does_not_hide_a_gap(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.upstream.cache = frames(7, 8)
+    rig.store.is_mute = True
+    async with rig.running():
+        await trio.sleep(2)
+    rig.store.is_mute = False
+    async with rig.running():
+        await trio.sleep(20)
+    assert rig.store.numbers() == [1, 7, 8]
+    assert [gap["begin"] for gap in rig.store.gaps()] == [heard]
+
+
 async def test_a_gap_after_a_kill_holds_what_the_kill_cost(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
