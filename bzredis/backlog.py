@@ -184,10 +184,14 @@ class Backlog:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Move to disk all that is in memory; where it does not fit, note `full`."""
+        """Move to disk all that is in memory; where it does not fit, note `full`.
+
+        Beside what waits there it notes what Redis acknowledged last: a Redis that came
+        back older is not to be taken for that again once it has all.
+        """
         async with self.on_disk:
             items = [item for _, item in self._memory]
-            if not items:
+            if not items and not self.spooled:
                 return
             rows = [(item.number, item.packed) for item in items]
             try:
@@ -199,7 +203,7 @@ class Backlog:
                 self._trouble.set()
                 return
             self.spooled += len(rows)
-            self._last = items[-1].number
+            self._last = items[-1].number if items else self._last
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
         self._progress.set()

@@ -251,6 +251,31 @@ async def test_a_redis_that_came_back_older_is_announced_where_it_lost_something
     assert len([e for e in said if "missing" in e["event"]]) == 1
 
 
+async def test_a_redis_that_came_back_older_is_no_news_to_the_next_process(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """It stops while it still writes what waited on disk."""
+    store = rig.store
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+        saved = store.saved()
+        saved.entries = 1_000  # what is written then has other entries
+        rig.upstream.say(frame(2))
+        await trio.sleep(5)
+        store.trouble = "LOADING"
+        rig.upstream.say(*frames(*range(10, 1_010)))
+        await trio.sleep(5)
+        store.db, store.trouble, store.delay = saved, "", 1.0
+        await trio.sleep(6)
+    assert rig.mirror.backlog.spooled
+    store.delay = 0
+    async with rig.running():
+        await trio.sleep(20)
+    assert sorted(store.numbers()) == [1, 2, *range(10, 1_010)]
+    assert not store.gaps()
+
+
 async def test_what_redis_refuses_is_told(
     rig: Rig, said: Said, autojump_clock: MockClock
 ) -> None:
