@@ -24,6 +24,8 @@ MOST_FIELDS = 1_000  # of a hash: more is no record, and would overflow Lua's st
 LONGEST_RECORD = 200  # characters of a record id
 LONGEST_REASON = 500  # characters of a reason in `rejected`
 
+_FIXMAP, _MAP_16 = 0x8, 0xDE  # MessagePack: how maps of those sizes begin
+
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -208,6 +210,24 @@ def owe(*, since: int, now: int, subscription: str = "*") -> Owe:
 def paid(*, owed: str, now: int, subscription: str = "*") -> Paid:
     """Mark the end of what REST gave for what was owed; `now` in ms."""
     return Paid(rfc3339(now), (), (), owed, subscription)
+
+
+def renewed(packed: bytes) -> bytes:
+    """Return a change as it is packed now: a spool's first format held maps."""
+    if packed[0] != _MAP_16 and packed[0] >> 4 != _FIXMAP:
+        return packed
+    was = msgspec.msgpack.decode(packed)
+    kind = was.pop("kind")
+    if kind == "message":
+        was["moments"] = [part for pair in was["moments"] for part in pair]
+        was["headline"] = was["headline"][1::2]  # without the names
+    elif kind == "owe":
+        was["subscription"] = "*"  # nobody noted it
+    elif kind == "paid":
+        was |= {"debt": "", "subscription": "*"}  # no debt's words: it is fetched again
+    kinds = (Change, Rejected, Owe, Paid, Gap)
+    model = next(m for m in kinds if m.__struct_config__.tag == kind)
+    return model(**{name: was[name] for name in model.__struct_fields__}).pack()
 
 
 def instead(packed: bytes, reason: str) -> Rejected:

@@ -16,11 +16,13 @@ from typing import Final
 
 import attrs
 
+from bzredis.change import renewed
 from bzredis.errors import SpoolFull, SpoolUnusable
 
 Row = tuple[int, bytes]  # a change's number and its packed form
 
-FORMAT: Final = 1  # of the file; another one is set aside, not misread
+FORMAT: Final = "2"  # of the file; another one is set aside, not misread, …
+BEFORE: Final = "1"  # … but for this one: its changes are packed anew
 BUSY: Final = 2.0  # s to wait for another process that has the file open, a reader say
 # Pages that a drained spool leaves behind are given back once they are worth it.
 SHRINK: Final = 16 * 2**20
@@ -89,11 +91,20 @@ class Spool:
 
     def _check(self) -> None:
         [verdict] = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        known = self.note("format") or self.note("format", str(FORMAT))
-        if verdict != "ok" or known != str(FORMAT):
+        known = self.note("format") or self.note("format", FORMAT)
+        if verdict == "ok" and known == BEFORE:
+            known = self._renew()
+        if verdict != "ok" or known != FORMAT:
             msg = f"{self.path}: {verdict}, format {known}"
             raise SpoolUnusable(msg)
         [self._bytes] = self._db.execute(_TOTAL).fetchone()
+
+    def _renew(self) -> str:
+        """Bring an older file into today's format, or leave it as it is."""
+        self._db.create_function("renewed", 1, renewed)
+        with _transaction(self._db):
+            self._db.execute("UPDATE item SET packed = renewed(packed)")
+            return self.note("format", FORMAT)
 
     def note(self, name: str, value: str | None = None) -> str:
         """Return what was noted under a name, "" if nothing; note `value` if given."""

@@ -9,10 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
+import msgspec
 import pytest
 from fakes import ROOMY
 
 from bzredis import spool as module
+from bzredis.change import rejected
 from bzredis.errors import SpoolFull, SpoolUnusable
 from bzredis.spool import Row, Span, Spool, SpoolFolder
 
@@ -225,13 +227,30 @@ def test_damage_twice_is_set_aside_twice(folder: SpoolFolder) -> None:
 
 def test_another_format_is_not_misread(folder: SpoolFolder) -> None:
     spool, _ = folder.open()
-    spool.note("format", "2")
+    spool.note("format", "3")
     spool.append("ratings", rows(1))
     spool.close()
     new, news = folder.open()
-    assert "format 2" in news
+    assert "format 3" in news
     assert new.span("ratings") == Span(0, -1)
     new.close()
+
+
+def test_what_an_older_version_left_is_read(folder: SpoolFolder) -> None:
+    """Its changes were maps: at the first one Redis would fail for ever."""
+    change = rejected("why", "x", received=1)
+    fields = {"kind": "rejected", **msgspec.structs.asdict(change)}
+    spool, _ = folder.open()
+    spool.note("format", "1")
+    spool.append("ratings", [(5, msgspec.msgpack.encode(fields)), *rows(6)])
+    spool.close()
+    for _ in range(2):
+        new, news = folder.open()
+        assert not news
+        assert new.oldest("ratings", 9) == [(5, change.pack()), *rows(6)]
+        assert new.room == ROOMY - len(change.pack()) - 10
+        assert new.note("format") == "2"
+        new.close()
 
 
 def test_a_file_that_cannot_be_opened_says_so(tmp_path: Path) -> None:
