@@ -83,12 +83,12 @@ end
 
 -- Each command on each form of key, so that a missing permission is found before any
 -- write. As they stand they change nothing: Redis before 7 has to be asked by trying.
--- No symbol is '*', but a record might be.
+-- No symbol is '*', but a record might be; none is ''.
 local function commands_used()
   local latest = stem .. 'latest:*'
   local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
   local history = stem .. 'history:*'
-  local of_record, of_symbol = stem .. 'heard:record:*', stem .. 'heard:symbol:*'
+  local of_record, of_symbol = stem .. 'heard:record:', stem .. 'heard:symbol:*'
   local used = {
     { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XADD', REJECTED, '0-0', 'a', 'b' },
     { 'ZADD', SEEN, 'XX', '0', '*' }, { 'ZREMRANGEBYRANK', SEEN, '1', '0' },
@@ -534,6 +534,8 @@ local function standing_of(symbol)
   local shown, newest = heard_at(latest), heard_at(key)
   -- Someone may have removed either of them.
   if not newest or not (shown or newest.deleted or newest.gone) then newest = shown end
+  -- Or an older version of this program wrote in between, which notes nothing.
+  if shown and shown.version > newest.version then newest = shown end
   return { symbol = symbol, latest = latest, key = key, newest = newest, shown = shown }
 end
 

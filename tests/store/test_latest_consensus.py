@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from store.servers import PREFIX, RECEIVED, Item, Peer, consensus, message, stamp
+from store.servers import (
+    PREFIX,
+    RECEIVED,
+    Item,
+    Peer,
+    consensus,
+    deleted,
+    message,
+    stamp,
+)
 
 from bzredis.change import Change, read
 from bzredis.streams import CONSENSUS
@@ -357,6 +366,25 @@ def test_a_hash_alone_tells_enough(peer: Peer) -> None:
     assert apply(peer, named) == ("latest",)
     assert peer.hash(LATEST) == {}
     assert apply(peer, of("c3", 4)) == ("none",)
+
+
+def test_a_newer_hash_goes_before_an_older_note(peer: Peer) -> None:
+    """As after a time with an older version, which wrote no notes."""
+    apply(peer, consensus(1, "1"))
+    note = peer.redis.dump("bz:consensus:heard:symbol:AAPL")
+    apply(peer, consensus(9, "9"))
+    peer.redis.delete("bz:consensus:heard:symbol:AAPL")
+    peer.redis.restore("bz:consensus:heard:symbol:AAPL", 0, note)
+    assert apply(peer, consensus(5, "5")) == ("none",)
+    assert peer.hash(LATEST)["consensus_rating_val"] == "9"
+
+
+def test_a_record_may_have_any_name(peer: Peer) -> None:
+    """Old servers are asked for their permissions by trying."""
+    content = {"ticker": "AAPL", "consensus_rating": "BUY", "updated_at": stamp(1)}
+    apply(peer, message("*", content, at=1))
+    assert apply(peer, deleted("*", at=2)) == ("latest",)
+    assert not peer.hash(LATEST)
 
 
 def test_an_older_record_is_forgotten_after_a_while(peer: Peer) -> None:
