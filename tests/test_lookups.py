@@ -24,6 +24,7 @@ from bzredis.recovery import Recovery
 LOST = FeedLost("upstream went away")
 HOURS = 3_600.0
 SIX = 6 * HOURS
+SOON = 600.0  # s: every virtual second has a status of its own
 
 
 def frame(number: int) -> str:
@@ -106,13 +107,19 @@ async def test_the_watch_list_is_asked_at_the_start_and_in_rounds(
     rest = FakeRest()
     watched = ("AAPL", "TSX:T", "BRK.B")
     async with running(
-        rig, rest, watched=watched, others=True, simplify=True, aggregate_type="number"
+        rig,
+        rest,
+        watched=watched,
+        others=True,
+        simplify=True,
+        aggregate_type="number",
+        refresh=SOON,
     ):
         await trio.sleep(10)
         assert [name for _, name in rest.asked] == ["AAPL", "BRK.B"]
         assert logged(rig) == [("rest", "AAPL"), ("rest", "BRK.B")]
         assert rig.mirror.status.fetched == 2
-        await trio.sleep(3 * SIX)
+        await trio.sleep(3 * SOON)
     assert [name for _, name in rest.asked] == ["AAPL", "BRK.B"] * 4
     assert rest.how == {(True, "number")}
 
