@@ -19,7 +19,8 @@ from bzredis import fetched
 from bzredis.asking import Asking
 from bzredis.change import Change, Rejected
 from bzredis.errors import RestDown, RestRefused
-from bzredis.mirror import SPELL, Mirror
+from bzredis.ledger import Ledger
+from bzredis.mirror import SPELL
 from bzredis.recovery import Recovery
 from bzredis.tables import Removal
 
@@ -36,7 +37,7 @@ Removed = Callable[[int], AsyncGenerator[Removal, None]]
 class Backfill:
     """One stream's fetches, in good order with its live messages."""
 
-    mirror: Mirror
+    ledger: Ledger
     recovery: Recovery
     asking: Asking
     rows: Rows
@@ -75,11 +76,11 @@ class Backfill:
         self.asking.answered()
         for number, message in enumerate(found):
             if number % SPELL == 0:
-                await self.mirror.backlog.breathe()
+                await self.ledger.backlog.breathe()
                 await trio.lowlevel.checkpoint()
-            self.mirror.put_fetched(message)
+            self.ledger.put_fetched(message)
         if self.recovery.times == times:
-            self.mirror.note_paid(words, owed if self.recovery.is_window else 0)
+            self.ledger.note_paid(words, owed if self.recovery.is_window else 0)
 
     async def _fetch(self, since: int) -> list[Change | Rejected]:
         """Return all rows since a time (unix s), the oldest first, then removals.
@@ -89,7 +90,7 @@ class Backfill:
         """
         # REST knows no filter by ISIN, and the streams let pass what fits either list.
         tickers = () if self.isins else self.tickers
-        clock, stream = self.mirror.clock, self.mirror.stream
+        clock, stream = self.ledger.clock, self.ledger.stream
         rows: list[Change | Rejected] = []
         async with aclosing(self.rows(since, tickers)) as found:
             async for text in found:

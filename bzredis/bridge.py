@@ -149,7 +149,7 @@ class Bridge:
 
     async def _mirror(self, mirror: Mirror) -> None:
         drain = writer.Writer(
-            mirror.stream, mirror.backlog, self.store, mirror, mirror.rng
+            mirror.stream, mirror.backlog, self.store, mirror.ledger, mirror.rng
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(mirror.backlog.spill)
@@ -173,7 +173,7 @@ class Bridge:
         for mirror in self.mirrors:
             span = self.spool.span(mirror.stream.name)
             mirror.backlog.resume(self.spool, span.count, span.last)
-            mirror.continuity.restore(
+            mirror.ledger.continuity.restore(
                 self.spool.note(OPEN + mirror.stream.name),
                 range(span.last - span.count + 1, span.last + 1),
             )
@@ -186,7 +186,7 @@ class Bridge:
         while True:
             await trio.sleep(STATUS)
             for mirror in self.mirrors:
-                mirror.settle()
+                mirror.ledger.settle()
                 await self._keep(mirror)
 
     async def _keep(self, mirror: Mirror) -> None:
@@ -195,7 +195,7 @@ class Bridge:
 
     async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
         name = OPEN + mirror.stream.name
-        is_open = mirror.continuity.save(last=last, sent=mirror.backlog.sent)
+        is_open = mirror.ledger.continuity.save(last=last, sent=mirror.backlog.sent)
         if is_open == self._noted.get(name):
             return
         with suppress(SpoolFull):  # then it is tried again
@@ -234,7 +234,7 @@ class Bridge:
                 "Redis is not there yet; reading all the same", error=str(error)
             )
             for mirror in self.mirrors:
-                mirror.note_store(str(error))
+                mirror.ledger.note_store(str(error))
 
     async def _stop(self, streams: trio.CancelScope) -> None:
         await self.stop.wait()
@@ -278,7 +278,7 @@ class Bridge:
         """Learn from Redis when each stream was heard before this start."""
         for mirror in self.mirrors:
             found = await self._until_up(partial(self.store.read_status, mirror.stream))
-            mirror.note_previous(_last_heard(found, mirror))
+            mirror.ledger.note_previous(_last_heard(found, mirror))
 
     async def _farewell(self) -> None:
         """Save what Redis did not take, and say that we are gone."""
@@ -302,7 +302,7 @@ class Bridge:
 
     async def _last_status(self) -> None:
         for mirror in self.mirrors:
-            if not mirror.continuity.knows_previous:
+            if not mirror.ledger.continuity.knows_previous:
                 continue  # what stands there tells the next process what was missed
             mirror.status.enter("stopped", mirror.clock())
             try:

@@ -20,7 +20,7 @@ from bzredis import fetched
 from bzredis.asking import Asking
 from bzredis.backoff import delays
 from bzredis.errors import RestDown, RestRefused, StoreDown
-from bzredis.mirror import Mirror
+from bzredis.ledger import Ledger
 from bzredis.recovery import Recovery
 
 EVERY: Final = 30.0  # s between two requests for the same symbol
@@ -47,7 +47,7 @@ class Symbols(Protocol):
 class Lookups:
     """The look-ups of consensus; `watched` is the watch-list, if there is one."""
 
-    mirror: Mirror
+    ledger: Ledger
     recovery: Recovery
     asking: Asking
     ask: Ask
@@ -154,8 +154,8 @@ class Lookups:
 
     def _take(self, symbol: str, text: str | None) -> None:
         if text is not None:
-            now = self.mirror.clock()
-            self.mirror.put_fetched(fetched.consensus_row(text, symbol, received=now))
+            now = self.ledger.clock()
+            self.ledger.put_fetched(fetched.consensus_row(text, symbol, received=now))
 
     def _put_last(self, symbol: str, *, of_round: bool) -> None:
         queue = self._round if of_round else self._rated
@@ -167,7 +167,7 @@ class Lookups:
         if self._round or not self._covers:
             return
         if self._covers == self.recovery.times:
-            self.mirror.note_covered()
+            self.ledger.note_covered()
         self._covers = 0
 
 

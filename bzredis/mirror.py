@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from itertools import islice
 from random import Random
@@ -12,30 +12,18 @@ import attrs
 import structlog
 import trio
 
-from bzredis import writer
-from bzredis.backlog import Backlog, Item
+from bzredis.backlog import Backlog
 from bzredis.backoff import delays
-from bzredis.change import (
-    Change,
-    Rejected,
-    gap,
-    owe,
-    paid,
-    read,
-    received_of,
-    rejected,
-)
+from bzredis.change import Change, Rejected, read, rejected
 from bzredis.errors import FeedLost, FeedRefused
+from bzredis.ledger import Ledger
 from bzredis.message import Notice
-from bzredis.recovery import Recovery
-from bzredis.replay import Continuity, Uncovered
+from bzredis.replay import Continuity
 from bzredis.status import State, StreamStatus
 from bzredis.streams import Stream
-from bzredis.times import milliseconds, rfc3339
 
 log = structlog.get_logger(__name__)
 
-EFFECTS: Final = {"latest", "record", "none"}  # of a message that was not known
 LOOK: Final = 0.25  # s between looks whether a replay has ended
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
 STEADY: Final = 60.0  # s of a session that was healthy: forget the failures before it
@@ -72,8 +60,8 @@ Connect = Callable[[Stream], AbstractAsyncContextManager[Link]]
 class Mirror:
     """One stream: its feed's sessions, its backlog, its status.
 
-    `clock` tells ms since 1970. `changed` is called where the status is urgent news,
-    `observe` for each change that Redis has, with what came of it.
+    `clock` tells ms since 1970. `changed` is called where the status is urgent news.
+    What becomes of what it reads stands in its ledger.
     """
 
     stream: Stream
@@ -83,24 +71,25 @@ class Mirror:
     clock: Callable[[], int]
     rng: Random
     changed: Callable[[], None]
-    observe: Callable[[Item, str], None] = lambda *_: None
     # Keeps on disk what is open, before the messages that come then can hide it.
     keep: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
     sole: str = ""  # symbol of a subscription to one single security
     replays: bool = True
     pings: bool = True
-    recovery: Recovery | None = None  # None: REST is not asked
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # of the feed
     connected: bool = False
     refused: bool = False
-    continuity: Continuity = attrs.field(factory=Continuity)
+    ledger: Ledger = attrs.field(init=False)
     _heard: int | None = None  # ms: when the last connection was alive
     _asked: float | None = None  # s: our first text frame of a connection, unanswered
     _brusque: int = 0
     _unusable: int = 0  # frames that ended a connection since a replay was whole
     _poisoned: bool = False  # the replay holds such a frame
     _told: str = ""  # the error that a person was told of last
-    _fetched: set[int] = attrs.field(factory=set)  # numbers of what REST gave
+
+    @ledger.default
+    def _open_ledger(self) -> Ledger:
+        return Ledger(self.stream, self.backlog, self.status, self.clock, self.changed)
 
     async def supervise(self) -> NoReturn:
         """Keep a session going until cancelled; a refused stream is asked anew."""
@@ -172,16 +161,20 @@ class Mirror:
             await link.send("ping")
 
     async def _await_replay(self) -> None:
-        while (replay := self.continuity.asking) is not None:
+        while (replay := self._continuity.asking) is not None:
             await trio.sleep(LOOK)
             if trio.current_time() >= replay.until():
                 self._end_replay()
+
+    @property
+    def _continuity(self) -> Continuity:
+        return self.ledger.continuity
 
     def _take(self, frame: str | bytes) -> None:
         """Read a frame into the backlog; never waits."""
         now = self.clock()
         self._heard = self.status.last_frame_at = now
-        asking = self.continuity.asking
+        asking = self._continuity.asking
         message = read(
             self.stream,
             frame,
@@ -195,153 +188,22 @@ class Mirror:
             number = self.backlog.put(message.pack())
             # A rejected frame proves nothing: it may be the same at each connect.
             if asking is not None and isinstance(message, Change):
-                self.continuity.saw(number, message.known_by, trio.current_time())
+                self._continuity.saw(number, message.known_by, trio.current_time())
         elif isinstance(message, Notice):
             self._tell(message)
         elif message.is_answer:
             self._asked = None
             self.status.last_pong_at = now
-            self.continuity.hint(trio.current_time())
+            self._continuity.hint(trio.current_time())
 
     def _tell(self, notice: Notice) -> None:
         tell = log.warning if notice.is_error else log.info
         tell("upstream says", stream=self.stream.name, notice=notice.text)
 
-    # ---- what the writer reports
-
-    def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
-    ) -> None:
-        """Count what came of changes, and what it proves of a replay."""
-        for item, result in zip(batch, results, strict=True):
-            self._answered(item, result, resent=item.number <= sent)
-        self.settle()
-
-    def _answered(self, item: Item, result: str, *, resent: bool) -> None:
-        if result.startswith(writer.MARKS):
-            if self.recovery is not None:
-                self.recovery.answered(item.number, result)
-            return
-        self.status.count(result)
-        self._count_fetched(item.number, result)
-        if result.startswith("refused"):
-            log.error("set aside", stream=self.stream.name, reason=result)
-            self.status.error = result
-        self.continuity.answered(item.number, known=_known(result, resent=resent))
-        self.observe(item, result)
-
-    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
-        """Announce what Redis lost and nobody holds any more."""
-        if self.recovery is not None:
-            self._begin_recovery()
-        if not covered:
-            end = milliseconds(received_of(first_held)) or self.clock()
-            self.continuity.lost(since, end)
-        self.settle()
-
-    def first_again(self) -> list[bytes]:
-        """Return what goes before all else to a Redis that came back older.
-
-        What is applied again must not hide from where REST has to resume.
-        """
-        return [self._mark()] if self._owes else []
-
-    def note_previous(self, heard: int | None) -> None:
-        """Note when an earlier run was alive (ms), None if that does not count."""
-        if self.status.last_frame_at is None:  # or the next process would not know it
-            self.status.last_frame_at = heard
-        self.continuity.previous(heard)
-        self.settle()
-
-    def note_store(self, trouble: str) -> None:
-        """Note what is wrong with Redis, "" once it takes changes again."""
-        if trouble:
-            self.status.error = trouble
-        self.changed()
-
-    def settle(self) -> None:
-        """Announce the gaps that nothing covers, once REST had its time.
-
-        What waits for REST stays open, for the next process too (replay.py).
-        """
-        if self.recovery is None or not self.recovery.is_open:
-            for hole in self.continuity.settle():
-                self._announce(hole)
-
-    def _announce(self, hole: Uncovered) -> None:
-        """Announce what REST leaves of a gap."""
-        if self.recovery is not None:
-            covered = self.recovery.covered
-            if covered is not None and covered <= hole.begin:
-                return
-            end = hole.end if covered is None else min(hole.end, covered)
-            recovered = hole.recovered + self.recovery.recovered
-            hole = attrs.evolve(hole, end=end, recovered=recovered)
-        log.warning(
-            "messages may be missing",
-            stream=self.stream.name,
-            since=rfc3339(hole.begin),
-            until=rfc3339(hole.end),
-            cause=hole.cause,
-            recovered=hole.recovered,
-        )
-        self.backlog.put(gap(**attrs.asdict(hole)).pack())
-
     def _end_replay(self) -> None:
-        if self.continuity.asking is not None:
+        if self._continuity.asking is not None:
             self._unusable = 0
-            self.continuity.end()
-            self.settle()
-
-    # ---- what REST gives back
-
-    @property
-    def _owes(self) -> bool:
-        return self.recovery is not None and self.stream.keyed == "record"
-
-    def _begin_recovery(self) -> None:
-        if self.recovery is not None:
-            mark = self.backlog.put(self._mark()) if self._owes else None
-            self.recovery.begin(mark)
-
-    def _mark(self) -> bytes:
-        window = self.recovery.window if self.recovery is not None else 0.0
-        now = self.clock()
-        return owe(
-            since=now - round(1_000 * window),
-            now=now,
-            subscription=self.status.identity.subscription,
-        ).pack()
-
-    def put_fetched(self, message: Change | Rejected) -> None:
-        """Put what REST gave into the backlog."""
-        self._fetched.add(self.backlog.put(message.pack()))
-
-    def note_paid(self, owed: str, covered: int) -> None:
-        """Note that all that REST owed stands in the backlog."""
-        subscription = self.status.identity.subscription
-        mark = paid(owed=owed, now=self.clock(), subscription=subscription)
-        self.backlog.put(mark.pack())
-        self.note_covered(covered)
-
-    def note_covered(self, since: int = 0) -> None:
-        """Note that from a time (ms) on nothing is missing any more."""
-        if self.recovery is not None:
-            self.recovery.done(since)
-        self.settle()
-
-    def note_rest(self, trouble: str) -> None:
-        """Note what is wrong with REST."""
-        self.status.error = trouble
-        self.changed()
-
-    def _count_fetched(self, number: int, result: str) -> None:
-        if number in self._fetched:
-            self._fetched.remove(number)
-            if result in EFFECTS:
-                self.status.fetched += 1
-                if self.recovery is not None:
-                    self.recovery.recovered += 1
+            self.ledger.end_replay()
 
     # ---- what the status tells
 
@@ -351,8 +213,7 @@ class Mirror:
 
     def _note_connection(self, at: float) -> None:
         now = self.clock()
-        self.continuity.connected(heard=self._heard, now=now, at=at)
-        self._begin_recovery()
+        self.ledger.note_connection(heard=self._heard, now=now, at=at)
         self._heard, self._asked = now, None
 
     def _go_live(self) -> None:
@@ -374,7 +235,7 @@ class Mirror:
         if error.unusable:
             self.backlog.put(rejected(words, "", received=self.clock()).pack())
             self._unusable += 1
-            is_asking = self.continuity.asking is not None
+            is_asking = self._continuity.asking is not None
             self._poisoned = is_asking and self._unusable >= POISONED_TIMES
         self._note_brusqueness()
         return trio.current_time() - began
@@ -405,15 +266,6 @@ class Mirror:
     def give_up(self) -> None:
         """Note that the program ends because every stream was refused."""
         self.status.error = self.status.error.removesuffix(TOLD_AGAIN)
-
-
-def _known(result: str, *, resent: bool) -> bool | None:
-    """Tell whether the stream itself had brought a message before; None: no telling."""
-    # After a lost answer, a duplicate may be one of our own making. And what is known
-    # from REST does not tell that the stream brought what came before it.
-    if resent or result == "duplicate of a row":
-        return None
-    return result == "duplicate"
 
 
 def _innermost(group: BaseExceptionGroup[FeedLost]) -> FeedLost:

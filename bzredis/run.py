@@ -24,8 +24,9 @@ from bzredis.change import symbol_of
 from bzredis.config import Config
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
 from bzredis.feed import Upstream, WebSocketLink
+from bzredis.ledger import EFFECTS
 from bzredis.lookups import Lookups
-from bzredis.mirror import EFFECTS, Mirror
+from bzredis.mirror import Mirror
 from bzredis.recovery import Recovery
 from bzredis.rest import Rest
 from bzredis.spool import SpoolFolder
@@ -134,13 +135,14 @@ def assemble(
             clock=_now,
             rng=rng,
             changed=bridge.changed,
-            observe=partial(observe, BY_NAME[name]),
             sole=sole_security(config.tickers, config.isins),
             replays=name not in config.no_replay,
             pings=name not in config.no_ping,
         )
         for name in config.streams
     ]
+    for mirror in bridge.mirrors:
+        mirror.ledger.observe = partial(observe, mirror.stream)
     if config.rest_origin is None:
         log.warning(TOLD_NO_REST)
         for mirror in bridge.mirrors:
@@ -169,11 +171,12 @@ def _askers(
     ):
         if name in by_name:
             mirror = by_name[name]
-            mirror.recovery = Recovery(config.backfill)
+            ledger = mirror.ledger
+            ledger.recovery = Recovery(config.backfill)
             backfill = Backfill(
-                mirror,
-                mirror.recovery,
-                Asking(name, mirror.note_rest, mirror.rng),
+                ledger,
+                ledger.recovery,
+                Asking(name, ledger.note_rest, mirror.rng),
                 rows,
                 removed,
                 config.tickers,
@@ -184,19 +187,19 @@ def _askers(
     if consensus is not None and not consensus.sole:
         lookups = _lookups(config, rest, store, consensus)
         if "ratings" in by_name:
-            by_name["ratings"].observe = partial(
-                _look_up, lookups, by_name["ratings"].observe
-            )
+            ratings = by_name["ratings"].ledger
+            ratings.observe = partial(_look_up, lookups, ratings.observe)
         askers.append(lookups.run)
     return askers
 
 
 def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookups:
-    mirror.recovery = Recovery()
+    ledger = mirror.ledger
+    ledger.recovery = Recovery()
     return Lookups(
-        mirror,
-        mirror.recovery,
-        Asking(mirror.stream.name, mirror.note_rest, mirror.rng),
+        ledger,
+        ledger.recovery,
+        Asking(ledger.stream.name, ledger.note_rest, mirror.rng),
         rest.consensus,
         partial(store.symbols, RATINGS),
         mirror.rng,

@@ -24,6 +24,7 @@ from bzredis.backlog import Backlog
 from bzredis.bridge import Bridge
 from bzredis.change import rejected, unpack
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
+from bzredis.ledger import Ledger
 from bzredis.mirror import Mirror
 from bzredis.spool import Spool, SpoolFolder
 from bzredis.status import Identity, StreamStatus
@@ -429,6 +430,11 @@ class Rig:
     def mirror(self) -> Mirror:
         """The mirror of the first stream."""
         return self.bridge.mirrors[0]
+
+    @property
+    def ledger(self) -> Ledger:
+        """What becomes of what that mirror reads."""
+        return self.mirror.ledger
 
     @property
     def spool(self) -> Spool:

@@ -63,10 +63,10 @@ class FakeRest:
 def ready(rig: Rig, rest: FakeRest) -> None:
     """Make a process that asks `rest`."""
     rig.process()
-    rig.mirror.recovery = Recovery(DAY)
-    asking = Asking("ratings", rig.mirror.note_rest, Random(3))
+    rig.ledger.recovery = Recovery(DAY)
+    asking = Asking("ratings", rig.ledger.note_rest, Random(3))
     rig.bridge.ask = Backfill(
-        rig.mirror, rig.mirror.recovery, asking, rest.rows, rest.removed
+        rig.ledger, rig.ledger.recovery, asking, rest.rows, rest.removed
     ).run
 
 

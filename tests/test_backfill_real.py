@@ -92,9 +92,9 @@ async def settled(bridge: Bridge, client: Any) -> None:
     with trio.fail_after(LIMIT):
         for mirror in asked:
             while (
-                mirror.recovery is None
-                or mirror.recovery.covered is None
-                or mirror.continuity.asking is not None
+                mirror.ledger.recovery is None
+                or mirror.ledger.recovery.covered is None
+                or mirror.ledger.continuity.asking is not None
                 or len(mirror.backlog)
             ):
                 await trio.sleep(0.02)
@@ -362,7 +362,9 @@ async def test_without_rest_a_gap_tells_of_it(
 ) -> None:
     async with running(upstream, server, tmp_path, no_rest=True) as bridge:
         with trio.fail_after(LIMIT):
-            while any(m.continuity.asking or len(m.backlog) for m in bridge.mirrors):
+            while any(
+                m.ledger.continuity.asking or len(m.backlog) for m in bridge.mirrors
+            ):
                 await trio.sleep(0.05)
             await trio.sleep(1.2)
     assert "--no-rest" in client.hget("bz:ratings:status", "error")

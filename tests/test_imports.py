@@ -42,13 +42,13 @@ EDGES = {
     "state folder": ["statefolder"],
     "embedded": ["embedded"],
     "credentials": ["credentials"],
-    "statefolder": ["statefolder"],
 }
 ENGINE = [
     "asking",
     "backfill",
     "backlog",
     "bridge",
+    "ledger",
     "lookups",
     "mirror",
     "recovery",

@@ -67,7 +67,7 @@ async def running(
 ) -> AsyncIterator[Lookups]:
     """Run a bridge of consensus; `seen` is whose ratings Redis has."""
     rig.process("consensus")
-    rig.mirror.recovery = Recovery()
+    rig.ledger.recovery = Recovery()
     tries = 0
 
     async def symbols() -> list[str]:
@@ -79,9 +79,9 @@ async def running(
         return list(seen)
 
     lookups = Lookups(
-        rig.mirror,
-        rig.mirror.recovery,
-        Asking("consensus", rig.mirror.note_rest, Random(3)),
+        rig.ledger,
+        rig.ledger.recovery,
+        Asking("consensus", rig.ledger.note_rest, Random(3)),
         rest.consensus,
         symbols,
         Random(4),
