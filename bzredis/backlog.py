@@ -34,7 +34,7 @@ AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead 
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
-NONE: Final = -(2**62)  # a number below that of any change
+BEFORE_ALL: Final = -(2**62)  # a number below that of any change
 ENTRY: Final = "entry "  # and a stream's name: the note of what Redis acknowledged
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
@@ -89,9 +89,8 @@ class Backlog:
     _next: int = 0
     _memory: deque[tuple[float, Item]] = attrs.field(factory=deque)
     _bytes: int = 0
-    _confirmed: int = NONE
-    doubtful: int = NONE  # up to here Redis may have changes that it did not confirm
-    sent: int = NONE  # up to here changes are on their way to it, or were
+    _confirmed: int = BEFORE_ALL
+    sent: int = BEFORE_ALL  # up to here changes are on their way to it, or were
     _closed: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event)
     _progress: trio.Event = attrs.field(factory=trio.Event)

@@ -47,11 +47,11 @@ class Ledger:
     # ---- what the writer reports
 
     def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+        self, batch: Sequence[Item], results: Sequence[str], *, doubtful: int
     ) -> None:
         """Count what came of changes, and what it proves of a replay."""
         for item, result in zip(batch, results, strict=True):
-            self._answered(item, result, resent=item.number <= sent)
+            self._answered(item, result, resent=item.number <= doubtful)
         self.settle()
 
     def _answered(self, item: Item, result: str, *, resent: bool) -> None:

@@ -11,7 +11,7 @@ import attrs
 import structlog
 import trio
 
-from bzredis.backlog import NONE, Backlog, Item
+from bzredis.backlog import BEFORE_ALL, Backlog, Item
 from bzredis.backoff import delays
 from bzredis.change import instead
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
@@ -65,9 +65,9 @@ class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
 
     def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+        self, batch: Sequence[Item], results: Sequence[str], *, doubtful: int
     ) -> None:
-        """Redis has these; up to number `sent` perhaps by a call without an answer."""
+        """Redis has these; up to this number perhaps by a call without an answer."""
 
     def note_store(self, trouble: str) -> None:
         """Redis does not take changes, and why; "" once it does again."""
@@ -112,6 +112,7 @@ class Writer:
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
     _earliest: int | None = None  # ms: how far back Redis goes; None: nobody asked
+    _doubtful: int = BEFORE_ALL  # up to here Redis may have changes unconfirmed
     _rollback: Rollback | None = None
 
     async def run(self, ready: Callable[[], Awaitable[None]]) -> None:
@@ -126,7 +127,7 @@ class Writer:
     async def _write(self, batch: list[Item]) -> None:
         alone = 0
         for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            sent, reached = False, batch[-1].number if batch else NONE
+            sent, reached = False, batch[-1].number if batch else BEFORE_ALL
             try:
                 await self._prepare()
                 sent = True
@@ -152,7 +153,7 @@ class Writer:
             except StoreDown as error:
                 self._note(str(error))
             if sent:
-                self.backlog.doubtful = max(self.backlog.doubtful, reached)
+                self._doubtful = max(self._doubtful, reached)
             await trio.sleep(delay)
         self._note("")
         self._size = min(BATCH, self._size * 2)
@@ -183,7 +184,7 @@ class Writer:
                 self._held.append(Held(item.packed, not result.startswith(NO_NEWS)))
                 self._held_bytes += len(item.packed)
         self._let_go()
-        self.listener.confirm(batch, applied.results, sent=self.backlog.doubtful)
+        self.listener.confirm(batch, applied.results, doubtful=self._doubtful)
 
     def _let_go(self) -> None:
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:

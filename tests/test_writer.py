@@ -37,10 +37,10 @@ class Told:
         return []
 
     def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, sent: int
+        self, batch: Sequence[Item], results: Sequence[str], *, doubtful: int
     ) -> None:
         self.results += [
-            (item.number, result, item.number <= sent)
+            (item.number, result, item.number <= doubtful)
             for item, result in zip(batch, results, strict=True)
         ]
 

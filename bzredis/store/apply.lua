@@ -152,8 +152,8 @@ local function moment(text)
   return tonumber(y .. mo .. d .. h .. mi .. s), tonumber((rest .. '000000000'):sub(1, 9))
 end
 
--- Whether a record stands above another, by a score and then by its id. Lua compares text by the
--- server's locale, Redis by its bytes.
+-- Whether a record stands above another, by a score and then by its id. Lua compares
+-- text by the server's locale, Redis by its bytes.
 local function above(score, record, other_score, other)
   if score ~= other_score then return score > other_score end
   for i = 1, math.min(#record, #other) do
@@ -272,6 +272,11 @@ local function log_entry(change, symbol, effect, shift)
   last_entry = entry
   remember(change[REMEMBER])
   return entry
+end
+
+-- Whether a field of a hash is the bridge's: upstream's own with a '_' get a second one.
+local function is_ours(name)
+  return name:sub(1, 1) == '_' and name:sub(2, 2) ~= '_'
 end
 
 local function stored_at(key)
@@ -486,8 +491,7 @@ end
 local function same_figures(was, is)
   local function within(a, b)
     for name, value in pairs(a) do
-      local ours = name:sub(1, 1) == '_' and name:sub(2, 2) ~= '_'
-      if not ours and name ~= 'updated_at' and b[name] ~= value then return false end
+      if not is_ours(name) and name ~= 'updated_at' and b[name] ~= value then return false end
     end
     return true
   end
@@ -673,8 +677,7 @@ local function says_other(change, key)
   local fields, names, values = change[FIELDS], {}, {}
   for i = 1, #fields, 2 do
     local name = fields[i]
-    local ours = name:sub(1, 1) == '_' and name:sub(2, 2) ~= '_'
-    if not ours and name ~= 'updated' then
+    if not is_ours(name) and name ~= 'updated' then
       names[#names + 1], values[#values + 1] = name, fields[i + 1]
     end
   end
