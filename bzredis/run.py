@@ -29,7 +29,7 @@ from bzredis.lookups import Lookups
 from bzredis.mirror import Mirror
 from bzredis.recovery import Recovery
 from bzredis.rest import Rest
-from bzredis.spool import SpoolFolder
+from bzredis.spoolfolder import SpoolFolder
 from bzredis.statefolder import locked
 from bzredis.status import Identity, StreamStatus
 from bzredis.store.client import Limits, Store

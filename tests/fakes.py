@@ -26,7 +26,8 @@ from bzredis.change import rejected, unpack
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.ledger import Ledger
 from bzredis.mirror import Mirror
-from bzredis.spool import Spool, SpoolFolder
+from bzredis.spool import Spool
+from bzredis.spoolfolder import SpoolFolder
 from bzredis.status import Identity, StreamStatus
 from bzredis.streams import STREAMS, Stream
 

@@ -38,7 +38,7 @@ EDGES = {
     "upstream": ["feed", "wire"],
     "rest": ["pace", "rest"],
     "store": ["store", "store.*"],
-    "spool": ["spool"],
+    "spool": ["spool", "spoolfolder"],
     "state folder": ["statefolder"],
     "embedded": ["embedded"],
     "credentials": ["credentials"],

@@ -16,7 +16,8 @@ from fakes import ROOMY
 from bzredis import spool as module
 from bzredis.change import rejected
 from bzredis.errors import SpoolFull, SpoolUnusable
-from bzredis.spool import Row, Span, Spool, SpoolFolder
+from bzredis.spool import Row, Span, Spool
+from bzredis.spoolfolder import SpoolFolder
 
 Open = Callable[..., Spool]
 TARGET = "bz 127.0.0.1:6379/0"
