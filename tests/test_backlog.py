@@ -52,6 +52,23 @@ async def drain(waiting: Backlog, limit: int = 10) -> list[bytes]:
     return taken
 
 
+async def test_what_redis_acknowledged_is_noted_beside_what_waits_and_only_there(
+    waiting: Backlog, spool: Spool
+) -> None:
+    waiting.entry = "5-0"
+    waiting.put(plain(1))
+    await waiting.flush()
+    span = spool.span("ratings")
+    heir = Backlog("ratings", spool)
+    heir.resume(spool, span.count, span.last)
+    assert heir.entry == "5-0"
+    await drain(heir)
+    # The note is not kept up while nothing waits, so it may tell of a trimmed entry.
+    last = Backlog("ratings", spool)
+    last.resume(spool, 0, span.last)
+    assert last.entry == ""
+
+
 async def test_what_is_taken_stays_until_it_is_confirmed(
     waiting: Backlog, autojump_clock: MockClock
 ) -> None:

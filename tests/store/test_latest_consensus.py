@@ -256,6 +256,14 @@ OWNED: dict[str, tuple[list[tuple[str, str]], dict[str, str]]] = {
         [(of("c2", 2), "latest"), (gone("c2"), "latest"), (of("c1", 1), "none")],
         {},
     ),
+    "what is older than one that has left stays out": (
+        [
+            (of("c1", 3, "MSFT"), "latest"),
+            (of("c1", 2), "none"),
+            (of("c2", 1), "none"),
+        ],
+        {"MSFT": "c1"},
+    ),
     "also where it came before that": (
         [(of("c1", 1), "latest"), (gone("c2"), "record"), (of("c2", 2), "latest")],
         {},
