@@ -20,8 +20,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -29,60 +31,73 @@ import redis
 import trio
 
 from bzredis import embedded
+from bzredis.simulator.catalogue import COMPANIES, FIRMS
+from bzredis.simulator.formats import envelope_id, record_id
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 PONG = b"\x81\x04pong"
 CHUNK = 200  # ratings per write, some 220 KB
 LIMIT = 120.0  # s for either measurement
 BEGIN = datetime(2024, 10, 4, 9, 30)  # noqa: DTZ001 - upstream's wall time
-SYMBOLS = 60
 PATIENCE = 0.005  # s between looks at the log's length
 PAUSE = 0.02  # s between single events, so that the bridge is idle before each
 
 
 def rating(number: int) -> bytes:
-    """Return a rating of some 1.1 KB, as upstream writes them."""
-    record = f"{number:024x}"
-    moment = BEGIN + timedelta(seconds=number)  # so that each is the latest for a while
-    target, before = 100 + number % 389, 95 + number % 383
+    """Return a rating of some 1.1 KB, as documented; like real ones, no two alike.
+
+    Each is its company's latest, until the next one.
+    """
+    rng = Random(number)
+    moment = BEGIN + timedelta(seconds=number)
+    company = COMPANIES[number % len(COMPANIES)]
+    firm = FIRMS[rng.randrange(len(FIRMS))]
+    analyst = firm.analysts[rng.randrange(len(firm.analysts))]
+    grade, target = rng.choice(firm.scale)[1], company.price + rng.randrange(300)
+    before = target - rng.randrange(1, 100) / Decimal(4)
+    record = record_id(rng, moment.timestamp())
+    address = f"https://www.benzinga.com/quote/{company.ticker}/analyst-ratings"
     content = {
         "id": record,
         "date": f"{moment:%Y-%m-%d}",
         "time": f"{moment:%H:%M:%S}",
-        "ticker": f"T{number % SYMBOLS}",
-        "exchange": "NASDAQ",
-        "isin": "US0378331005",
-        "cusip": "037833100",
-        "name": "Some Company Inc",
-        "currency": "USD",
+        "ticker": company.ticker,
+        "exchange": company.exchange,
+        "isin": company.isin,
+        "cusip": company.cusip,
+        "name": company.name,
+        "currency": company.currency,
         "action_pt": "Raises",
         "action_company": "Maintains",
-        "rating_current": "Buy",
-        "pt_current": f"{target}.0000",
-        "adjusted_pt_current": f"{target}.0000",
-        "rating_prior": "Buy",
-        "pt_prior": f"{before}.00",
-        "adjusted_pt_prior": f"{before}.00",
-        "url": "https://www.example.com/stock-articles/T/analyst-ratings",
-        "url_calendar": "https://www.example.com/stock-articles/T/analyst-ratings",
-        "url_news": "https://www.example.com/stock-articles/T/analyst-ratings",
-        "analyst": "Morgan Stanley",
-        "analyst_id": "60c72b2f9b1d4c0001a1b2c3",
-        "analyst_name": "Jane Doe",
-        "firm_id": "60c72b2f9b1d4c0001a1b2c4",
-        "importance": 3,
+        "rating_current": grade,
+        "pt_current": f"{target:.4f}",
+        "adjusted_pt_current": f"{target:.4f}",
+        "rating_prior": grade,
+        "pt_prior": f"{before:.2f}",
+        "adjusted_pt_prior": f"{before:.2f}",
+        "url": address,
+        "url_calendar": address,
+        "url_news": f"{address}/news",
+        "analyst": firm.name,
+        "analyst_id": analyst.id,
+        "analyst_name": analyst.name,
+        "firm_id": firm.id,
+        "importance": rng.randrange(6),
         "notes": "",
         "updated": 1_728_069_666 + number,
-        "ratings_accuracy": {"smart_score": "70.5", "overall_success_rate": "60.1"},
+        "ratings_accuracy": {
+            "smart_score": f"{rng.uniform(30, 90):.1f}",
+            "overall_success_rate": f"{rng.uniform(30, 90):.1f}",
+        },
     }
     message = {
-        "id": f"00000000-0000-4000-8000-{number:012x}",
+        "id": envelope_id(rng),
         "api_version": "websocket/v1",
         "kind": "data/v2.1/calendar/ratings",
         "data": {
             "action": "created",
             "id": record,
-            "timestamp": f"2024-10-04T19:21:06.{number:09d}Z",
+            "timestamp": f"{moment:%Y-%m-%dT%H:%M:%S}.{rng.randrange(10**9):09d}Z",
             "content": content,
         },
     }
