@@ -1,7 +1,7 @@
 """Fetch over REST what a stream missed, after each of its connections.
 
 From where is read in Redis and fixed there before the connection's first message is
-written: a mark in the backlog sees to it (change.Owe, apply.lua). Another mark behind
+written: a mark in the backlog sees to it (change.Owe, owed.lua). Another mark behind
 the last row tells that all is written. So a crash between them costs nothing.
 """
 

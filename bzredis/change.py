@@ -1,4 +1,4 @@
-"""Change: one message, ready to apply. A plain value; what it does is in apply.lua.
+"""Change: one message, ready to apply. A plain value; what it does is in store/apply/.
 
 Pure: no trio, no socket, no clock. `read` is the whole way from a frame to a change.
 """
@@ -30,7 +30,7 @@ _pack = msgspec.msgpack.Encoder().encode
 
 
 class Packed(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
-    """What stands in the backlog: a plain value, packed as apply.lua reads it.
+    """What stands in the backlog: a plain value, packed as the script reads it.
 
     An array that begins with its kind: text and numbers only, since Redis' MessagePack
     knows no binary. Times are in ms since 1970, but for those in words (RFC 3339).
@@ -262,7 +262,7 @@ def _fingerprints(
     """Return what tells this message from others (contract.md, promise 1).
 
     First what other copies of it may have left behind, then what this one leaves. Of a
-    frame's copies a row of REST comes last: apply.lua looks at that one more closely.
+    frame's copies a row of REST comes last: record.lua looks at that one more closely.
     """
     owner = message.record or reading.symbol
     moment = message.timestamp if reading.updated is None else ""

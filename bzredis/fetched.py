@@ -34,7 +34,7 @@ def removal(
 ) -> Change | Rejected:
     """Make a row of removals into a change: a record, and when it went (unix s).
 
-    Where nobody knows when, its version is 0: after all that is stored (apply.lua).
+    Where nobody knows when, its version is 0: after all that is stored (record.lua).
     """
     gone = Envelope("", "deleted", record, "", None, {}, {})
     reading = Reading(

@@ -1,6 +1,6 @@
 """Stand-ins for what the engine is handed: upstream, Redis, and the threads to disk.
 
-Fakes, not mocks: a FakeStore knows what it knows already, as apply.lua does, and can
+Fakes, not mocks: a FakeStore knows what it knows already, as the script does, and can
 die, hang, lose its answer or its memory; a FakeUpstream takes one connection at a time.
 """
 
@@ -225,7 +225,7 @@ class Database:
 
 
 def as_dict(packed: bytes) -> dict[str, Any]:
-    """Return what apply.lua would read, each part under its name."""
+    """Return what the script would read, each part under its name."""
     change = unpack(packed)
     return {"kind": change.__struct_config__.tag, **msgspec.structs.asdict(change)}
 

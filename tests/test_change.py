@@ -35,6 +35,7 @@ from bzredis.change import (
     unpack,
 )
 from bzredis.message import Notice, Pong
+from bzredis.store.script import script
 from bzredis.streams import BY_NAME, CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
 FRAMES = Path(__file__).parent / "frames"
@@ -676,8 +677,8 @@ def test_what_an_older_version_packed_is_packed_anew(
 _PLACES = re.compile(r"^local ([A-Z_, ]+) = ([\d, ]+)\b", re.MULTILINE)
 
 
-def test_apply_lua_knows_where_the_fields_stand() -> None:
-    lua = (Path(module.__file__).parent / "store" / "apply.lua").read_text()
+def test_the_script_knows_where_the_fields_stand() -> None:
+    lua = script(RATINGS)
     places: dict[str, int] = {}
     for names, numbers in _PLACES.findall(lua):
         places |= zip(names.split(", "), map(int, numbers.split(", ")), strict=True)

@@ -122,7 +122,7 @@ def written(draw: st.DrawFn) -> tuple[tuple[datetime, int], str]:
 
 
 def as_lua_sees_it(text: str) -> tuple[int, int]:
-    """Do what `moment` in apply.lua does."""
+    """Do what `moment` in order.lua does."""
     match = re.fullmatch(r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.?(\d*)Z", text)
     assert match is not None
     *parts, rest = match.groups()

@@ -1,7 +1,7 @@
 """The one module that knows redis-py: its errors stop here, ours go on.
 
 redis-py's blocking client in a worker thread, because its asyncio client does not run
-on trio. What a batch does is in apply.lua; what came of it is told change by change.
+on trio. What a batch does is in apply/; what came of it is told change by change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from redis.retry import Retry
 
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.store.keys import entry_fields, key
-from bzredis.streams import Stream
+from bzredis.store.script import script
+from bzredis.streams import STREAMS, Stream
 from bzredis.times import milliseconds
 
 T = TypeVar("T")
@@ -44,9 +45,6 @@ ROLLED_BACK: Final = (
     "Redis came back older, or emptied, without what it had confirmed; it gets again "
     "what the bridge still holds, and the rest is fetched or announced as a gap"
 )
-
-_SCRIPTS = files("bzredis.store")
-_array_header = msgspec.msgpack.encode
 
 
 @attrs.frozen
@@ -72,13 +70,9 @@ class Applied:
 
 
 def settings(stream: Stream, limits: Limits) -> bytes:
-    """Return what apply.lua has to know of a stream, as MessagePack."""
-    of_records = stream.keyed == "record"
+    """Return what the script has to know of a stream, as MessagePack."""
     return msgspec.msgpack.encode(
         {
-            "keyed": stream.keyed,
-            "second": "timeline" if of_records else "history",
-            "second_type": "zset" if of_records else "stream",
             "headline": stream.headline,
             "entry_fields": (
                 *entry_fields(stream),
@@ -124,15 +118,16 @@ class Store:
     prefix: str = "bz"
     limits: Limits = Limits()
     _redis: Redis = attrs.field(init=False, repr=False)
-    _apply: Script = attrs.field(init=False, repr=False)
+    _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by `keyed`
     _status: Script = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
         self._redis = _client(self.url)
         register = self._redis.register_script
-        self._apply = register((_SCRIPTS / "apply.lua").read_text())
-        self._status = register((_SCRIPTS / "status.lua").read_text())
+        kinds = {stream.keyed: stream for stream in STREAMS}
+        self._apply = {kind: register(script(one)) for kind, one in kinds.items()}
+        self._status = register((files("bzredis.store") / "status.lua").read_text())
 
     async def apply(
         self, stream: Stream, packed: Sequence[bytes], acknowledged: str = ""
@@ -143,7 +138,7 @@ class Store:
         StoreDown; the same batch may be sent again, and takes effect once.
         """
         call = partial(
-            self._apply,
+            self._apply[stream.keyed],
             keys=[key(self.prefix, stream, "events")],
             args=[settings(stream, self.limits), _array(packed), acknowledged],
         )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 
 import pytest
 from store.servers import Peer, consensus, deleted, message, rating
 
 from bzredis.errors import StoreDown, StoreRolledBack
+from bzredis.store.script import script
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 MAXIMUM = "18446744073709551615-18446744073709551615"
-SCRIPT = (files("bzredis.store") / "apply.lua").read_text()
 
 # Messages that together go every way through the script.
 STEPS = {
@@ -172,18 +171,13 @@ def test_the_script_is_loaded_again_where_redis_lost_it(peer: Peer) -> None:
 # ------------------------------------------------------------- missing permissions
 
 
-def commands_called() -> set[str]:
-    """Return every command that the script calls."""
-    return set(re.findall(r"call\('([A-Z]+)'", SCRIPT))
+def commands_called(stream: Stream) -> list[str]:
+    """Return every command that the script calls for a stream."""
+    return sorted(set(re.findall(r"call\('([A-Z]+)'", script(stream))))
 
 
 DENIED = r"this user may not|permission|can't run|can't access"
-COMMANDS = sorted(commands_called())
 ONLY_READ = {"XRANGE", "XLEN"}  # before anything is written
-ELSEWHERE = {
-    RATINGS.name: ONLY_READ | {"HGETALL"},
-    CONSENSUS.name: ONLY_READ | {"COPY", "GET", "SET", "ZRANGE", "ZREVRANGE", "ZSCORE"},
-}
 
 
 def user(peer: Peer, *rules: str) -> str:
@@ -196,8 +190,8 @@ def user(peer: Peer, *rules: str) -> str:
     [
         (stream, command)
         for stream in (RATINGS, CONSENSUS)
-        for command in COMMANDS
-        if command not in ELSEWHERE[stream.name]
+        for command in commands_called(stream)
+        if command not in ONLY_READ
     ],
     ids=lambda value: getattr(value, "name", value),
 )
@@ -244,7 +238,7 @@ def test_with_a_watch_list_what_is_gone_unseen_is_needed_too(peer: Peer) -> None
 @BOTH
 def test_exactly_what_is_needed_is_enough(peer: Peer, stream: Stream) -> None:
     patterns = [f"~bz:{stream.name}:{key}" for key in KEYS_OF[stream.name]]
-    needed = [f"+{command.lower()}" for command in COMMANDS]
+    needed = [f"+{command.lower()}" for command in commands_called(stream)]
     login = user(
         peer,
         *patterns,

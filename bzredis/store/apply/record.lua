@@ -1,0 +1,238 @@
+-- ------------------------------------------------------- streams of single records
+
+do
+  local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
+  uses({
+    { 'HSET', record, 'a', 'b', 'c' }, { 'HMGET', record, 'a' },
+    { 'EXPIRE', record, 'a' }, { 'COPY', record, stem .. 'latest:*', 'a' },
+    { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
+    { 'ZCARD', timeline }, { 'ZRANGE', timeline, '0', '0' },
+    { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
+  })
+  if set.watched then
+    uses({ { 'GET', stem .. 'gone:*' }, { 'SET', stem .. 'gone:*', 'a', 'a' } })
+  end
+end
+
+local dated_now = {} -- for `symbols`: score, symbol, …
+local lines = {} -- symbol -> its timeline, as it stands in this batch
+local touched = {} -- those whose `latest` has to be made anew
+
+local function stored_at(key)
+  local found = redis.pcall('HMGET', key, '_version', '_action', '_symbol', '_published')
+  if found.err then refuse(words(found) .. ' (' .. key .. ')') end
+  if not found[1] then return nil end
+  return {
+    key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
+    symbol = found[3] or '', published_at = found[4],
+  }
+end
+
+-- The top of a timeline: false where it is empty, nil (until here) where not known.
+local function top_of(line)
+  if line.top == nil then
+    local found = redis.pcall('ZREVRANGE', line.timeline, '0', '0', 'WITHSCORES')
+    if found.err then refuse(words(found) .. ' (' .. line.timeline .. ')') end
+    line.top, line.score = found[1] or false, tonumber(found[2])
+    line.written = false -- its record, in this batch
+  end
+  return line.top
+end
+
+local function line_of(symbol)
+  if symbol == '' then return nil end
+  local line = lines[symbol]
+  if not line then
+    line = { symbol = symbol, latest = stem .. 'latest:' .. symbol,
+      timeline = stem .. 'timeline:' .. symbol }
+    local problem = problem_with(line.latest, 'hash')
+    if problem then refuse(problem) end
+    line.count = top_of(line) and call('ZCARD', line.timeline) or 0
+    lines[symbol] = line
+  end
+  return line
+end
+
+local function touch(line, entry)
+  if not line.entry then touched[#touched + 1] = line end
+  line.entry = entry
+end
+
+local function leave(line, record)
+  line.count = line.count - call('ZREM', line.timeline, record)
+  if line.top == record then line.top = nil end
+end
+
+local function enter(line, record, published)
+  line.count = line.count + call('ZADD', line.timeline, published, record)
+  local stays_top = line.top == record and published >= line.score
+  if not line.top or stays_top or above(published, record, line.score, line.top) then
+    line.top, line.score, line.written = record, published, true
+  elseif line.top == record then
+    line.top = nil -- it was published earlier than we knew
+  end
+end
+
+-- Returns whether a newcomer is new enough to stay, and which records it replaces.
+local function room_for(line, record, published)
+  local over = line.count + 1 - set.timeline_length
+  if over <= 0 then return true, {} end
+  local found = call('ZRANGE', line.timeline, '0', whole(over - 1), 'WITHSCORES')
+  local oldest = {}
+  for i = 1, #found, 2 do oldest[#oldest + 1] = found[i] end
+  local stays = above(published, record, tonumber(found[#found]), oldest[#oldest])
+  if not stays then oldest[#oldest] = nil end
+  return stays, oldest
+end
+
+-- The time of the first message stands where no message of a record has a date.
+local function publication(change, stored)
+  if change[DATED] or not stored or stored.deleted or not stored.published_at
+    or stored.published_at >= change[PUBLISHED_AT]
+    or call('HMGET', stored.key, 'date')[1] then
+    return change[PUBLISHED], change[PUBLISHED_AT]
+  end
+  local score = stored.symbol ~= ''
+    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change[RECORD])
+  if not score then return change[PUBLISHED], change[PUBLISHED_AT] end
+  return tonumber(score), stored.published_at
+end
+
+-- A removal that REST tells of has no timestamp, and at times no version: then it comes
+-- after all that is stored. It is news only of what is not gone yet.
+local function removes(change, stored)
+  if change[VERSION] == 0 and stored then change[VERSION] = stored.version end
+  if not stored then return change[VERSION] > 0 end
+  return not stored.deleted and change[VERSION] >= stored.version
+end
+
+-- With a watch-list, a removal of what Redis does not know may be of what nobody asked
+-- for. It leaves no entry; but no late frame brings the record back.
+local function gone_unseen(record, key)
+  local gone = stem .. 'gone:' .. record
+  local found = redis.pcall('GET', gone)
+  if type(found) == 'table' then refuse(words(found) .. ' (' .. gone .. ')') end
+  return found and { key = key, version = tonumber(found) or 0, deleted = true, symbol = '' }
+end
+
+local function note_unseen(change)
+  wrote = true
+  local key = stem .. 'gone:' .. change[RECORD]
+  call('SET', key, whole(change[VERSION]), 'EX', TOMBSTONE_S)
+  return 'duplicate'
+end
+
+function apply.message(change)
+  local record, deletes = change[RECORD], change[ACTION] == 'deleted'
+  local key = stem .. 'record:' .. record
+  local stored = stored_at(key) or set.watched and gone_unseen(record, key) or nil
+  local symbol = change[SYMBOL]
+  if deletes and symbol == '' and stored then symbol = stored.symbol end
+  local line = line_of(symbol)
+  local before = stored and not stored.deleted and line_of(stored.symbol) or nil
+  local is_newer
+  if deletes and change[SOURCE] == 'rest' then
+    is_newer = removes(change, stored)
+    if is_newer and not stored and set.watched then return note_unseen(change) end
+  else
+    is_newer = not stored or newer(change, stored)
+  end
+  if not is_newer and change[SOURCE] == 'rest' then return 'duplicate' end
+  if not is_newer then
+    log_entry(change, symbol, 'none')
+    return 'none'
+  end
+
+  local published, published_at = publication(change, stored)
+  if deletes and stored and stored.published_at and not change[DATED] then
+    published_at = stored.published_at
+  end
+  local enters = line and not deletes
+  local stays, replaced = true, nil
+  if enters and before ~= line then
+    stays, replaced = room_for(line, record, published)
+  end
+  local was_top = before and top_of(before) == record
+  local is_top = enters and stays and (not top_of(line) or line.top == record
+    or above(published, record, line.score, line.top))
+  local effect = (was_top or is_top) and 'latest' or (stays or before) and 'record' or 'none'
+
+  local entry = log_entry(change, symbol, effect)
+  if before and (deletes or before ~= line) then leave(before, record) end
+  if enters and stays then enter(line, record, published) end
+  for i = 1, replaced and #replaced or 0 do
+    leave(line, replaced[i])
+    call('DEL', stem .. 'record:' .. replaced[i])
+  end
+  if was_top then touch(before, entry) end
+  if is_top then touch(line, entry) end
+  if not stays then
+    call('DEL', key)
+    return effect
+  end
+  write_hash(key, change, deletes and {} or change[FIELDS], symbol, entry, published_at)
+  -- Nothing else would ever remove a tombstone, or a record without a symbol.
+  if deletes or symbol == '' then call('EXPIRE', key, TOMBSTONE_S) end
+  return effect
+end
+
+-- Whether a record is there, alive, and this symbol's: it may have been evicted, or
+-- deleted or written by hand.
+local function belongs(record, symbol)
+  local found = redis.pcall('HMGET', stem .. 'record:' .. record, '_symbol', '_action')
+  return found[1] == symbol and found[2] ~= 'deleted'
+end
+
+local function refresh_latest(line)
+  local top = top_of(line)
+  while top and not line.written and not belongs(top, line.symbol) do
+    leave(line, top)
+    top = top_of(line)
+  end
+  if top then
+    call('COPY', stem .. 'record:' .. top, line.latest, 'REPLACE')
+    dated_now[#dated_now + 1] = now
+    dated_now[#dated_now + 1] = line.symbol
+  else
+    call('DEL', line.latest)
+    call('ZREM', SYMBOLS, line.symbol)
+  end
+  notify(line.symbol, line.entry)
+end
+
+after_batch[#after_batch + 1] = function()
+  for i = 1, #touched do refresh_latest(touched[i]) end
+  add_scores(SYMBOLS, dated_now)
+end
+
+-- Whether a frame says something else than what stands: a field that both have differs.
+-- Not what is ours, nor `updated`: of insights it is in ms here and in s there.
+local function says_other(change, key)
+  local fields, names, values = change[FIELDS], {}, {}
+  for i = 1, #fields, 2 do
+    local name = fields[i]
+    if not is_ours(name) and name ~= 'updated' then
+      names[#names + 1], values[#values + 1] = name, fields[i + 1]
+    end
+  end
+  if #names == 0 then return false end
+  local held = call('HMGET', key, unpack(names))
+  for i = 1, #names do
+    if held[i] and held[i] ~= values[i] then return true end
+  end
+  return false
+end
+
+-- REST tells versions in seconds. A frame that is known only by its second is another
+-- message where it says something else, and was sent after what REST gave and after all
+-- that came since. The time alone would not do: our clock may be behind upstream's.
+function came_since(change)
+  local stored = stored_at(stem .. 'record:' .. change[RECORD])
+  if not stored or stored.deleted or not newer(change, stored) then return false end
+  if not says_other(change, stored.key) then return false end
+  local found = call('HMGET', stored.key, '_source', '_received')
+  if found[1] ~= 'rest' then return true end
+  local a, a_ns = moment(change[MOMENTS][2])
+  local b, b_ns = moment(found[2])
+  return a > b or (a == b and a_ns > b_ns)
+end
