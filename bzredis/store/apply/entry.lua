@@ -10,8 +10,12 @@ do
   })
 end
 
-local HEADLINES = set.headline
 local last_entry = false
+
+-- How an entry ends, name and value by turns. The names stand; the values are each
+-- message's, for a new table for each takes longer than all that goes into it.
+local ending = {}
+for i, name in ipairs(set.headline) do ending[2 * i - 1] = name end
 
 local function notify(symbol, entry)
   redis.pcall('PUBLISH', CHANGED, symbol .. ' ' .. entry)
@@ -19,23 +23,19 @@ end
 
 -- The first write of each message. Only where it succeeded is the message known.
 local function log_entry(change, symbol, effect, shift)
-  local rest, headline = {}, change[HEADLINE]
-  for i = 1, #HEADLINES do
-    rest[#rest + 1] = HEADLINES[i]
-    rest[#rest + 1] = headline[i]
-  end
+  local headline, last = change[HEADLINE], 2 * #set.headline
+  for i = 1, #set.headline do ending[2 * i] = headline[i] or '' end
   if shift then
-    rest[#rest + 1] = 'shift'
-    rest[#rest + 1] = shift
+    ending[last + 1], ending[last + 2] = 'shift', shift
+    last = last + 2
   end
-  rest[#rest + 1] = 'raw'
-  rest[#rest + 1] = change[RAW]
+  ending[last + 1], ending[last + 2] = 'raw', change[RAW]
   wrote = true
   local entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*',
     'envelope', change[ENVELOPE], 'action', change[ACTION], 'record', change[RECORD],
     'symbol', symbol, 'timestamp', change[TIMESTAMP], 'received', change[RECEIVED],
     'source', change[SOURCE], 'version', whole(change[VERSION]), 'effect', effect,
-    unpack(rest))
+    unpack(ending, 1, last + 2))
   last_entry = entry
   remember(change[REMEMBER])
   return entry
