@@ -81,7 +81,7 @@ LIBRARIES = {
     "h11": ["feed", "simulator.*"],
     "httpx": ["rest"],
     "platformdirs": ["commandline"],
-    "redis": ["store.client"],
+    "redis": ["store.client", "store.connection"],
     "rich": ["cli", "watch"],
     "sqlite3": ["spool"],
     "subprocess": ["embedded"],

@@ -1,4 +1,4 @@
-"""The script that applies a batch: its parts in `apply/`, joined for a kind of stream."""
+"""The script that applies a batch: the parts of `apply/`, joined for one stream."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from store.servers import BASE, PREFIX, RECEIVED, Peer, consensus, pack, rating
 
 from bzredis.change import gap
 from bzredis.errors import StoreDown, StoreSlow
-from bzredis.store import client
+from bzredis.store import connection
 from bzredis.store.client import Store
 from bzredis.streams import CONSENSUS, RATINGS
 from bzredis.times import rfc3339
@@ -93,7 +93,9 @@ ANSWERS = {
     b"-MISCONF Redis is configured to save\r\n": "refused: MISCONF",
     b"-NOREPLICAS Not enough good replicas\r\n": "refused: NOREPLICAS",
     b"-NOSCRIPT No matching script.\r\n": "lost our script",
-    b"-MOVED 1 127.0.0.1:1\r\n": "refused: ",
+    b"-MOVED 1 127.0.0.1:1\r\n": "cannot reach Redis: .*127.0.0.1:1",
+    b"-ASK 1 127.0.0.1:1\r\n": "moving our keys",
+    b"-CROSSSLOT Keys in request do not share\r\n": "hash tag",
     b"-ERR nothing of the kind\r\n": "refused: nothing of the kind",
     b"I speak no such thing\r\n": "Redis refused: .*",
     b"": "cannot reach Redis: .*closed",
@@ -124,7 +126,7 @@ async def test_a_host_that_can_be_no_name() -> None:
 
 
 async def test_no_tls_there(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "ANSWER", 0.2)  # a server that waits for more
+    monkeypatch.setattr(connection, "ANSWER", 0.2)  # a server that waits for more
     url = f"rediss://:{SECRET}@127.0.0.1:{peer.server.port}/0"
     with losing("did not answer within", StoreSlow):
         await Store(url).ping()
@@ -185,7 +187,7 @@ def frozen(peer: Peer) -> Iterator[None]:
 async def test_a_frozen_server_is_waited_for_within_limits(
     peer: Peer, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "ANSWER", 0.1)
+    monkeypatch.setattr(connection, "ANSWER", 0.1)
     with frozen(peer), losing("did not answer within", StoreSlow):
         await call(peer.store())
 
@@ -193,7 +195,7 @@ async def test_a_frozen_server_is_waited_for_within_limits(
 async def test_a_connection_that_hangs_is_left(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "CALL", 0.1)
+    monkeypatch.setattr(connection, "CALL", 0.1)
     store = peer.store()
     await store.ping()
     with frozen(peer), losing("did not answer within 0 s", StoreSlow):

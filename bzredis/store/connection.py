@@ -1,0 +1,147 @@
+"""Where Redis is: redis-py's client, the node that has our keys, errors in our words.
+
+redis-py's blocking client in a worker thread, because its asyncio client does not run
+on trio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeVar
+
+import attrs
+import trio
+from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    MovedError,
+    NoScriptError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
+
+T = TypeVar("T")
+
+ANSWER: Final = 5.0  # s; a batch takes milliseconds: so late, a connection is dead
+CALL: Final = 12.0  # s for all of a call: name look-up, connect, send, answer
+ROLLED_BACK: Final = (
+    "Redis came back older, or emptied, without what it had confirmed; it gets again "
+    "what the bridge still holds, and the rest is fetched or announced as a gap"
+)
+NOT_HERE: Final = "non local key"  # in what a script is told that crosses slots
+NO_TAG: Final = (
+    "Redis Cluster takes our keys only where they share a slot: give them a hash tag, "
+    "as in --prefix '{bz}'"
+)
+TOLD: Final[dict[type[RedisError], str]] = {
+    ClusterCrossSlotError: NO_TAG,
+    AskError: "Redis Cluster is moving our keys",  # MOVED too, when it comes twice
+    NoScriptError: "Redis lost our script; it is loaded again",  # since it was loaded
+}
+
+
+def _client(url: str) -> Redis:
+    client: Redis = Redis.from_url(
+        url,
+        socket_timeout=ANSWER,
+        socket_connect_timeout=ANSWER,
+        # redis-py would retry ten times inside a call that cannot be cancelled.
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,  # the one answer to HELLO that every server and proxy gives
+        client_name="bzredis",
+    )
+    return client
+
+
+@attrs.define
+class Connection:
+    """One Redis. Each call takes one connection; nothing is kept between calls.
+
+    Of a cluster one node has all our keys, since they share a slot (contract.md, 1).
+    Which one, the others say; it is followed when the cluster moves our keys.
+    """
+
+    url: str = attrs.field(repr=False)
+    first: Redis = attrs.field(init=False, repr=False)  # whom the URL names
+    _node: Redis = attrs.field(init=False, repr=False)  # who has our keys
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare the client; nothing is sent yet."""
+        self.first = self._node = _client(self.url)
+
+    async def run(self, call: Callable[[Redis], T]) -> T:
+        """Run a blocking call in a thread; at its limit the thread is left to itself.
+
+        The socket's own limits end that thread soon after. Raises StoreDown.
+        """
+        try:
+            with trio.fail_after(CALL):
+                return await trio.to_thread.run_sync(
+                    partial(self._translated, call), abandon_on_cancel=True
+                )
+        except trio.TooSlowError:
+            msg = f"Redis did not answer within {CALL:.0f} s"
+            raise StoreSlow(msg) from None
+
+    def _translated(self, call: Callable[[Redis], T]) -> T:
+        try:
+            return self._at_our_keys(call)
+        except RedisError as error:
+            down = _down(error)
+        except (OSError, UnicodeError) as error:
+            # redis-py lets some through, of a TLS handshake or a strange host name say.
+            down = StoreDown(f"cannot reach Redis: {error}")
+        # Not raised above, for then it would lead to frames of redis-py that hold the
+        # password.
+        raise down
+
+    def _at_our_keys(self, call: Callable[[Redis], T]) -> T:
+        node = self._node
+        try:
+            return call(node)
+        except MovedError as moved:
+            self._node = self._neighbour(moved)
+        except (RedisConnectionError, RedisTimeoutError):
+            self._node = self.first  # a node that is gone knows no successor
+            raise
+        return call(self._node)
+
+    def _neighbour(self, moved: MovedError) -> Redis:
+        """Return a client for the node that another one named."""
+        pool = self._node.connection_pool
+        # It may leave out the host: then it means its own, under another port.
+        place = {"host": moved.host, "port": moved.port}
+        if not moved.host:
+            del place["host"]
+        kwargs = {**pool.connection_kwargs, **place}
+        return Redis(
+            connection_pool=ConnectionPool(
+                connection_class=pool.connection_class, **kwargs
+            )
+        )
+
+    def close(self) -> None:
+        """Close the connections that no call is using."""
+        self._node.close()
+        self.first.close()
+
+
+def _down(error: RedisError) -> StoreDown:
+    words = str(error)
+    if words.startswith("ROLLBACK"):
+        return StoreRolledBack(ROLLED_BACK)
+    if isinstance(error, RedisTimeoutError):
+        return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
+    if type(error) is RedisConnectionError:
+        return StoreDown(f"cannot reach Redis: {words}")
+    if NOT_HERE in words:
+        return StoreDown(NO_TAG)
+    told = next((told for kind, told in TOLD.items() if isinstance(error, kind)), None)
+    return StoreDown(told or f"Redis refused: {words}")

@@ -1,0 +1,157 @@
+"""Redis Cluster: our keys share a slot, and the store goes to the node that has it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from store.servers import Peer, rating, running
+
+from bzredis.errors import StoreDown
+from bzredis.store import connection
+from bzredis.store.client import Store
+from bzredis.streams import RATINGS
+
+SLOTS = 16_384
+TAG = "{bz}"
+PATIENCE = 15.0  # s until the nodes have met
+
+
+@attrs.frozen
+class Cluster:
+    """Two nodes; the first has half of the slots, the second the other half."""
+
+    nodes: tuple[Peer, Peer]
+
+    @property
+    def slot(self) -> int:
+        """The slot of all our keys."""
+        return int(self.nodes[0].redis.execute_command("CLUSTER", "KEYSLOT", TAG))
+
+    def owner(self) -> int:
+        """Return which node has our keys, by what the first one says."""
+        shards = self.nodes[0].redis.execute_command("CLUSTER", "SLOTS")
+        port = next(
+            port for (low, high), port in _ports(shards) if low <= self.slot <= high
+        )
+        return [node.server.port for node in self.nodes].index(port)
+
+    def store(self, node: int) -> Store:
+        """Return a store whose URL names one of the nodes."""
+        return self.nodes[node].store(prefix=TAG)
+
+    def name(self, node: int) -> str:
+        return str(self.nodes[node].redis.execute_command("CLUSTER", "MYID"))
+
+    def begin_to_move(self) -> tuple[int, int]:
+        """Have the cluster move our keys; return from which node to which."""
+        here = self.owner()
+        there = 1 - here
+        tell = self.nodes[there].redis.execute_command
+        tell("CLUSTER", "SETSLOT", self.slot, "IMPORTING", self.name(here))
+        tell = self.nodes[here].redis.execute_command
+        tell("CLUSTER", "SETSLOT", self.slot, "MIGRATING", self.name(there))
+        keys = tell("CLUSTER", "GETKEYSINSLOT", self.slot, 1_000)
+        port = self.nodes[there].server.port
+        tell("MIGRATE", "127.0.0.1", port, "", 0, 5_000, "KEYS", *keys)
+        return here, there
+
+    def end_the_move(self, there: int) -> None:
+        for node in (there, 1 - there):
+            tell = self.nodes[node].redis.execute_command
+            tell("CLUSTER", "SETSLOT", self.slot, "NODE", self.name(there))
+
+
+def _ports(shards: Any) -> Iterator[tuple[tuple[int, int], int]]:
+    if isinstance(shards, dict):  # redis-py reads the answer
+        for bounds, nodes in shards.items():
+            yield bounds, int(nodes["primary"][1])
+    else:
+        for low, high, first, *_ in shards:
+            yield (int(low), int(high)), int(first[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(
+                running(
+                    "valkey", tmp_path_factory.mktemp("node"), cluster_enabled="yes"
+                )
+            )
+            for _ in range(2)
+        )
+        half = SLOTS // 2
+        one.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, half - 1)
+        other.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", half, SLOTS - 1)
+        one.redis.execute_command("CLUSTER", "MEET", "127.0.0.1", other.server.port)
+        end = time.monotonic() + PATIENCE
+        while not all(_is_whole(node) for node in (one, other)):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        yield Cluster((one, other))
+
+
+def _is_whole(node: Peer) -> bool:
+    told = node.redis.execute_command("CLUSTER", "INFO")
+    state = told["cluster_state"] if isinstance(told, dict) else told
+    return "ok" in state and "cluster_state:fail" not in state
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_either_node_leads_to_our_keys(cluster: Cluster, node: int) -> None:
+    peer, store = cluster.nodes[node], cluster.store(node)
+    assert peer.one(rating(f"a{node}"), store=store) == "latest"
+    assert peer.one(rating(f"a{node}"), store=store) == "duplicate"
+    keeper = cluster.nodes[cluster.owner()].redis
+    assert keeper.hget(f"{TAG}:ratings:record:a{node}", "_record") == f"a{node}"
+
+
+async def test_the_rest_of_the_store_goes_there_too(cluster: Cluster) -> None:
+    store = cluster.store(1 - cluster.owner())
+    assert await store.write_status(RATINGS, {"state": "live"}, "me", alive=True)
+    assert await store.read_status(RATINGS) == {"state": "live"}
+    assert await store.marker("mine") == await store.marker("another")
+    assert await store.earliest(RATINGS)
+
+
+def test_keys_that_move_are_followed(cluster: Cluster) -> None:
+    here, there = cluster.begin_to_move()
+    peer, store = cluster.nodes[here], cluster.store(here)
+    with pytest.raises(StoreDown, match="moving our keys"):
+        peer.one(rating("b"), store=store)
+    cluster.end_the_move(there)
+    assert peer.one(rating("b"), store=store) == "latest"
+    assert cluster.owner() == there
+
+
+async def test_a_node_that_is_gone_is_not_asked_for_ever(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its successor is known to whom the URL names, and only there."""
+    monkeypatch.setattr(connection, "ANSWER", 0.2)
+    owner = cluster.owner()
+    store = cluster.store(1 - owner)
+    await store.marker("mine")
+    keeper = cluster.nodes[owner].server
+    keeper.freeze()
+    try:
+        with pytest.raises(StoreDown), trio.fail_after(PATIENCE):
+            await store.marker("mine")
+        assert store._at._node is store._at.first
+    finally:
+        keeper.thaw()
+    assert await store.marker("mine")
+
+
+def test_without_a_hash_tag_it_says_what_to_do(cluster: Cluster) -> None:
+    peer = cluster.nodes[0]
+    with pytest.raises(StoreDown, match=re.escape("--prefix '{bz}'")):
+        peer.one(rating("c"), store=peer.store(prefix="bz"))
