@@ -26,6 +26,7 @@ from bzredis import backlog, writer
 from bzredis.backoff import delays
 from bzredis.errors import BridgeError, SpoolFull, StoreDown
 from bzredis.mirror import Mirror
+from bzredis.status import Presence
 from bzredis.streams import Stream
 from bzredis.times import milliseconds
 
@@ -54,7 +55,12 @@ class Store(writer.Store, Protocol):
     """Where changes and status go. See `bzredis.store.client`."""
 
     async def write_status(
-        self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool
+        self,
+        stream: Stream,
+        fields: Mapping[str, str],
+        bridge: str,
+        presence: Presence,
+        /,
     ) -> bool:
         """Write a status unless another bridge holds it; raises StoreDown."""
 
@@ -254,24 +260,30 @@ class Bridge:
         await self._read_previous()
         while True:
             for mirror in self.mirrors:
-                waits = mirror.backlog.spooled or mirror.backlog.age() > STALE
-                fresh = mirror.connected and self._claimed.is_set() and not waits
                 try:
-                    await self._write_status(mirror, alive=fresh)
+                    await self._write_status(mirror, self._presence(mirror))
                 except StoreDown as error:
                     log.debug("status not written", error=str(error))
             with trio.move_on_after(STATUS):
                 await self._news.wait()
             self._news = trio.Event()
 
-    async def _write_status(self, mirror: Mirror, *, alive: bool) -> None:
+    def _presence(self, mirror: Mirror) -> Presence:
+        if not mirror.connected:
+            return "apart"
+        waits = mirror.backlog.spooled or mirror.backlog.age() > STALE
+        missing = mirror.ledger.continuity.is_open
+        is_fresh = self._claimed.is_set() and not waits and not missing
+        return "fresh" if is_fresh else "connected"
+
+    async def _write_status(self, mirror: Mirror, presence: Presence) -> None:
         mirror.status.backlog = len(mirror.backlog)
         mirror.status.spooled = mirror.backlog.spooled
         await self.store.write_status(
             mirror.stream,
             mirror.status.fields(),
             mirror.status.identity.bridge,
-            alive=alive,
+            presence,
         )
 
     async def _read_previous(self) -> None:
@@ -306,7 +318,7 @@ class Bridge:
                 continue  # what stands there tells the next process what was missed
             mirror.status.enter("stopped", mirror.clock())
             try:
-                await self._write_status(mirror, alive=False)
+                await self._write_status(mirror, "gone")
             except StoreDown as error:
                 log.debug("last status not written", error=str(error))
 

@@ -160,6 +160,14 @@ class Continuity:
         elif known and number not in replay.doubted:
             replay.known.add(number)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether something may have been missed that still comes, or is announced."""
+        return self.asking is not None or any(
+            replay.begin is not None and not replay.proves()
+            for replay in self._unsettled
+        )
+
     def settle(self) -> Iterator[Uncovered]:
         """Yield the gaps that nothing covers, once each, as soon as that is certain."""
         if not self.knows_previous:

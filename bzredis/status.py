@@ -10,6 +10,9 @@ from bzredis.times import rfc3339
 
 CONTRACT: Final = "1"  # the number of contract.md
 State = Literal["connecting", "live", "retrying", "refused", "full", "stopped"]
+# How a bridge stands to a stream: what `latest` says is fresh; connected, though it may
+# be stale; not connected; gone for good.
+Presence = Literal["fresh", "connected", "apart", "gone"]
 
 
 @attrs.frozen

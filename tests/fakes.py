@@ -28,7 +28,7 @@ from bzredis.ledger import Ledger
 from bzredis.mirror import Mirror
 from bzredis.spool import Spool
 from bzredis.spoolfolder import SpoolFolder
-from bzredis.status import Identity, StreamStatus
+from bzredis.status import Identity, Presence, StreamStatus
 from bzredis.streams import STREAMS, Stream
 
 T = TypeVar("T")
@@ -333,12 +333,17 @@ class FakeStore:
         return min((change.get("version", now()) for _, change in log), default=None)
 
     async def write_status(
-        self, stream: Stream, fields: Mapping[str, str], bridge: str, /, *, alive: bool
+        self,
+        stream: Stream,
+        fields: Mapping[str, str],
+        bridge: str,
+        presence: Presence,
+        /,
     ) -> bool:
         await self._reach()
         assert fields["bridge"] == bridge
         self.db.status[stream.name] = dict(fields)
-        self._alive[stream.name] = alive
+        alive = self._alive[stream.name] = presence == "fresh"
         self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))
         return True
 

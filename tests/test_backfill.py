@@ -196,6 +196,21 @@ async def test_rest_has_a_minute_to_close_a_gap(
         assert gap["end"] == rfc3339(began)
 
 
+@pytest.mark.parametrize("delay", [50.0, 1e6])
+async def test_not_alive_until_it_is_fetched_or_announced(
+    rig: Rig, autojump_clock: MockClock, delay: float
+) -> None:
+    await lose_a_night(rig)
+    async with running(rig, FakeRest([2, 3], delay=delay)):
+        await trio.sleep(48)
+        assert ("rest", 2) not in logged(rig)
+        assert rig.store.status()["state"] == "live"
+        assert not rig.store.is_alive()
+        await trio.sleep(15)
+        assert ("rest", 2) in logged(rig) or len(rig.store.gaps()) == 1
+        assert rig.store.is_alive()
+
+
 async def test_a_gap_that_waits_for_rest_outlives_the_process(
     rig: Rig, autojump_clock: MockClock
 ) -> None:

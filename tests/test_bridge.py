@@ -84,7 +84,7 @@ async def test_in_the_end_it_says_that_it_stopped(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
     async with rig.running(*NAMES):
-        await trio.sleep(2)
+        await trio.sleep(5)
         assert all(rig.store.is_alive(name) for name in NAMES)
     assert [rig.store.status(name)["state"] for name in NAMES] == ["stopped"] * 3
     assert not any(map(rig.store.is_alive, NAMES))
@@ -112,6 +112,19 @@ async def test_not_alive_with_a_backlog(rig: Rig, autojump_clock: MockClock) -> 
         rig.store.poison = ""
         await trio.sleep(20)
         assert rig.store.status()["backlog"] == "0"
+        assert rig.store.is_alive()
+
+
+async def test_not_alive_while_a_replay_is_read(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """It may still bring what `latest` does not know yet."""
+    async with rig.running():
+        await trio.sleep(1)
+        assert rig.store.status()["state"] == "live"
+        assert not rig.store.is_alive()
+        await trio.sleep(4)
+        assert not rig.mirror.ledger.continuity.is_open
         assert rig.store.is_alive()
 
 

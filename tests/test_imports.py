@@ -27,6 +27,7 @@ CORE = [
     "message",
     "options",
     "replay",
+    "status",
     "streams",
     "streams.*",
     "symbols",
@@ -52,7 +53,6 @@ ENGINE = [
     "lookups",
     "mirror",
     "recovery",
-    "status",
     "writer",
 ]
 PEOPLE = [

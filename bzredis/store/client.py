@@ -15,6 +15,7 @@ import msgspec
 from redis import Redis
 from redis.commands.core import Script
 
+from bzredis.status import Presence
 from bzredis.store.connection import Connection
 from bzredis.store.keys import entry_fields, key
 from bzredis.store.script import script as whole_script
@@ -123,16 +124,17 @@ class Store:
         )
 
     async def write_status(
-        self, stream: Stream, fields: Mapping[str, str], bridge: str, *, alive: bool
+        self, stream: Stream, fields: Mapping[str, str], bridge: str, presence: Presence
     ) -> bool:
         """Write a stream's status whole, and its sign of life.
 
-        Returns False where another bridge is alive, whose status it is. Raises
+        Returns False where another bridge holds them, and we are not connected. Raises
         StoreDown.
         """
         pairs = [part for pair in fields.items() for part in pair]
-        keys = [key(self.prefix, stream, name) for name in ("status", "alive")]
-        args = [bridge, ALIVE_S if alive else 0, *pairs]
+        names = ("status", "alive", "holder")
+        keys = [key(self.prefix, stream, name) for name in names]
+        args: list[str | int] = [bridge, ALIVE_S, presence, *pairs]
         return bool(await self._at.run(partial(self._status, keys, args)) == 1)
 
     async def read_status(self, stream: Stream) -> dict[str, str]:

@@ -2,20 +2,21 @@
 --
 -- KEYS[1]  PREFIX:STREAM:status
 -- KEYS[2]  PREFIX:STREAM:alive
+-- KEYS[3]  PREFIX:STREAM:holder, which bridge last wrote them; internal
 -- ARGV[1]  the bridge's instance id
--- ARGV[2]  seconds that `alive` lasts, or '0' where what `latest` says may be stale
--- ARGV[3…] the status' fields: name, value, …
+-- ARGV[2]  seconds that `alive` and `holder` last without being renewed
+-- ARGV[3]  'fresh', 'connected' (what `latest` says may be stale), 'apart' or 'gone'
+-- ARGV[4…] the status' fields: name, value, …
 --
--- A bridge that is connected (ARGV[2] above 0) takes over: upstream allows one only.
--- Returns 1 where it wrote, 0 where another bridge is alive.
+-- Upstream allows one connection: who has it takes over, and nobody else does as long as
+-- the holder writes. Returns 1 where it wrote, 0 where another bridge holds them.
 
-local holder = redis.call('GET', KEYS[2])
-if ARGV[2] == '0' and holder and holder ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-if ARGV[2] ~= '0' then
-  redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2])
-elseif holder then
-  redis.call('DEL', KEYS[2])
-end
+local me, lasts, state = ARGV[1], ARGV[2], ARGV[3]
+local connected = state == 'fresh' or state == 'connected'
+local holder = redis.pcall('GET', KEYS[3])
+if type(holder) == 'string' and holder ~= me and not connected then return 0 end
+redis.call('DEL', unpack(KEYS))
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+if state == 'fresh' then redis.call('SET', KEYS[2], me, 'EX', lasts) end
+if state ~= 'gone' then redis.call('SET', KEYS[3], me, 'EX', lasts) end
 return 1

@@ -15,6 +15,7 @@ from store.servers import BASE, PREFIX, RECEIVED, Peer, consensus, pack, rating
 
 from bzredis.change import gap
 from bzredis.errors import StoreDown, StoreSlow
+from bzredis.status import Presence
 from bzredis.store import connection
 from bzredis.store.client import Store
 from bzredis.streams import CONSENSUS, RATINGS
@@ -22,12 +23,13 @@ from bzredis.times import rfc3339
 
 SECRET = "s3cr3t"
 STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"
+HOLDER = "bz:ratings:holder"
 
 Call = Callable[[Store], Awaitable[object]]
 CALLS: dict[str, Call] = {
     "apply": lambda store: store.apply(RATINGS, pack(RATINGS, [rating()])),
     "write_status": lambda store: store.write_status(
-        RATINGS, {"a": "b"}, "me", alive=True
+        RATINGS, {"a": "b"}, "me", "fresh"
     ),
     "read_status": lambda store: store.read_status(RATINGS),
     "newest": lambda store: store.newest(RATINGS),
@@ -238,73 +240,89 @@ async def test_a_status_is_replaced_whole(peer: Peer) -> None:
     store = peer.store()
     assert await store.read_status(RATINGS) == {}
     first = {"state": "connecting", "error": "ä"}
-    assert await store.write_status(RATINGS, first, "me", alive=False)
+    assert await store.write_status(RATINGS, first, "me", "apart")
     assert await store.read_status(RATINGS) == first
     assert not peer.redis.exists(ALIVE)
-    assert await store.write_status(RATINGS, {"state": "live"}, "me", alive=True)
+    assert await store.write_status(RATINGS, {"state": "live"}, "me", "fresh")
     assert await store.read_status(RATINGS) == {"state": "live"}
     assert peer.redis.ttl(STATUS) == -1
 
 
-async def test_alive_expires_and_is_renewed(peer: Peer) -> None:
+@pytest.mark.parametrize("presence", ["connected", "apart", "gone"])
+async def test_alive_is_there_only_while_it_is_fresh(
+    peer: Peer, presence: Presence
+) -> None:
     store = peer.store()
-    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    await store.write_status(RATINGS, {"a": "b"}, "me", "fresh")
     assert peer.redis.get(ALIVE) == "me"
     assert 13 < peer.redis.ttl(ALIVE) <= 15
     peer.redis.expire(ALIVE, 2)
-    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    await store.write_status(RATINGS, {"a": "b"}, "me", "fresh")
     assert 13 < peer.redis.ttl(ALIVE) <= 15
-
-
-async def test_alive_is_deleted_by_its_owner(peer: Peer) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
-    assert await store.write_status(RATINGS, {"state": "stopped"}, "me", alive=False)
+    assert await store.write_status(RATINGS, {"a": "c"}, "me", presence)
     assert not peer.redis.exists(ALIVE)
-    assert peer.hash("ratings:status") == {"state": "stopped"}
+    assert peer.hash("ratings:status") == {"a": "c"}
 
 
-async def test_a_bridge_that_cannot_connect_touches_nothing(peer: Peer) -> None:
+@pytest.mark.parametrize("presence", ["fresh", "connected", "apart"])
+@pytest.mark.parametrize("other", ["apart", "gone"])
+async def test_a_bridge_that_cannot_connect_touches_nothing(
+    peer: Peer, presence: Presence, other: Presence
+) -> None:
     store = peer.store()
-    await store.write_status(RATINGS, {"of": "me"}, "me", alive=True)
-    peer.redis.expire(ALIVE, 9)
-    assert not await store.write_status(RATINGS, {"of": "it"}, "it", alive=False)
+    await store.write_status(RATINGS, {"of": "me"}, "me", presence)
+    before = peer.redis.pttl(ALIVE)
+    assert not await store.write_status(RATINGS, {"of": "it"}, "it", other)
     assert peer.hash("ratings:status") == {"of": "me"}
-    assert peer.redis.get(ALIVE) == "me"
-    assert peer.redis.ttl(ALIVE) <= 9
+    assert peer.redis.pttl(ALIVE) <= before
 
 
-async def test_a_bridge_that_is_connected_takes_over(peer: Peer) -> None:
+@pytest.mark.parametrize("presence", ["fresh", "connected"])
+async def test_a_bridge_that_is_connected_takes_over(
+    peer: Peer, presence: Presence
+) -> None:
     store = peer.store()
-    await store.write_status(RATINGS, {"of": "me"}, "me", alive=True)
-    assert await store.write_status(RATINGS, {"of": "it"}, "it", alive=True)
+    await store.write_status(RATINGS, {"of": "me"}, "me", "fresh")
+    assert await store.write_status(RATINGS, {"of": "it"}, "it", presence)
     assert peer.hash("ratings:status") == {"of": "it"}
-    assert peer.redis.get(ALIVE) == "it"
-    assert not await store.write_status(RATINGS, {"of": "me"}, "me", alive=False)
-    assert peer.redis.get(ALIVE) == "it"
-    peer.redis.delete(ALIVE)  # it expired
-    assert await store.write_status(RATINGS, {"of": "me"}, "me", alive=False)
-    assert peer.hash("ratings:status") == {"of": "me"}
+    assert peer.redis.get(ALIVE) == ("it" if presence == "fresh" else None)
+    assert not await store.write_status(RATINGS, {"of": "me"}, "me", "apart")
+    assert peer.hash("ratings:status") == {"of": "it"}
+
+
+@pytest.mark.parametrize("how", ["it is gone", "it was killed"])
+async def test_after_a_bridge_another_one_may_tell(peer: Peer, how: str) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"of": "me"}, "me", "connected")
+    if how == "it is gone":
+        await store.write_status(RATINGS, {"of": "me"}, "me", "gone")
+    else:
+        assert 13 < peer.redis.ttl(HOLDER) <= 15
+        peer.redis.delete(HOLDER)  # it expired
+    assert await store.write_status(RATINGS, {"of": "it"}, "it", "apart")
+    assert peer.hash("ratings:status") == {"of": "it"}
 
 
 async def test_streams_have_each_their_own(peer: Peer) -> None:
     store = peer.store()
-    await store.write_status(RATINGS, {"a": "1"}, "me", alive=True)
-    assert await store.write_status(CONSENSUS, {"a": "2"}, "it", alive=False)
+    await store.write_status(RATINGS, {"a": "1"}, "me", "fresh")
+    assert await store.write_status(CONSENSUS, {"a": "2"}, "it", "apart")
     assert await store.read_status(RATINGS) == {"a": "1"}
 
 
-async def test_a_status_of_a_wrong_type_is_replaced(peer: Peer) -> None:
+async def test_keys_of_a_wrong_type_are_replaced(peer: Peer) -> None:
     peer.redis.set(STATUS, "in the way")
-    assert await peer.store().write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    peer.redis.rpush(HOLDER, "in the way")
+    peer.redis.rpush(ALIVE, "in the way")
+    assert await peer.store().write_status(RATINGS, {"a": "b"}, "me", "fresh")
     assert peer.hash("ratings:status") == {"a": "b"}
 
 
 async def test_a_status_is_written_in_full_memory_too(peer: Peer) -> None:
     store = peer.store()
-    await store.write_status(RATINGS, {"a": "b"}, "me", alive=True)
+    await store.write_status(RATINGS, {"a": "b"}, "me", "fresh")
     with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
-        assert await store.write_status(RATINGS, {"error": "OOM"}, "me", alive=True)
+        assert await store.write_status(RATINGS, {"error": "OOM"}, "me", "fresh")
     assert peer.hash("ratings:status") == {"error": "OOM"}
 
 

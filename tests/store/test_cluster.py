@@ -116,7 +116,7 @@ def test_either_node_leads_to_our_keys(cluster: Cluster, node: int) -> None:
 
 async def test_the_rest_of_the_store_goes_there_too(cluster: Cluster) -> None:
     store = cluster.store(1 - cluster.owner())
-    assert await store.write_status(RATINGS, {"state": "live"}, "me", alive=True)
+    assert await store.write_status(RATINGS, {"state": "live"}, "me", "fresh")
     assert await store.read_status(RATINGS) == {"state": "live"}
     assert await store.marker("mine") == await store.marker("another")
     assert await store.earliest(RATINGS)
