@@ -103,16 +103,6 @@ class Gap(Packed, frozen=True, array_like=True, tag="gap"):
     recovered: int
 
 
-class _Head(msgspec.Struct, array_like=True):
-    kind: str
-    received: str
-    known_by: msgspec.Raw
-    remember: msgspec.Raw
-    raw: msgspec.Raw
-    symbol: str
-
-
-_head = msgspec.msgpack.Decoder(_Head).decode
 unpack = msgspec.msgpack.Decoder(Change | Rejected | Owe | Paid | Gap).decode
 
 
@@ -240,11 +230,6 @@ def instead(packed: bytes, reason: str) -> Rejected:
 def received_of(packed: bytes) -> str:
     """Return when a packed change was received (RFC 3339), "" for none."""
     return unpack(packed).received if packed else ""
-
-
-def symbol_of(packed: bytes) -> str:
-    """Return the symbol of a packed message, without reading the rest of it."""
-    return _head(packed).symbol
 
 
 def _fingerprint(*parts: str) -> str:

@@ -31,7 +31,8 @@ class Ledger:
     """One stream's account.
 
     `clock` tells ms since 1970. `changed` is called where the status is urgent news,
-    `observe` for each change that Redis has, with what came of it.
+    `observe` for each change that Redis has, with what came of it, and `concern` with
+    the symbols of which a record changed.
     """
 
     stream: Stream
@@ -40,6 +41,7 @@ class Ledger:
     clock: Callable[[], int]
     changed: Callable[[], None]
     observe: Callable[[Item, str], None] = lambda *_: None
+    concern: Callable[[Sequence[str]], None] = lambda _: None
     continuity: Continuity = attrs.field(factory=Continuity)
     recovery: Recovery | None = None  # None: REST is not asked
     _fetched: set[int] = attrs.field(factory=set)  # numbers of what REST gave
@@ -47,11 +49,12 @@ class Ledger:
     # ---- what the writer reports
 
     def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, doubtful: int
+        self, batch: Sequence[Item], applied: writer.Applied, *, doubtful: int
     ) -> None:
         """Count what came of changes, and what it proves of a replay."""
-        for item, result in zip(batch, results, strict=True):
+        for item, result in zip(batch, applied.results, strict=True):
             self._answered(item, result, resent=item.number <= doubtful)
+        self.concern(applied.concerned)
         self.settle()
 
     def _answered(self, item: Item, result: str, *, resent: bool) -> None:

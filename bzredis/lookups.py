@@ -64,11 +64,10 @@ class Lookups:
     _not_before: dict[str, float] = attrs.field(factory=dict)
     _news: trio.Event = attrs.field(factory=trio.Event)
 
-    def rated(self, symbol: str) -> None:
-        """Note that a symbol's rating has changed."""
-        if is_asked_for(symbol):
-            self._rated[symbol] = None
-            self._news.set()
+    def rated(self, symbols: Iterable[str]) -> None:
+        """Note that ratings of these symbols have changed."""
+        self._rated.update(dict.fromkeys(filter(is_asked_for, symbols)))
+        self._news.set()
 
     async def run(self) -> NoReturn:
         """Look up until cancelled."""

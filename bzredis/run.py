@@ -20,11 +20,9 @@ from bzredis.asking import Asking
 from bzredis.backfill import Backfill
 from bzredis.backlog import Backlog, Item
 from bzredis.bridge import AllRefused, Bridge
-from bzredis.change import symbol_of
 from bzredis.config import Config
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
 from bzredis.feed import Upstream, WebSocketLink
-from bzredis.ledger import EFFECTS
 from bzredis.lookups import Lookups
 from bzredis.mirror import Mirror
 from bzredis.recovery import Recovery
@@ -187,8 +185,7 @@ def _askers(
     if consensus is not None and not consensus.sole:
         lookups = _lookups(config, rest, store, consensus)
         if "ratings" in by_name:
-            ratings = by_name["ratings"].ledger
-            ratings.observe = partial(_look_up, lookups, ratings.observe)
+            by_name["ratings"].ledger.concern = lookups.rated
         askers.append(lookups.run)
     return askers
 
@@ -209,15 +206,6 @@ def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookup
         simplify=config.simplify,
         aggregate_type=config.aggregate_type,
     )
-
-
-def _look_up(
-    lookups: Lookups, observe: Callable[[Item, str], None], item: Item, result: str
-) -> None:
-    """Ask anew for the consensus of whose rating has changed."""
-    if result in EFFECTS - {"none"}:
-        lookups.rated(symbol_of(item.packed))
-    observe(item, result)
 
 
 def _connect(

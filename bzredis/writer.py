@@ -42,6 +42,10 @@ class Applied(Protocol):
     def entry(self) -> str:
         """The newest entry of the log, or ""."""
 
+    @property
+    def concerned(self) -> tuple[str, ...]:
+        """The symbols of which a record changed."""
+
 
 class Store(Protocol):
     """Where batches go. See `bzredis.store.client`."""
@@ -65,7 +69,7 @@ class Listener(Protocol):
     """Who is told what became of the changes. See `bzredis.mirror`."""
 
     def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, doubtful: int
+        self, batch: Sequence[Item], applied: Applied, *, doubtful: int
     ) -> None:
         """Redis has these; up to this number perhaps by a call without an answer."""
 
@@ -184,7 +188,7 @@ class Writer:
                 self._held.append(Held(item.packed, not result.startswith(NO_NEWS)))
                 self._held_bytes += len(item.packed)
         self._let_go()
-        self.listener.confirm(batch, applied.results, doubtful=self._doubtful)
+        self.listener.confirm(batch, applied, doubtful=self._doubtful)
 
     def _let_go(self) -> None:
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:

@@ -208,6 +208,7 @@ class Applied:
 
     results: tuple[str, ...]
     entry: str
+    concerned: tuple[str, ...] = ()
 
 
 @attrs.define
@@ -275,7 +276,9 @@ class FakeStore:
             raise StoreSlow("no answer")
         if self.is_mute and changes:
             await trio.sleep_forever()
-        return Applied(results, log[-1][0] if len(log) > before else "")
+        of_results = zip(changes, results, strict=True)
+        concerned = tuple(c["symbol"] for c, result in of_results if result == "latest")
+        return Applied(results, log[-1][0] if len(log) > before else "", concerned)
 
     def _is_poison(self, change: dict[str, Any]) -> bool:
         is_message = change["kind"] == "message"

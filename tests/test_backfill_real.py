@@ -466,6 +466,37 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
     assert first < 20, "50 requests at 10/s"
 
 
+async def test_a_delete_that_names_nobody_asks_for_its_consensus_too(
+    upstream: Simulator,
+    server: embedded.Server,
+    client: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookups, "EVERY", 0.1)
+    market, clock = upstream.market, upstream.clock
+    for _ in range(3):
+        market.opine(clock(), "AAPL")
+    *_, record = (
+        r.id for r in market.book.ratings.values() if r.company.ticker == "AAPL"
+    )
+    held = f"bz:ratings:record:{record}"
+    async with running(upstream, server, tmp_path, tickers=("AAPL", "MSFT")):
+        with trio.fail_after(LIMIT):
+            while client.exists("bz:consensus:latest:AAPL", held) != 2:
+                await trio.sleep(0.02)
+            [gone] = [
+                each
+                for each in market.retract(clock(), record, content=False)
+                if each.stream == "ratings"
+            ]
+            assert "AAPL" not in gone.text
+            assert shown(client, "AAPL") != answer(upstream, "AAPL")
+            upstream.broadcast(gone)
+            while shown(client, "AAPL") != answer(upstream, "AAPL"):
+                await trio.sleep(0.02)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

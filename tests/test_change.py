@@ -31,7 +31,6 @@ from bzredis.change import (
     received_of,
     rejected,
     renewed,
-    symbol_of,
     unpack,
 )
 from bzredis.message import Notice, Pong
@@ -711,9 +710,3 @@ def test_in_the_place_of_a_change() -> None:
 def test_when_a_packed_change_was_received() -> None:
     assert received_of(changed(text_of("ratings-documented")).pack()) == RECEIVED_AT
     assert received_of(b"") == ""
-
-
-@pytest.mark.parametrize("name", SUMMARIES)
-def test_whose_a_packed_change_is(name: str) -> None:
-    change = changed(text_of(name), stream_of(name))
-    assert symbol_of(change.pack()) == change.symbol

@@ -142,10 +142,8 @@ async def test_what_is_rated_goes_first_and_at_most_once_in_30_s(
     async with running(rig, rest, many) as lookups:
         await trio.sleep(2)
         for _ in range(500):
-            lookups.rated("AAPL")
-            lookups.rated("TSX:T")
-            lookups.rated("")
-            lookups.rated("S39")
+            lookups.rated(["AAPL", "TSX:T", ""])
+            lookups.rated(["S39"])
             await trio.sleep(0.2)
         last = trio.current_time()
         await trio.sleep(100)

@@ -17,7 +17,7 @@ from bzredis import writer
 from bzredis.backlog import Backlog, Item
 from bzredis.change import Change, read
 from bzredis.spool import Spool
-from bzredis.writer import Writer
+from bzredis.writer import Applied, Writer
 
 
 def updated(number: int) -> int:
@@ -37,11 +37,11 @@ class Told:
         return []
 
     def confirm(
-        self, batch: Sequence[Item], results: Sequence[str], *, doubtful: int
+        self, batch: Sequence[Item], applied: Applied, *, doubtful: int
     ) -> None:
         self.results += [
             (item.number, result, item.number <= doubtful)
-            for item, result in zip(batch, results, strict=True)
+            for item, result in zip(batch, applied.results, strict=True)
         ]
 
     def note_store(self, trouble: str) -> None:

@@ -18,7 +18,7 @@ from redis.commands.core import Script
 from bzredis.status import Presence
 from bzredis.store.connection import Connection
 from bzredis.store.keys import entry_fields, key
-from bzredis.store.script import script as whole_script
+from bzredis.store.script import script
 from bzredis.streams import STREAMS, Stream
 from bzredis.times import milliseconds
 
@@ -31,6 +31,7 @@ REJECTED_MAXLEN: Final = 1_000
 HISTORY_MAXLEN: Final = 1_000
 ALIVE_S: Final = 15
 OLDEST: Final = 1_000  # entries: more than a replay, and what comes as it is fetched
+_Answer = tuple[list[bytes], bytes | None, list[bytes]]
 
 
 @attrs.frozen
@@ -44,7 +45,7 @@ class Limits:
 
 @attrs.frozen
 class Applied:
-    """What came of a batch: a result per change, and the newest entry of the log.
+    """What came of a batch: a result per change, and what of the log and of symbols.
 
     A result is ``latest``, ``record`` or ``none`` (the change's effect),
     ``unattributed``, ``duplicate``, ``rejected``, ``gap``, ``owed SINCE``, ``paid``,
@@ -53,6 +54,7 @@ class Applied:
 
     results: tuple[str, ...]
     entry: str  # "" where nothing was logged
+    concerned: tuple[str, ...]  # the symbols of which a record changed
 
 
 def settings(stream: Stream, limits: Limits) -> bytes:
@@ -74,6 +76,10 @@ def settings(stream: Stream, limits: Limits) -> bytes:
             "tombstone_s": TOMBSTONE_DAYS * DAY_MS // 1000,
         }
     )
+
+
+def _texts(found: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(text.decode(errors="replace") for text in found)
 
 
 def _array(packed: Sequence[bytes]) -> bytes:
@@ -99,7 +105,7 @@ class Store:
         self._at = Connection(self.url)
         register = self._at.first.register_script
         kinds = {stream.keyed: stream for stream in STREAMS}
-        self._apply = {kind: register(whole_script(one)) for kind, one in kinds.items()}
+        self._apply = {kind: register(script(one)) for kind, one in kinds.items()}
         self._status = register((files("bzredis.store") / "status.lua").read_text())
 
     async def apply(
@@ -110,18 +116,11 @@ class Store:
         `acknowledged` is the newest log entry that Redis confirmed to us before. Raises
         StoreDown; the same batch may be sent again, and takes effect once.
         """
-        run = partial(
-            self._apply[stream.keyed],
-            [key(self.prefix, stream, "events")],
-            [settings(stream, self.limits), _array(packed), acknowledged],
-        )
-        results, entry = cast(
-            "tuple[list[bytes], bytes | None]", await self._at.run(run)
-        )
-        return Applied(
-            tuple(result.decode(errors="replace") for result in results),
-            (entry or b"").decode(),
-        )
+        keys = [key(self.prefix, stream, "events")]
+        args: list[str | bytes] = [settings(stream, self.limits), _array(packed)]
+        run = partial(self._apply[stream.keyed], keys, [*args, acknowledged])
+        results, entry, concerned = cast("_Answer", await self._at.run(run))
+        return Applied(_texts(results), (entry or b"").decode(), _texts(concerned))
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], bridge: str, presence: Presence
@@ -189,7 +188,7 @@ class Store:
         name = key(self.prefix, stream, "symbols")
         all_of_them = await self._at.run(lambda redis: redis.zrevrange(name, 0, -1))
         found = cast("list[bytes]", all_of_them)
-        return [symbol.decode(errors="replace") for symbol in found]
+        return list(_texts(found))
 
     async def marker(self, proposed: str) -> str:
         """Return what tells this database from others, for our prefix.

@@ -424,3 +424,31 @@ def test_a_hash_written_by_hand_stops_nothing(peer: Peer) -> None:
     assert "x" not in peer.hash("ratings:record:a")
     assert peer.hash("ratings:record:b")["_published"]
     assert latest(peer) == "c"
+
+
+# ------------------------------------------------------------ whose records changed
+
+
+@pytest.mark.parametrize(
+    ("before", "batch", "concerned"),
+    [
+        ((), (rating("a"), rating("b", symbol="X"), rating("c")), ("AAPL", "X")),
+        ((rating("a"),), (deleted("a"),), ("AAPL",)),
+        ((rating("a"),), (rating("a", 2, symbol="X"),), ("X", "AAPL")),
+        ((rating("a"),), (rating("a", 2, symbol=""),), ("AAPL",)),
+        ((rating("a", minute=2),), (rating("b", minute=1),), ("AAPL",)),
+        ((rating("a"),), (rating("a"),), ()),
+        ((rating("a", 2),), (rating("a", 1),), ()),
+        ((), (rating("a", symbol=""),), ()),
+    ],
+    ids=["new", "deleted", "moved", "lost", "older", "again", "outdated", "nobody's"],
+)
+def test_whose_records_a_batch_changes(
+    peer: Peer,
+    before: tuple[str, ...],
+    batch: tuple[str, ...],
+    concerned: tuple[str, ...],
+) -> None:
+    if before:
+        peer.send(RATINGS, *before)
+    assert peer.send(RATINGS, *batch).concerned == concerned

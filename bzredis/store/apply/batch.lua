@@ -70,5 +70,5 @@ add_scores(SEEN, remembered)
 for i = 1, #after_batch do after_batch[i]() end
 if failure then return redis.error_reply(failure) end
 trim_seen()
-return { results, last_entry }
+return { results, last_entry, concerned }
 

@@ -15,7 +15,8 @@
 --
 -- Returns a result per change: 'latest', 'record', 'none' (its effect), 'unattributed',
 -- 'duplicate' (of a frame that only REST had given: 'duplicate of a row'), 'rejected',
--- 'gap', 'owed SINCE MARK', 'paid', or 'refused WHY'; then the newest entry of `events`.
+-- 'gap', 'owed SINCE MARK', 'paid', or 'refused WHY'; the newest entry of `events`; and
+-- the symbols of which a record changed.
 -- Fails with 'ROLLBACK …' where the acknowledged entry is gone.
 
 local set = cmsgpack.unpack(ARGV[1])

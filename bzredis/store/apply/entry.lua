@@ -11,6 +11,13 @@ do
 end
 
 local last_entry = false
+local concerned = {} -- the symbols of which a record changed, each once
+
+local function concern(symbol)
+  if symbol == '' or concerned[symbol] then return end
+  concerned[symbol] = true
+  concerned[#concerned + 1] = symbol
+end
 
 -- How an entry ends, name and value by turns. The names stand; the values are each
 -- message's, for a new table for each takes longer than all that goes into it.

@@ -158,6 +158,10 @@ function apply.message(change)
   local effect = (was_top or is_top) and 'latest' or (stays or before) and 'record' or 'none'
 
   local entry = log_entry(change, symbol, effect)
+  if effect ~= 'none' then
+    concern(symbol)
+    if stored then concern(stored.symbol) end
+  end
   if before and (deletes or before ~= line) then leave(before, record) end
   if enters and stays then enter(line, record, published) end
   for i = 1, replaced and #replaced or 0 do
