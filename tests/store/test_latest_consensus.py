@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from store.servers import (
     PREFIX,
@@ -139,6 +142,49 @@ def test_the_same_figures_move_times_only(peer: Peer, *, together: bool) -> None
     assert len(peer.entries(HISTORY)) == 2
     assert len(peer.entries("consensus:events")) == 3
     assert peer.hash(LATEST)["_previous_consensus_rating_val"] == "3"
+
+
+AGAIN = {
+    "a frame that does not say whose it is": {"ticker": None},
+    "other digits": {"consensus_price_target": msgspec.Raw(b"200.5")},
+    "a number as text": {"consensus_price_target": "200.50"},
+    "a missing count of zero": {"aggregate_ratings": {"buy": 5}},
+    "another count of zero": {"aggregate_ratings": {"buy": 5, "hold": 0, "sell": 0}},
+}
+
+
+@pytest.mark.parametrize("fields", AGAIN.values(), ids=AGAIN)
+def test_the_same_figures_are_told_in_many_ways(
+    peer: Peer, fields: dict[str, Any]
+) -> None:
+    counts = {"aggregate_ratings": {"buy": 5, "hold": 0}}
+    apply(peer, consensus(1, "3", **counts), consensus(2, "4", **counts))
+    before = peer.hash(LATEST)
+    assert apply(peer, consensus(9, "4", **(counts | fields)), sole="AAPL") == (
+        "latest",
+    )
+    moved = {"_version": "1728000009000", "updated_at": stamp(9)}
+    assert peer.hash(LATEST) == {**before, **moved}
+    assert len(peer.entries(HISTORY)) == 2
+
+
+OTHERS = {
+    "a count": {"aggregate_ratings": {"buy": 5, "hold": 1}},
+    "a count that is gone": {"aggregate_ratings": {"hold": 0}},
+    "a figure": {"consensus_price_target": msgspec.Raw(b"200.51")},
+    "a word": {"consensus_rating": "HOLD"},
+    "a word for a number": {"consensus_price_target": "n/a"},
+}
+
+
+@pytest.mark.parametrize("fields", OTHERS.values(), ids=OTHERS)
+def test_other_figures_are_another_consensus(
+    peer: Peer, fields: dict[str, Any]
+) -> None:
+    counts = {"aggregate_ratings": {"buy": 5, "hold": 0}}
+    apply(peer, consensus(1, **counts), consensus(2, **(counts | fields)))
+    assert len(peer.entries(HISTORY)) == 2
+    assert peer.hash(LATEST)["_version"] == "1728000002000"
 
 
 def test_a_field_more_or_less_is_another_consensus(peer: Peer) -> None:

@@ -19,11 +19,22 @@ local function as_map(flat)
   return map
 end
 
--- The same figures: all fields but ours and the time of update.
+-- What says whose a consensus is, and is no figure of it: a frame may, a row of REST not.
+local WHOSE = { ticker = true, symbol = true, isin = true, exchange = true, name = true,
+  id = true }
+
+-- Whether two say the same: in whatever digits, and a count of zero may be missing.
+local function same_figure(name, a, b)
+  if string.sub(name, 1, 18) == 'aggregate_ratings_' then a, b = a or '0', b or '0' end
+  return a == b or (tonumber(a) ~= nil and tonumber(a) == tonumber(b))
+end
+
+-- The same figures: all fields but ours, the time of update, and what says whose they are.
 local function same_figures(was, is)
   local function within(a, b)
     for name, value in pairs(a) do
-      if not is_ours(name) and name ~= 'updated_at' and b[name] ~= value then return false end
+      local is_figure = not is_ours(name) and name ~= 'updated_at' and not WHOSE[name]
+      if is_figure and not same_figure(name, value, b[name]) then return false end
     end
     return true
   end
