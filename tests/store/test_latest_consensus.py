@@ -119,7 +119,8 @@ SHIFTS = [
 def test_a_shift_goes_by_the_value(
     peer: Peer, was: str, value: str, shift: str
 ) -> None:
-    apply(peer, consensus(1, was), consensus(2, value))
+    # The same value alone would be the same figures.
+    apply(peer, consensus(1, was, low=1), consensus(2, value, low=2))
     assert peer.hash(LATEST).get("_shift", "") == shift
     assert peer.entries("consensus:events")[1]["shift"] == shift
 
@@ -157,7 +158,7 @@ AGAIN = {
 def test_the_same_figures_are_told_in_many_ways(
     peer: Peer, fields: dict[str, Any]
 ) -> None:
-    counts = {"aggregate_ratings": {"buy": 5, "hold": 0}}
+    counts: dict[str, Any] = {"aggregate_ratings": {"buy": 5, "hold": 0}}
     apply(peer, consensus(1, "3", **counts), consensus(2, "4", **counts))
     before = peer.hash(LATEST)
     assert apply(peer, consensus(9, "4", **(counts | fields)), sole="AAPL") == (
@@ -181,7 +182,7 @@ OTHERS = {
 def test_other_figures_are_another_consensus(
     peer: Peer, fields: dict[str, Any]
 ) -> None:
-    counts = {"aggregate_ratings": {"buy": 5, "hold": 0}}
+    counts: dict[str, Any] = {"aggregate_ratings": {"buy": 5, "hold": 0}}
     apply(peer, consensus(1, **counts), consensus(2, **(counts | fields)))
     assert len(peer.entries(HISTORY)) == 2
     assert peer.hash(LATEST)["_version"] == "1728000002000"
