@@ -10,7 +10,7 @@ bounds how long Redis may be away.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, NoReturn, Protocol
@@ -35,7 +35,10 @@ BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
 BEFORE_ALL: Final = -(2**62)  # a number below that of any change
-ENTRY: Final = "entry "  # and a stream's name: the note of what Redis acknowledged
+# Notes beside what waits, by a stream's name: what Redis acknowledged, and since when
+# it lost that, as long as it has not got all again.
+ENTRY: Final = "entry "
+LOST: Final = "lost "
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
 Row = tuple[int, bytes]
@@ -44,8 +47,10 @@ Row = tuple[int, bytes]
 class Spool(Protocol):
     """Changes on disk; blocking. See `bzredis.spool`."""
 
-    def append(self, stream: str, rows: Sequence[Row], /) -> None:
-        """Add changes at the end; raises SpoolFull."""
+    def append(
+        self, stream: str, rows: Sequence[Row], notes: Mapping[str, str], /
+    ) -> None:
+        """Add changes at the end, and notes, in one step; raises SpoolFull."""
 
     def oldest(self, stream: str, limit: int, /) -> list[Row]:
         """Return the oldest changes."""
@@ -85,7 +90,10 @@ class Backlog:
     # The log's newest entry that Redis has acknowledged. Beside what waits on disk, so
     # that the next process notices a Redis that comes back older, too.
     entry: str = ""
-    _noted: str = ""
+    lost: int | None = None  # ms: since when Redis lost something; being repaired
+    # What else the next process has to know, as notes.
+    others: Callable[[], Mapping[str, str]] = dict
+    _noted: dict[str, str] = attrs.field(factory=dict)
     _next: int = 0
     _memory: deque[tuple[float, Item]] = attrs.field(factory=deque)
     _bytes: int = 0
@@ -102,8 +110,11 @@ class Backlog:
         """Begin, or go on, with what stands on disk."""
         self.spool, self.spooled, self._last = spool, count, last
         self._next = max(self._next, last + 1)
-        self._noted = spool.note(ENTRY + self.stream)
-        self.entry = self._noted if count else ""
+        names = (*self.others(), ENTRY + self.stream, LOST + self.stream)
+        self._noted = {name: spool.note(name) for name in names}
+        self.entry = self._noted[ENTRY + self.stream] if count else ""
+        lost = self._noted[LOST + self.stream]
+        self.lost = int(lost) if lost else None
         self._news.set()
 
     def put(self, packed: bytes) -> int:
@@ -185,33 +196,49 @@ class Backlog:
     async def flush(self) -> None:
         """Move to disk all that is in memory; where it does not fit, note `full`.
 
-        Beside what waits there it notes what Redis acknowledged last: a Redis that came
-        back older is not to be taken for that again once it has all.
+        With it goes what the next process has to know, in one step: a kill in between
+        would have a gap announced twice, or never.
         """
         async with self.on_disk:
             items = [item for _, item in self._memory]
-            if not items and not self.spooled:
-                return
             rows = [(item.number, item.packed) for item in items]
+            news = self._news_of(self._notes(waits=bool(rows or self.spooled)))
+            if not rows and not news:
+                return
             try:
-                await trio.to_thread.run_sync(self._append, rows, self.entry)
+                await trio.to_thread.run_sync(
+                    self.spool.append, self.stream, rows, news
+                )
             except SpoolFull as error:
+                if not rows:
+                    return  # what is to be noted is tried again
                 if not self.full:
                     log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
                 self.full = True
                 self._trouble.set()
                 return
+            self._noted |= news
             self.spooled += len(rows)
             self._last = items[-1].number if items else self._last
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
         self._progress.set()
 
-    def _append(self, rows: list[Row], entry: str) -> None:
-        if entry != self._noted:
-            self.spool.note(ENTRY + self.stream, entry)
-            self._noted = entry
-        self.spool.append(self.stream, rows)
+    async def keep(self) -> None:
+        """Have on disk what is news to the next process."""
+        if self._news_of(self.others()):
+            await self.flush()
+
+    def _notes(self, *, waits: bool) -> dict[str, str]:
+        notes = {**self.others(), LOST + self.stream: _text(self.lost)}
+        # A Redis that came back older is not to be taken for that again once it has
+        # all. Where nothing waits this need not be kept up.
+        if waits:
+            notes[ENTRY + self.stream] = self.entry
+        return notes
+
+    def _news_of(self, notes: Mapping[str, str]) -> dict[str, str]:
+        return {n: text for n, text in notes.items() if text != self._noted.get(n, "")}
 
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""
@@ -239,3 +266,7 @@ class Backlog:
     def age(self) -> float:
         """Return for how many seconds memory's oldest change has waited."""
         return trio.current_time() - self._memory[0][0] if self._memory else 0.0
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)

@@ -12,7 +12,7 @@ Stopping cancels the feeds and closes the backlogs; the writers drain them and r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
 from typing import Any, Final, NoReturn, Protocol, TypeVar
@@ -24,7 +24,7 @@ import trio
 
 from bzredis import backlog, writer
 from bzredis.backoff import delays
-from bzredis.errors import BridgeError, SpoolFull, StoreDown
+from bzredis.errors import BridgeError, StoreDown
 from bzredis.mirror import Mirror
 from bzredis.streams import Stream
 from bzredis.times import milliseconds
@@ -115,7 +115,6 @@ class Bridge:
     _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _all_refused: bool = False
     _told: str = ""
-    _noted: dict[str, str] = attrs.field(factory=dict)
     _claimed: trio.Event = attrs.field(factory=trio.Event)
 
     def changed(self) -> None:
@@ -172,12 +171,13 @@ class Bridge:
         since = {}
         for mirror in self.mirrors:
             span = self.spool.span(mirror.stream.name)
+            mirror.backlog.others = partial(_left_open, mirror)
             mirror.backlog.resume(self.spool, span.count, span.last)
             mirror.ledger.continuity.restore(
                 self.spool.note(OPEN + mirror.stream.name),
                 range(span.last - span.count + 1, span.last + 1),
             )
-            mirror.keep = partial(self._keep, mirror)
+            mirror.keep = mirror.backlog.keep
             since[mirror.stream.name] = span.last
         return since
 
@@ -187,20 +187,7 @@ class Bridge:
             await trio.sleep(STATUS)
             for mirror in self.mirrors:
                 mirror.ledger.settle()
-                await self._keep(mirror)
-
-    async def _keep(self, mirror: Mirror) -> None:
-        async with mirror.backlog.on_disk:
-            await self._note_open(mirror)
-
-    async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
-        name = OPEN + mirror.stream.name
-        is_open = mirror.ledger.continuity.save(last=last, sent=mirror.backlog.sent)
-        if is_open == self._noted.get(name):
-            return
-        with suppress(SpoolFull):  # then it is tried again
-            await trio.to_thread.run_sync(self.spool.note, name, is_open)
-            self._noted[name] = is_open
+                await mirror.keep()
 
     async def _claim(self, since: dict[str, int]) -> None:
         """Learn which database this is, and take up what it in particular is owed."""
@@ -284,8 +271,8 @@ class Bridge:
         """Save what Redis did not take, and say that we are gone."""
         with trio.CancelScope(shield=True):
             for mirror in self.mirrors:
+                mirror.backlog.others = partial(_left_open, mirror, last=True)
                 await mirror.backlog.flush()
-                await self._note_open(mirror, last=True)
             with trio.move_on_after(FAREWELL):
                 await self._last_status()
             self.spool.close()
@@ -309,6 +296,12 @@ class Bridge:
                 await self._write_status(mirror, alive=False)
             except StoreDown as error:
                 log.debug("last status not written", error=str(error))
+
+
+def _left_open(mirror: Mirror, *, last: bool = False) -> dict[str, str]:
+    """Return what nothing covers yet, as a note; `last`: no more will come."""
+    is_open = mirror.ledger.continuity.save(last=last, sent=mirror.backlog.sent)
+    return {OPEN + mirror.stream.name: is_open}
 
 
 def _last_heard(status: Mapping[str, str], mirror: Mirror) -> int | None:

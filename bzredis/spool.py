@@ -7,10 +7,11 @@ the order in which they were read. Blocking: the backlog calls it in a thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Final
 
 import attrs
@@ -36,7 +37,9 @@ CREATE TABLE IF NOT EXISTS item (
 );
 """
 _BEFORE_ALL: Final = -(2**62)
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _INSERT: Final = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
+_NOTE: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _ROWS: Final = (
     "SELECT number, packed FROM item WHERE stream = ? AND number > ?"
     " ORDER BY number LIMIT ?"
@@ -109,21 +112,23 @@ class Spool:
         """Return what was noted under a name, "" if nothing; note `value` if given."""
         with self._lock, _translated(self.path):
             if value is not None:
-                sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
-                self._db.execute(sql, (name, value))
+                self._db.execute(_NOTE, (name, value))
                 return value
             sql = "SELECT value FROM meta WHERE name = ?"
             row = self._db.execute(sql, (name,)).fetchone()
             return str(row[0]) if row else ""
 
-    def append(self, stream: str, rows: Sequence[Row]) -> None:
-        """Add changes at the end; all of them, or none."""
+    def append(
+        self, stream: str, rows: Sequence[Row], notes: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Add changes at the end, and note values under names; all of it, or none."""
         size = sum(len(packed) for _, packed in rows)
         with self._lock, _translated(self.path), _transaction(self._db):
             if self._bytes + size > self.limit:
                 msg = f"{self.path} holds its limit of {self.limit} bytes"
                 raise SpoolFull(msg)
             self._db.executemany(_INSERT, ((stream, *row) for row in rows))
+            self._db.executemany(_NOTE, notes.items())
             self._bytes += size
 
     def oldest(self, stream: str, limit: int) -> list[Row]:

@@ -137,7 +137,7 @@ class Writer:
                 break
             except StoreRolledBack as error:
                 self._note(str(error))
-                self._entry, self._rollback = "", Rollback()
+                self._entry, self._rollback = "", self._begun()
                 continue
             except StoreSlow as error:
                 self._note(str(error))
@@ -164,11 +164,17 @@ class Writer:
         if self._whole is None:
             entry, _ = await self.store.newest(self.stream)
             self._entry = self.backlog.entry or entry
-            self._whole = not self._entry
+            if self.backlog.lost is not None:  # an earlier process was killed over it
+                self._rollback = self._begun()
+            self._whole = not self._entry and self._rollback is None
         if self._earliest is None and not self._whole:
             self._earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
             await self._restore(self._rollback)
+
+    def _begun(self) -> Rollback:
+        """Begin a repair; what an earlier one did makes telling impossible."""
+        return Rollback(tried=self.backlog.lost is not None)
 
     async def _apply(self, packed: Sequence[bytes]) -> Applied:
         return await self.store.apply(self.stream, packed, self._entry)
@@ -203,7 +209,13 @@ class Writer:
         log.warning("Redis lost what it had confirmed; applying it again", **told)
         if rollback.since is None:
             self._entry, received = await self.store.newest(self.stream)
-            rollback.since = milliseconds(received) or self._earliest or 0
+            since = milliseconds(received) or self._earliest or 0
+            if self.backlog.lost is not None:
+                since = min(since, self.backlog.lost)
+            rollback.since = self.backlog.lost = since
+            # Before it gets anything: the next process could not tell any more.
+            self.backlog.entry = ""
+            await self.backlog.flush()
         if first := self.listener.first_again():
             await self._apply(first)
         held = [each.packed for each in self._held]
@@ -221,6 +233,8 @@ class Writer:
             held[0] if held else b"",
             covered=rollback.covered or bool(self._whole),
         )
+        self.backlog.entry, self.backlog.lost = self._entry, None
+        await self.backlog.flush()
 
     async def _answers(self) -> bool:
         try:

@@ -23,9 +23,10 @@ from fakes import (
 )
 from trio.testing import MockClock
 
-from bzredis import backlog, bridge
-from bzredis.bridge import AllRefused
+from bzredis import backlog, bridge, writer
+from bzredis.bridge import AllRefused, Bridge
 from bzredis.errors import FeedLost, FeedRefused, StoreDown
+from bzredis.recovery import Recovery
 from bzredis.times import milliseconds, rfc3339
 
 LOST = FeedLost("upstream went away")
@@ -274,6 +275,109 @@ async def test_a_redis_that_came_back_older_is_no_news_to_the_next_process(
         await trio.sleep(20)
     assert sorted(store.numbers()) == [1, 2, *range(10, 1_010)]
     assert not store.gaps()
+
+
+async def rolled_back_at_the_start(rig: Rig) -> str:
+    """Leave 1,000 changes on disk, and a Redis that comes back without the last one.
+
+    Returns until when it has everything.
+    """
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+        saved = rig.store.saved()
+        saved.entries = 1_000  # what is written then has other entries
+        rig.upstream.say(frame(2))
+        await trio.sleep(5)
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(*frames(*range(10, 1_010)))
+        await trio.sleep(5)
+    rig.store.db, rig.store.trouble = saved, ""
+    return str(saved.log["ratings"][-1][1]["received"])
+
+
+def rollbacks(rig: Rig) -> list[str]:
+    """Return from when on Redis is said to have lost something."""
+    return [g["begin"] for g in rig.store.gaps() if g["cause"] == "redis-rollback"]
+
+
+def with_rest(running: Bridge, *, rest: bool) -> None:
+    """Have REST asked, which is silent, or nothing asked."""
+    running.mirrors[0].ledger.recovery = Recovery(0.0) if rest else None
+
+
+@pytest.mark.parametrize("rest", [False, True])
+@pytest.mark.parametrize("moment", [1.1, 2.1, 3.1, 4.1, 4.6, 5.1, 6.1, 8.1])
+async def test_a_kill_after_a_rollback_does_not_announce_it_again(
+    rig: Rig,
+    moment: float,
+    rest: bool,  # noqa: FBT001 - a case
+    autojump_clock: MockClock,
+) -> None:
+    since = await rolled_back_at_the_start(rig)
+    rig.store.delay = 1.0
+    async with rig.killed() as killed:
+        with_rest(killed, rest=rest)
+        await trio.sleep(moment)
+    assert rig.spool.span("ratings").count, "it was to be killed while it drained"
+    rig.store.delay = 0.0
+    async with rig.running() as running:
+        with_rest(running, rest=rest)
+        await trio.sleep(80)
+    assert sorted(rig.store.numbers()) == [1, *range(10, 1_010)]
+    assert rollbacks(rig) == [since]
+
+
+@pytest.mark.parametrize("rest", [False, True])
+@pytest.mark.parametrize("moment", [2.1, 2.6, 3.1, 3.6, 4.5, 5.5, 6.5, 7.5])
+async def test_a_kill_while_a_redis_gets_again_what_is_held_hides_nothing(
+    rig: Rig,
+    moment: float,
+    rest: bool,  # noqa: FBT001 - a case
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    """What it got already is younger than what it lost."""
+    monkeypatch.setattr(writer, "HELD", 600)
+    rig.upstream.cache = frames(1)
+    async with rig.killed() as killed:
+        with_rest(killed, rest=rest)
+        await trio.sleep(5)
+        saved = rig.store.saved()
+        saved.entries, since = 1_000, saved.log["ratings"][-1][1]["received"]
+        rig.upstream.say(*frames(*range(10, 110)))
+        await trio.sleep(5)
+        rig.upstream.say(*frames(*range(110, 710)))
+        await trio.sleep(5)
+        rig.store.db, rig.store.delay = saved, 1.0
+        await trio.sleep(5)  # until it looks
+        await trio.sleep(moment)
+    rig.store.delay = 0.0
+    async with rig.running() as running:
+        with_rest(running, rest=rest)
+        await trio.sleep(80)
+    assert rollbacks(rig) == [since]
+
+
+@pytest.mark.parametrize("moment", [59.9, 60.1, 60.5, 60.9, 61.2, 61.8])
+async def test_a_kill_as_a_gap_is_announced_does_not_hide_it(
+    rig: Rig, moment: float, autojump_clock: MockClock
+) -> None:
+    """Once it counts as announced, the announcement is on disk."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    rig.upstream.cache = frames(7)
+    async with rig.killed() as killed:
+        with_rest(killed, rest=True)
+        await trio.sleep(30)
+        rig.store.hangs = True
+        await trio.sleep(moment - 30)
+    rig.store.hangs = False
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.spool.note(f"{bridge.OPEN}ratings") == ""
+    assert len(rig.store.gaps()) == 1
 
 
 async def test_what_redis_refuses_is_told(

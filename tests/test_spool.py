@@ -106,6 +106,16 @@ def test_the_limit_counts_what_is_here_whoever_put_it(open_spool: Open) -> None:
     assert open_spool(limit=100).room == 40
 
 
+def test_notes_go_with_their_changes_or_not_at_all(open_spool: Open) -> None:
+    spool = open_spool(limit=10)
+    spool.append("ratings", rows(1), {"a": "1", "b": "2"})
+    with pytest.raises(SpoolFull):
+        spool.append("ratings", rows(2), {"a": "3"})
+    assert (spool.note("a"), spool.note("b")) == ("1", "2")
+    spool.append("ratings", [], {"a": ""})
+    assert (spool.note("a"), spool.span("ratings")) == ("", Span(1, 1))
+
+
 def test_a_full_disk_takes_all_or_none(open_spool: Open) -> None:
     spool = open_spool()
     spool.append("ratings", rows(*range(10)))
