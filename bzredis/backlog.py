@@ -35,9 +35,10 @@ BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
 BEFORE_ALL: Final = -(2**62)  # a number below that of any change
-# Notes beside what waits, by a stream's name: what Redis acknowledged, and since when
-# it lost that, as long as it has not got all again.
+# Notes beside what waits, by a stream's name: what Redis acknowledged, how far back
+# that goes, and since when Redis lost some of it, until it has got all again.
 ENTRY: Final = "entry "
+EARLIEST: Final = "earliest "
 LOST: Final = "lost "
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
@@ -90,6 +91,7 @@ class Backlog:
     # The log's newest entry that Redis has acknowledged. Beside what waits on disk, so
     # that the next process notices a Redis that comes back older, too.
     entry: str = ""
+    earliest: int | None = None  # ms: how far back goes what Redis acknowledged
     lost: int | None = None  # ms: since when Redis lost something; being repaired
     # What else the next process has to know, as notes.
     others: Callable[[], Mapping[str, str]] = dict
@@ -110,11 +112,11 @@ class Backlog:
         """Begin, or go on, with what stands on disk."""
         self.spool, self.spooled, self._last = spool, count, last
         self._next = max(self._next, last + 1)
-        names = (*self.others(), ENTRY + self.stream, LOST + self.stream)
+        names = (*self.others(), *self._notes(waits=True))
         self._noted = {name: spool.note(name) for name in names}
         self.entry = self._noted[ENTRY + self.stream] if count else ""
-        lost = self._noted[LOST + self.stream]
-        self.lost = int(lost) if lost else None
+        self.earliest = _number(self._noted[EARLIEST + self.stream]) if count else None
+        self.lost = _number(self._noted[LOST + self.stream])
         self._news.set()
 
     def put(self, packed: bytes) -> int:
@@ -202,7 +204,8 @@ class Backlog:
         async with self.on_disk:
             items = [item for _, item in self._memory]
             rows = [(item.number, item.packed) for item in items]
-            news = self._news_of(self._notes(waits=bool(rows or self.spooled)))
+            notes = self._notes(waits=bool(rows or self.spooled))
+            news = self._news_of({**self.others(), **notes})
             if not rows and not news:
                 return
             try:
@@ -230,11 +233,12 @@ class Backlog:
             await self.flush()
 
     def _notes(self, *, waits: bool) -> dict[str, str]:
-        notes = {**self.others(), LOST + self.stream: _text(self.lost)}
+        notes = {LOST + self.stream: _text(self.lost)}
         # A Redis that came back older is not to be taken for that again once it has
         # all. Where nothing waits this need not be kept up.
         if waits:
             notes[ENTRY + self.stream] = self.entry
+            notes[EARLIEST + self.stream] = _text(self.earliest)
         return notes
 
     def _news_of(self, notes: Mapping[str, str]) -> dict[str, str]:
@@ -270,3 +274,7 @@ class Backlog:
 
 def _text(number: int | None) -> str:
     return "" if number is None else str(number)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None

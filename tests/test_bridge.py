@@ -328,23 +328,31 @@ async def test_a_kill_after_a_rollback_does_not_announce_it_again(
     assert rollbacks(rig) == [since]
 
 
+@pytest.fixture
+def few_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "HELD", 600)
+
+
+@pytest.mark.usefixtures("few_held")
 @pytest.mark.parametrize("rest", [False, True])
 @pytest.mark.parametrize("moment", [2.1, 2.6, 3.1, 3.6, 4.5, 5.5, 6.5, 7.5])
+@pytest.mark.parametrize("emptied", [False, True])
 async def test_a_kill_while_a_redis_gets_again_what_is_held_hides_nothing(
     rig: Rig,
     moment: float,
     rest: bool,  # noqa: FBT001 - a case
-    monkeypatch: pytest.MonkeyPatch,
+    emptied: bool,  # noqa: FBT001 - a case
     autojump_clock: MockClock,
 ) -> None:
     """What it got already is younger than what it lost."""
-    monkeypatch.setattr(writer, "HELD", 600)
     rig.upstream.cache = frames(1)
     async with rig.killed() as killed:
         with_rest(killed, rest=rest)
         await trio.sleep(5)
-        saved = rig.store.saved()
-        saved.entries, since = 1_000, saved.log["ratings"][-1][1]["received"]
+        saved = Database() if emptied else rig.store.saved()
+        saved.entries, since = 1_000, rfc3339((1_728_069_666 + 1) * 1_000)
+        if not emptied:
+            since = saved.log["ratings"][-1][1]["received"]
         rig.upstream.say(*frames(*range(10, 110)))
         await trio.sleep(5)
         rig.upstream.say(*frames(*range(110, 710)))
