@@ -266,6 +266,7 @@ class Bridge:
         for mirror in self.mirrors:
             found = await self._until_up(partial(self.store.read_status, mirror.stream))
             mirror.ledger.note_previous(_last_heard(found, mirror))
+            await mirror.keep()  # our own status will hide it from the next process
 
     async def _farewell(self) -> None:
         """Save what Redis did not take, and say that we are gone."""

@@ -592,6 +592,26 @@ async def test_a_kill_does_not_hide_a_gap(rig: Rig, autojump_clock: MockClock) -
         assert len(rig.store.gaps()) == 1
 
 
+async def test_a_kill_as_soon_as_redis_is_there_does_not_hide_a_gap(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """The status that told when upstream was heard last is overwritten by then."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.upstream.cache = frames(7, 8)
+    rig.store.trouble = "LOADING"
+    async with rig.killed():
+        await trio.sleep(20.05)
+        rig.store.trouble = ""
+        while rig.store.status()["last_frame_at"] == heard:
+            await trio.sleep(0.01)
+    async with rig.running():
+        await trio.sleep(20)
+    assert [gap["begin"] for gap in rig.store.gaps()] == [heard]
+
+
 @pytest.mark.parametrize("ends", ["killed", "running"])
 async def test_an_answer_lost_before_the_end_does_not_hide_a_gap(
     ends: str, rig: Rig, autojump_clock: MockClock
