@@ -20,6 +20,7 @@ import structlog
 import trio
 
 from bzredis.errors import SpoolFull
+from bzredis.notes import EARLIEST, ENTRY, LOST
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +36,6 @@ BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
 BEFORE_ALL: Final = -(2**62)  # a number below that of any change
-# Notes beside what waits, by a stream's name: what Redis acknowledged, how far back
-# that goes, and since when Redis lost some of it, until it has got all again.
-ENTRY: Final = "entry "
-EARLIEST: Final = "earliest "
-LOST: Final = "lost "
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
 Row = tuple[int, bytes]

@@ -26,6 +26,7 @@ from bzredis import backlog, writer
 from bzredis.backoff import delays
 from bzredis.errors import BridgeError, StoreDown
 from bzredis.mirror import Mirror
+from bzredis.notes import HANDED, OPEN
 from bzredis.streams import Stream
 from bzredis.times import milliseconds
 
@@ -45,7 +46,6 @@ TOLD_ALL_REFUSED: Final = (
 )
 # ms of what was read that a kill may cost (backlog.py), though the status tells of it.
 LAST_SECOND: Final = 1_000
-OPEN: Final = "open "  # and a stream's name: the note of what its replays left open
 AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
 AGAIN_LAST: Final = 3.0  # … at the most
 
@@ -90,9 +90,9 @@ class Spool(backlog.Spool, Protocol):
         """Close the file."""
 
 
-# Given the open spool, a database's marker and each stream's last number from before
-# this process, the spool of that database.
-Claim = Callable[[Any, str, dict[str, int]], Spool]
+# Given the open spool, a database's marker, and each stream's last number and what was
+# noted of it before this process, the spool of that database.
+Claim = Callable[[Any, str, dict[str, int], dict[str, str]], Spool]
 
 
 class AllRefused(BridgeError):
@@ -116,6 +116,7 @@ class Bridge:
     _all_refused: bool = False
     _told: str = ""
     _claimed: trio.Event = attrs.field(factory=trio.Event)
+    _found: dict[str, str] = attrs.field(factory=dict)  # notes of an earlier process
 
     def changed(self) -> None:
         """Note that a status changed in a way that cannot wait."""
@@ -173,10 +174,10 @@ class Bridge:
             span = self.spool.span(mirror.stream.name)
             mirror.backlog.others = partial(_left_open, mirror)
             mirror.backlog.resume(self.spool, span.count, span.last)
-            mirror.ledger.continuity.restore(
-                self.spool.note(OPEN + mirror.stream.name),
-                range(span.last - span.count + 1, span.last + 1),
-            )
+            for kind in (OPEN, HANDED):
+                name = kind + mirror.stream.name
+                self._found[name] = self.spool.note(name)
+                mirror.ledger.continuity.restore(self._found[name], _numbers(span))
             mirror.keep = mirror.backlog.keep
             since[mirror.stream.name] = span.last
         return since
@@ -191,17 +192,24 @@ class Bridge:
 
     async def _claim(self, since: dict[str, int]) -> None:
         """Learn which database this is, and take up what it in particular is owed."""
-        proposed = self.spool.note("marker") or uuid4().hex
-        marker = await self._until_up(partial(self.store.marker, proposed))
+        known = self.spool.note("marker")
+        marker = await self._until_up(partial(self.store.marker, known or uuid4().hex))
         async with AsyncExitStack() as stack:
             for mirror in self.mirrors:
+                await mirror.keep()
                 await stack.enter_async_context(mirror.backlog.on_disk)
             self.spool = await trio.to_thread.run_sync(
-                self.claim, self.spool, marker, since
+                self.claim, self.spool, marker, since, self._found
             )
             for mirror in self.mirrors:
-                span = self.spool.span(mirror.stream.name)
+                name = mirror.stream.name
+                continuity = mirror.ledger.continuity
+                continuity.belongs(here=known in ("", marker), last=since[name])
+                span = self.spool.span(name)
+                continuity.adopt(self.spool.note(HANDED + name), _numbers(span))
                 mirror.backlog.resume(self.spool, span.count, span.last)
+        for mirror in self.mirrors:
+            await mirror.keep()  # perhaps in another file than before
         self._claimed.set()
 
     async def _until_up(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -302,7 +310,12 @@ class Bridge:
 def _left_open(mirror: Mirror, *, last: bool = False) -> dict[str, str]:
     """Return what nothing covers yet, as a note; `last`: no more will come."""
     is_open = mirror.ledger.continuity.save(last=last, sent=mirror.backlog.sent)
-    return {OPEN + mirror.stream.name: is_open}
+    # What was handed down is among it.
+    return {OPEN + mirror.stream.name: is_open, HANDED + mirror.stream.name: ""}
+
+
+def _numbers(span: Span) -> range:
+    return range(span.last - span.count + 1, span.last + 1)
 
 
 def _last_heard(status: Mapping[str, str], mirror: Mirror) -> int | None:

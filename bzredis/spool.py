@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 
+from bzredis import notes
 from bzredis.change import renewed
 from bzredis.errors import SpoolFull, SpoolUnusable
 
@@ -187,14 +188,36 @@ class Spool:
                              (stream, after))  # fmt: skip
 
     def adopt(self, elder: Spool) -> None:
-        """Put all of another spool's changes in front of what is here."""
-        for stream in elder.streams():
-            sql = "SELECT coalesce(min(number), 0) FROM item WHERE stream = ?"
-            with self._lock, _translated(self.path):
-                [first] = self._db.execute(sql, (stream,)).fetchone()
-            first -= elder.span(stream).count
-            rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
-            self.put_in(stream, ((first + i, row[1]) for i, row in enumerate(rows)))
+        """Put all of another spool's changes in front of what is here, with its notes.
+
+        All of it, or none.
+        """
+        own, theirs = self._all_notes(), elder._all_notes()
+        shifts: dict[str, int] = {}
+        news: dict[str, str] = {}
+        for stream in {*elder.streams(), *notes.streams(theirs)}:
+            here, there = self._numbers(stream), elder._numbers(stream)
+            shifts[stream] = by = here.start - there.stop
+            if not here:
+                own[notes.ENTRY + stream] = own[notes.EARLIEST + stream] = ""
+            news |= notes.adopted(stream, own, theirs, there, by)
+        with self._lock, _translated(self.path), _transaction(self._db):
+            for stream, by in shifts.items():
+                rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
+                shifted = ((stream, number + by, packed) for number, packed in rows)
+                self._db.executemany(_INSERT, shifted)
+            self._db.executemany(_NOTE, news.items())
+            [self._bytes] = self._db.execute(_TOTAL).fetchone()
+
+    def _all_notes(self) -> dict[str, str]:
+        with self._lock, _translated(self.path):
+            return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+
+    def _numbers(self, stream: str) -> range:
+        sql = "SELECT min(number), max(number) FROM item WHERE stream = ?"
+        with self._lock, _translated(self.path):
+            first, last = self._db.execute(sql, (stream,)).fetchone()
+        return range(0) if first is None else range(first, last + 1)
 
     def put_in(self, stream: str, rows: Iterable[Row]) -> None:
         """Add changes from another file: on disk already, so beyond the limit too."""

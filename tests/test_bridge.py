@@ -26,6 +26,7 @@ from trio.testing import MockClock
 from bzredis import backlog, bridge, writer
 from bzredis.bridge import AllRefused, Bridge
 from bzredis.errors import FeedLost, FeedRefused, StoreDown
+from bzredis.notes import OPEN
 from bzredis.recovery import Recovery
 from bzredis.times import milliseconds, rfc3339
 
@@ -384,7 +385,7 @@ async def test_a_kill_as_a_gap_is_announced_does_not_hide_it(
     rig.store.hangs = False
     async with rig.running():
         await trio.sleep(20)
-        assert rig.spool.note(f"{bridge.OPEN}ratings") == ""
+        assert rig.spool.note(f"{OPEN}ratings") == ""
     assert len(rig.store.gaps()) == 1
 
 
@@ -792,6 +793,129 @@ async def test_the_same_database_under_another_name_gets_its_spool_first(
         await trio.sleep(5)
         assert store.numbers() == [1, 2, 3]
         assert rig.spool.span("ratings").count == 0
+
+
+@pytest.mark.parametrize("ends", ["killed", "running"])
+async def test_the_same_database_under_another_name_does_not_hide_a_gap(
+    ends: str, rig: Rig, autojump_clock: MockClock
+) -> None:
+    """What the last process read of it goes before, and proves nothing."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.store.trouble = "LOADING"
+    rig.upstream.cache = frames(7, 8)
+    async with getattr(rig, ends)():
+        await trio.sleep(20)
+    rig.target, rig.store.trouble = "bz redis.internal:6379/0", ""
+    async with rig.killed():  # that knows of the gap now
+        await trio.sleep(0.5)
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.numbers() == [1, 7, 8]
+        gaps = rig.store.gaps()
+        assert {gap["begin"] for gap in gaps} == {heard}
+        assert max(gap["recovered"] for gap in gaps) == 2
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.gaps() == gaps
+
+
+async def test_the_same_database_under_another_name_may_have_come_back_older(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    since = await rolled_back_at_the_start(rig)
+    rig.target = "bz redis.internal:6379/0"
+    async with rig.running():
+        await trio.sleep(20)
+    assert sorted(rig.store.numbers()) == [1, *range(10, 1_010)]
+    assert rollbacks(rig) == [since]
+
+
+async def another_database(rig: Rig) -> FakeStore:
+    """Return one that another bridge wrote to until 5 s from now."""
+    here, elsewhere = rig.folder, rig.store
+    rig.folder, rig.store = here.with_name("of another bridge"), FakeStore()
+    rig.upstream.cache = frames(3)
+    async with rig.running():
+        await trio.sleep(5)
+    new = rig.store
+    rig.folder, rig.store = here, elsewhere
+    return new
+
+
+async def left_open(rig: Rig, after: float, *, is_dated: bool = False) -> str:
+    """Leave a gap open, with changes of its replay on disk; return when it begins.
+
+    The replay is not over yet where it is to be left soon. It `is_dated` where the
+    process knew when it begins.
+    """
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.store.trouble = "" if is_dated else "LOADING"
+    rig.upstream.sessions.append(Session([0.5, *frames(7, 8)], replay=[]))
+    async with rig.killed():
+        await trio.sleep(0.2)
+        rig.store.trouble = "LOADING"
+        await trio.sleep(after - 0.2)
+    rig.store.trouble = ""
+    return heard
+
+
+@pytest.mark.parametrize("away", [0, 3, 30])
+@pytest.mark.parametrize("after", [1.5, 20.0])
+@pytest.mark.parametrize(
+    "sessions", [[], [Session([2.0, LOST], answers="no")]], ids=["whole", "cut short"]
+)
+async def test_what_is_open_for_one_database_is_not_for_another(
+    rig: Rig,
+    away: float,
+    after: float,
+    sessions: list[Session],
+    autojump_clock: MockClock,
+) -> None:
+    old = rig.store
+    heard = await left_open(rig, after)
+    await trio.sleep(100)
+    new = await another_database(rig)
+    heard_there = new.status()["last_frame_at"]
+    await trio.sleep(100)
+    rig.store, new.trouble = new, "LOADING" if away else ""
+    rig.upstream.cache = frames(20, 21)
+    rig.upstream.sessions.extend(sessions)
+    async with rig.running():
+        await trio.sleep(away)
+        new.trouble = ""
+        await trio.sleep(30)
+        assert new.numbers() == [3, 20, 21]
+        assert len(new.gaps()) == 1
+    async with rig.running():
+        await trio.sleep(30)
+    [gap] = new.gaps()
+    assert (gap["begin"], gap["cause"]) == (heard_there, "restart")
+    await trio.sleep(100)
+    rig.store = old
+    async with rig.running():
+        await trio.sleep(30)
+    assert old.numbers()[:3] == [1, 7, 8]
+    assert {gap["begin"] for gap in old.gaps()} == {heard}
+
+
+@pytest.mark.parametrize("after", [1.5, 20.0])
+async def test_nothing_is_open_for_a_database_that_is_new(
+    rig: Rig, after: float, autojump_clock: MockClock
+) -> None:
+    await left_open(rig, after, is_dated=True)
+    rig.store = FakeStore(Database(marker="another"))
+    rig.upstream.cache = frames(20, 21)
+    for _ in range(2):
+        async with rig.running():
+            await trio.sleep(30)
+    assert rig.store.numbers() == [20, 21]
+    assert not rig.store.gaps()
 
 
 async def test_an_emptied_redis_is_the_same_one(
