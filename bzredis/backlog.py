@@ -96,6 +96,7 @@ class Backlog:
     _memory: deque[tuple[float, Item]] = attrs.field(factory=deque)
     _bytes: int = 0
     _confirmed: int = BEFORE_ALL
+    announced: int = BEFORE_ALL  # up to here stand gaps, which nothing else tells of
     sent: int = BEFORE_ALL  # up to here changes are on their way to it, or were
     _closed: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event)
@@ -192,41 +193,49 @@ class Backlog:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Move to disk all that is in memory; where it does not fit, note `full`.
-
-        With it goes what the next process has to know, in one step: a kill in between
-        would have a gap announced twice, or never.
-        """
+        """Move to disk all that is in memory; where it does not fit, note `full`."""
         async with self.on_disk:
-            items = [item for _, item in self._memory]
-            rows = [(item.number, item.packed) for item in items]
-            notes = self._notes(waits=bool(rows or self.spooled))
-            news = self._news_of({**self.others(), **notes})
-            if not rows and not news:
-                return
-            try:
-                await trio.to_thread.run_sync(
-                    self.spool.append, self.stream, rows, news
-                )
-            except SpoolFull as error:
-                if not rows:
-                    return  # what is to be noted is tried again
-                if not self.full:
-                    log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
-                self.full = True
-                self._trouble.set()
-                return
-            self._noted |= news
+            await self._write([item for _, item in self._memory])
+
+    async def keep(self) -> None:
+        """Have on disk what is news to the next process."""
+        async with self.on_disk:
+            if news := self._news_of(self.others()):
+                # What counts as announced is so once that is on disk, too.
+                if self._memory and self._memory[0][1].number <= self.announced:
+                    await self._write([item for _, item in self._memory])
+                else:
+                    await self._append([], news)
+
+    async def _write(self, items: list[Item]) -> None:
+        """Move the changes to disk, with what the next process has to know.
+
+        In one step: a kill in between would have a gap announced twice, or never.
+        """
+        rows = [(item.number, item.packed) for item in items]
+        notes = self._notes(waits=bool(rows or self.spooled))
+        if await self._append(rows, self._news_of({**self.others(), **notes})):
             self.spooled += len(rows)
             self._last = items[-1].number if items else self._last
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
-        self._progress.set()
+            self._progress.set()
 
-    async def keep(self) -> None:
-        """Have on disk what is news to the next process."""
-        if self._news_of(self.others()):
-            await self.flush()
+    async def _append(self, rows: list[Row], news: dict[str, str]) -> bool:
+        """Append to the spool; return whether that has it."""
+        if not rows and not news:
+            return True
+        try:
+            await trio.to_thread.run_sync(self.spool.append, self.stream, rows, news)
+        except SpoolFull as error:
+            if rows:  # what is to be noted alone is tried again
+                if not self.full:
+                    log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
+                self.full = True
+                self._trouble.set()
+            return False
+        self._noted |= news
+        return True
 
     def _notes(self, *, waits: bool) -> dict[str, str]:
         notes = {LOST + self.stream: _text(self.lost)}

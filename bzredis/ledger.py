@@ -126,7 +126,7 @@ class Ledger:
             cause=hole.cause,
             recovered=hole.recovered,
         )
-        self.backlog.put(gap(**attrs.asdict(hole)).pack())
+        self.backlog.announced = self.backlog.put(gap(**attrs.asdict(hole)).pack())
 
     def end_replay(self) -> None:
         """Note that no more messages belong to the replay that was asked for."""
