@@ -10,7 +10,7 @@ bounds how long Redis may be away.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Final, NoReturn, Protocol
@@ -20,6 +20,7 @@ import structlog
 import trio
 
 from bzredis.errors import SpoolFull
+from bzredis.notes import EARLIEST, ENTRY, LOST
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,6 @@ BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
 BEFORE_ALL: Final = -(2**62)  # a number below that of any change
-ENTRY: Final = "entry "  # and a stream's name: the note of what Redis acknowledged
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
 
 Row = tuple[int, bytes]
@@ -44,8 +44,10 @@ Row = tuple[int, bytes]
 class Spool(Protocol):
     """Changes on disk; blocking. See `bzredis.spool`."""
 
-    def append(self, stream: str, rows: Sequence[Row], /) -> None:
-        """Add changes at the end; raises SpoolFull."""
+    def append(
+        self, stream: str, rows: Sequence[Row], notes: Mapping[str, str], /
+    ) -> None:
+        """Add changes at the end, and notes, in one step; raises SpoolFull."""
 
     def oldest(self, stream: str, limit: int, /) -> list[Row]:
         """Return the oldest changes."""
@@ -85,11 +87,16 @@ class Backlog:
     # The log's newest entry that Redis has acknowledged. Beside what waits on disk, so
     # that the next process notices a Redis that comes back older, too.
     entry: str = ""
-    _noted: str = ""
+    earliest: int | None = None  # ms: how far back goes what Redis acknowledged
+    lost: int | None = None  # ms: since when Redis lost something; being repaired
+    # What else the next process has to know, as notes.
+    others: Callable[[], Mapping[str, str]] = dict
+    _noted: dict[str, str] = attrs.field(factory=dict)
     _next: int = 0
     _memory: deque[tuple[float, Item]] = attrs.field(factory=deque)
     _bytes: int = 0
     _confirmed: int = BEFORE_ALL
+    announced: int = BEFORE_ALL  # up to here stand gaps, which nothing else tells of
     sent: int = BEFORE_ALL  # up to here changes are on their way to it, or were
     _closed: bool = False
     _news: trio.Event = attrs.field(factory=trio.Event)
@@ -102,8 +109,11 @@ class Backlog:
         """Begin, or go on, with what stands on disk."""
         self.spool, self.spooled, self._last = spool, count, last
         self._next = max(self._next, last + 1)
-        self._noted = spool.note(ENTRY + self.stream)
-        self.entry = self._noted if count else ""
+        names = (*self.others(), *self._notes(waits=True))
+        self._noted = {name: spool.note(name) for name in names}
+        self.entry = self._noted[ENTRY + self.stream] if count else ""
+        self.earliest = _number(self._noted[EARLIEST + self.stream]) if count else None
+        self.lost = _number(self._noted[LOST + self.stream])
         self._news.set()
 
     def put(self, packed: bytes) -> int:
@@ -183,35 +193,61 @@ class Backlog:
                 await self.flush()
 
     async def flush(self) -> None:
-        """Move to disk all that is in memory; where it does not fit, note `full`.
-
-        Beside what waits there it notes what Redis acknowledged last: a Redis that came
-        back older is not to be taken for that again once it has all.
-        """
+        """Move to disk all that is in memory; where it does not fit, note `full`."""
         async with self.on_disk:
-            items = [item for _, item in self._memory]
-            if not items and not self.spooled:
-                return
-            rows = [(item.number, item.packed) for item in items]
-            try:
-                await trio.to_thread.run_sync(self._append, rows, self.entry)
-            except SpoolFull as error:
-                if not self.full:
-                    log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
-                self.full = True
-                self._trouble.set()
-                return
+            await self._write([item for _, item in self._memory])
+
+    async def keep(self) -> None:
+        """Have on disk what is news to the next process."""
+        async with self.on_disk:
+            if news := self._news_of(self.others()):
+                # What counts as announced is so once that is on disk, too.
+                if self._memory and self._memory[0][1].number <= self.announced:
+                    await self._write([item for _, item in self._memory])
+                else:
+                    await self._append([], news)
+
+    async def _write(self, items: list[Item]) -> None:
+        """Move the changes to disk, with what the next process has to know.
+
+        In one step: a kill in between would have a gap announced twice, or never.
+        """
+        rows = [(item.number, item.packed) for item in items]
+        notes = self._notes(waits=bool(rows or self.spooled))
+        if await self._append(rows, self._news_of({**self.others(), **notes})):
             self.spooled += len(rows)
             self._last = items[-1].number if items else self._last
             while self._memory and self._memory[0][1].number <= self._last:
                 self._bytes -= len(self._memory.popleft()[1].packed)
-        self._progress.set()
+            self._progress.set()
 
-    def _append(self, rows: list[Row], entry: str) -> None:
-        if entry != self._noted:
-            self.spool.note(ENTRY + self.stream, entry)
-            self._noted = entry
-        self.spool.append(self.stream, rows)
+    async def _append(self, rows: list[Row], news: dict[str, str]) -> bool:
+        """Append to the spool; return whether that has it."""
+        if not rows and not news:
+            return True
+        try:
+            await trio.to_thread.run_sync(self.spool.append, self.stream, rows, news)
+        except SpoolFull as error:
+            if rows:  # what is to be noted alone is tried again
+                if not self.full:
+                    log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
+                self.full = True
+                self._trouble.set()
+            return False
+        self._noted |= news
+        return True
+
+    def _notes(self, *, waits: bool) -> dict[str, str]:
+        notes = {LOST + self.stream: _text(self.lost)}
+        # A Redis that came back older is not to be taken for that again once it has
+        # all. Where nothing waits this need not be kept up.
+        if waits:
+            notes[ENTRY + self.stream] = self.entry
+            notes[EARLIEST + self.stream] = _text(self.earliest)
+        return notes
+
+    def _news_of(self, notes: Mapping[str, str]) -> dict[str, str]:
+        return {n: text for n, text in notes.items() if text != self._noted.get(n, "")}
 
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""
@@ -239,3 +275,11 @@ class Backlog:
     def age(self) -> float:
         """Return for how many seconds memory's oldest change has waited."""
         return trio.current_time() - self._memory[0][0] if self._memory else 0.0
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None

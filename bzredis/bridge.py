@@ -12,7 +12,7 @@ Stopping cancels the feeds and closes the backlogs; the writers drain them and r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from random import Random
 from typing import Any, Final, NoReturn, Protocol, TypeVar
@@ -24,8 +24,9 @@ import trio
 
 from bzredis import backlog, writer
 from bzredis.backoff import delays
-from bzredis.errors import BridgeError, SpoolFull, StoreDown
+from bzredis.errors import BridgeError, StoreDown
 from bzredis.mirror import Mirror
+from bzredis.notes import HANDED, OPEN
 from bzredis.status import Presence
 from bzredis.streams import Stream
 from bzredis.times import milliseconds
@@ -46,7 +47,6 @@ TOLD_ALL_REFUSED: Final = (
 )
 # ms of what was read that a kill may cost (backlog.py), though the status tells of it.
 LAST_SECOND: Final = 1_000
-OPEN: Final = "open "  # and a stream's name: the note of what its replays left open
 AGAIN_FIRST: Final = 0.2  # s between attempts to read the status of an earlier run …
 AGAIN_LAST: Final = 3.0  # … at the most
 
@@ -96,9 +96,9 @@ class Spool(backlog.Spool, Protocol):
         """Close the file."""
 
 
-# Given the open spool, a database's marker and each stream's last number from before
-# this process, the spool of that database.
-Claim = Callable[[Any, str, dict[str, int]], Spool]
+# Given the open spool, a database's marker, and each stream's last number and what was
+# noted of it before this process, the spool of that database.
+Claim = Callable[[Any, str, dict[str, int], dict[str, str]], Spool]
 
 
 class AllRefused(BridgeError):
@@ -121,8 +121,8 @@ class Bridge:
     _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _all_refused: bool = False
     _told: str = ""
-    _noted: dict[str, str] = attrs.field(factory=dict)
     _claimed: trio.Event = attrs.field(factory=trio.Event)
+    _found: dict[str, str] = attrs.field(factory=dict)  # notes of an earlier process
 
     def changed(self) -> None:
         """Note that a status changed in a way that cannot wait."""
@@ -178,12 +178,13 @@ class Bridge:
         since = {}
         for mirror in self.mirrors:
             span = self.spool.span(mirror.stream.name)
+            mirror.backlog.others = partial(_left_open, mirror)
             mirror.backlog.resume(self.spool, span.count, span.last)
-            mirror.ledger.continuity.restore(
-                self.spool.note(OPEN + mirror.stream.name),
-                range(span.last - span.count + 1, span.last + 1),
-            )
-            mirror.keep = partial(self._keep, mirror)
+            for kind in (OPEN, HANDED):
+                name = kind + mirror.stream.name
+                self._found[name] = self.spool.note(name)
+                mirror.ledger.continuity.restore(self._found[name], _numbers(span))
+            mirror.keep = mirror.backlog.keep
             since[mirror.stream.name] = span.last
         return since
 
@@ -193,34 +194,28 @@ class Bridge:
             await trio.sleep(STATUS)
             for mirror in self.mirrors:
                 mirror.ledger.settle()
-                await self._keep(mirror)
-
-    async def _keep(self, mirror: Mirror) -> None:
-        async with mirror.backlog.on_disk:
-            await self._note_open(mirror)
-
-    async def _note_open(self, mirror: Mirror, *, last: bool = False) -> None:
-        name = OPEN + mirror.stream.name
-        is_open = mirror.ledger.continuity.save(last=last, sent=mirror.backlog.sent)
-        if is_open == self._noted.get(name):
-            return
-        with suppress(SpoolFull):  # then it is tried again
-            await trio.to_thread.run_sync(self.spool.note, name, is_open)
-            self._noted[name] = is_open
+                await mirror.keep()
 
     async def _claim(self, since: dict[str, int]) -> None:
         """Learn which database this is, and take up what it in particular is owed."""
-        proposed = self.spool.note("marker") or uuid4().hex
-        marker = await self._until_up(partial(self.store.marker, proposed))
+        known = self.spool.note("marker")
+        marker = await self._until_up(partial(self.store.marker, known or uuid4().hex))
         async with AsyncExitStack() as stack:
             for mirror in self.mirrors:
+                await mirror.keep()
                 await stack.enter_async_context(mirror.backlog.on_disk)
             self.spool = await trio.to_thread.run_sync(
-                self.claim, self.spool, marker, since
+                self.claim, self.spool, marker, since, self._found
             )
             for mirror in self.mirrors:
-                span = self.spool.span(mirror.stream.name)
+                name = mirror.stream.name
+                continuity = mirror.ledger.continuity
+                continuity.belongs(here=known in ("", marker), last=since[name])
+                span = self.spool.span(name)
+                continuity.adopt(self.spool.note(HANDED + name), _numbers(span))
                 mirror.backlog.resume(self.spool, span.count, span.last)
+        for mirror in self.mirrors:
+            await mirror.keep()  # perhaps in another file than before
         self._claimed.set()
 
     async def _until_up(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -291,13 +286,14 @@ class Bridge:
         for mirror in self.mirrors:
             found = await self._until_up(partial(self.store.read_status, mirror.stream))
             mirror.ledger.note_previous(_last_heard(found, mirror))
+            await mirror.keep()  # our own status will hide it from the next process
 
     async def _farewell(self) -> None:
         """Save what Redis did not take, and say that we are gone."""
         with trio.CancelScope(shield=True):
             for mirror in self.mirrors:
+                mirror.backlog.others = partial(_left_open, mirror, last=True)
                 await mirror.backlog.flush()
-                await self._note_open(mirror, last=True)
             with trio.move_on_after(FAREWELL):
                 await self._last_status()
             self.spool.close()
@@ -321,6 +317,17 @@ class Bridge:
                 await self._write_status(mirror, "gone")
             except StoreDown as error:
                 log.debug("last status not written", error=str(error))
+
+
+def _left_open(mirror: Mirror, *, last: bool = False) -> dict[str, str]:
+    """Return what nothing covers yet, as a note; `last`: no more will come."""
+    is_open = mirror.ledger.continuity.save(last=last, sent=mirror.backlog.sent)
+    # What was handed down is among it.
+    return {OPEN + mirror.stream.name: is_open, HANDED + mirror.stream.name: ""}
+
+
+def _numbers(span: Span) -> range:
+    return range(span.last - span.count + 1, span.last + 1)
 
 
 def _last_heard(status: Mapping[str, str], mirror: Mirror) -> int | None:

@@ -22,7 +22,8 @@ from bzredis.logs import add_secret, redact
 from bzredis.options import Option
 
 APP = "bzredis"
-WRONG = 2  # the exit code where an option or the configuration is
+# Exit codes: stopped by a signal, and where an option or the configuration is wrong.
+STOPPED, WRONG = 0, 2
 FILE_VARIABLE = "BZREDIS_CONFIG"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ class Group(click.Group):
         except click.ClickException as error:
             code = _complain(error.format_message())
         except click.Abort:  # Ctrl-C where nothing ran yet that would have to end well
-            code = 130
+            code = STOPPED
         sys.exit(code)
 
 

@@ -37,8 +37,7 @@ def run_demo(
 
     What was not given a Redis gets one of its own, which ends with it.
     """
-    with TemporaryDirectory(prefix="bzredis-demo-") as folder:
-        return trio.run(_demo, config, redis, seconds, simulator, Path(folder))
+    return trio.run(_demo, config, redis, seconds, simulator)
 
 
 async def _demo(
@@ -46,12 +45,13 @@ async def _demo(
     redis: RedisURL | None,
     seconds: float | None,
     simulator: Settings,
-    folder: Path,
 ) -> int:
     async with AsyncExitStack() as stack:
+        # Before, and after, all that leaves something behind where a signal ends it.
         signals = stack.enter_context(
             trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
         )
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
         server = None
         if redis is None:
             server = await stack.enter_async_context(embedded.running(folder / "redis"))

@@ -70,12 +70,12 @@ class Ledger:
         self.continuity.answered(item.number, known=_known(result, resent=resent))
         self.observe(item, result)
 
-    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
+    def note_rollback(self, since: int, first_here: bytes, *, covered: bool) -> None:
         """Announce what Redis lost and nobody holds any more."""
         self._begin_recovery()
         if not covered:
-            end = milliseconds(received_of(first_held)) or self.clock()
-            self.continuity.lost(since, end)
+            end = milliseconds(received_of(first_here)) or self.clock()
+            self.continuity.lost(min(since, end), end)
         self.settle()
 
     def first_again(self) -> list[bytes]:
@@ -129,7 +129,7 @@ class Ledger:
             cause=hole.cause,
             recovered=hole.recovered,
         )
-        self.backlog.put(gap(**attrs.asdict(hole)).pack())
+        self.backlog.announced = self.backlog.put(gap(**attrs.asdict(hole)).pack())
 
     def end_replay(self) -> None:
         """Note that no more messages belong to the replay that was asked for."""

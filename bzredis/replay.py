@@ -20,6 +20,7 @@ SAVED: Final = (
     *("begin", "cut", "cause", "end", "ended", "recovered"),
     *("firsts", "held", "awaited", "known"),
 )
+ALL_SAVED: Final = (*SAVED, "doubtful", "doubted")
 # What a gap is caused by.
 RESTART, RECONNECT, ROLLBACK = "restart", "reconnect", "redis-rollback"
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
@@ -37,7 +38,7 @@ class Uncovered:
     recovered: int
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Replay:
     """What is known of the time before a connection, since the feed was last heard."""
 
@@ -82,6 +83,11 @@ class Continuity:
     _awaiting: dict[int, Replay] = attrs.field(factory=dict)
     _previous: int | None = None
     knows_previous: bool = False
+    # What an earlier process left open, but for what a connection goes on with. Whether
+    # it is of the Redis that is here, `belongs` tells; until then nothing is settled.
+    _inherited: list[Replay] = attrs.field(factory=list)
+    _continued: Replay | None = None
+    _is_claimed: bool = True
 
     def connected(self, *, heard: int | None, now: int, at: float) -> Replay:
         """Begin a replay on a new connection; `heard` is when the last one was alive.
@@ -90,9 +96,9 @@ class Continuity:
         and what it held does not tell what was missed since.
         """
         replay = self.asking
-        if replay is not None and replay.begin is None:
-            if self.knows_previous:  # it has no gap to close; what follows it has
-                self.end()
+        if replay is not None:
+            if replay.begin is None and self.knows_previous:
+                self.end()  # it has no gap to close; what follows it has
                 replay = None
             elif replay.cut is None:
                 replay.cut = heard
@@ -103,6 +109,9 @@ class Continuity:
             self._unsettled.append(replay)
             self.asking = replay
         self._is_first = False
+        if replay in self._inherited:
+            self._inherited.remove(replay)
+            self._continued = replay
         replay.end, replay.hinted_at = now, inf
         replay.held.clear()
         replay.asked_at = replay.heard_at = at
@@ -115,8 +124,11 @@ class Continuity:
         """
         self.knows_previous, self._previous = True, heard
         for replay in self._unsettled:
-            if replay.begin is None:
-                replay.begin = replay.cut if heard is None else heard
+            self._date(replay)
+
+    def _date(self, replay: Replay) -> None:
+        if replay.begin is None and self.knows_previous:
+            replay.begin = replay.cut if self._previous is None else self._previous
 
     def saw(self, number: int, prints: Iterable[str], at: float) -> None:
         """Note that the replay brought a message, under its number in the backlog."""
@@ -170,7 +182,7 @@ class Continuity:
 
     def settle(self) -> Iterator[Uncovered]:
         """Yield the gaps that nothing covers, once each, as soon as that is certain."""
-        if not self.knows_previous:
+        if not (self.knows_previous and self._is_claimed):
             return
         for replay in [r for r in self._unsettled if r.ended and not r.awaited]:
             self._unsettled.remove(replay)
@@ -203,24 +215,90 @@ class Continuity:
     def restore(self, saved: str, waiting: Container[int]) -> None:
         """Take up what the last process left open; `waiting` is what it left to write.
 
-        Of what Redis answered since `saved`, or what was lost, nobody will tell.
+        Of what Redis answered since `saved`, or what was lost, nobody will tell. It
+        waits for `belongs`.
         """
+        for replay in self._take_up(saved, waiting):
+            self._inherited.append(replay)
+            self._is_claimed = False
+            if not replay.ended:
+                self.asking = replay
 
-        def renumbered(number: int) -> int:
-            return number if number in waiting else number - EARLIER
+    def adopt(self, saved: str, waiting: Container[int]) -> None:
+        """Take up what was left open in another file, as far as it went there."""
+        for replay in self._take_up(saved, waiting):
+            replay.ended = True
+            replay.firsts.clear()
+            self._date(replay)
 
+    def _take_up(self, saved: str, waiting: Container[int]) -> Iterator[Replay]:
         for replay in _decode(saved or "[]"):
-            replay.awaited = {number for number in replay.awaited if number in waiting}
-            replay.firsts = {mark: renumbered(n) for mark, n in replay.firsts.items()}
-            replay.held = set(map(renumbered, replay.held))
-            replay.known = set(map(renumbered, replay.known))
-            replay.doubted = set(map(renumbered, replay.doubted))
+            _renumber(replay, waiting)
             if replay.doubtful:
                 replay.doubted |= replay.awaited
             self._unsettled.append(replay)
             self._awaiting.update(dict.fromkeys(replay.awaited, replay))
-            if not replay.ended:
-                self.asking = replay
+            yield replay
+
+    def belongs(self, *, here: bool, last: int) -> None:
+        """Learn whether what was left open is of the Redis that is here.
+
+        If not, it stays with that one. What this process read, with numbers above
+        `last`, goes on for this one, which has a time before of its own.
+        """
+        self._is_claimed = True
+        if not here:
+            for replay in self._inherited:
+                self._unsettled.remove(replay)
+            if self.asking in self._inherited:
+                self.asking = None
+            if self._continued is not None:
+                _forget(self._continued, last)
+                self._date(self._continued)
+            self._awaiting = {n: r for n, r in self._awaiting.items() if n > last}
+        self._inherited.clear()
+
+
+def handed_down(saved: str, waiting: range, by: int) -> str:
+    """Return what is open where what is `waiting` is renumbered `by` so much."""
+    replays = _decode(saved or "[]")
+    for replay in replays:
+        _renumber(replay, waiting, by)
+    return _encode(replays)
+
+
+def joined(*saved: str) -> str:
+    """Return all that is open."""
+    return _encode([replay for each in saved for replay in _decode(each or "[]")])
+
+
+def _renumber(replay: Replay, waiting: Container[int], by: int = 0) -> None:
+    """Set the numbers that are not `waiting` apart; of those no answer will come."""
+
+    def new(number: int) -> int:
+        return number + by if number in waiting else number - EARLIER
+
+    replay.awaited = {new(number) for number in replay.awaited if number in waiting}
+    replay.firsts = {mark: new(number) for mark, number in replay.firsts.items()}
+    replay.held, replay.known, replay.doubted = (
+        set(map(new, each)) for each in (replay.held, replay.known, replay.doubted)
+    )
+
+
+def _forget(replay: Replay, last: int) -> None:
+    """Keep of a replay what a connection of this process brought."""
+    replay.begin, replay.cause, replay.recovered = None, RESTART, 0
+    replay.doubtful, replay.doubted = False, set()
+    replay.firsts = {mark: n for mark, n in replay.firsts.items() if n > last}
+    replay.held, replay.awaited, replay.known = (
+        {n for n in each if n > last}
+        for each in (replay.held, replay.awaited, replay.known)
+    )
+
+
+def _encode(replays: Iterable[Replay]) -> str:
+    saved = [{name: getattr(r, name) for name in ALL_SAVED} for r in replays]
+    return msgspec.json.encode(saved).decode() if saved else ""
 
 
 _decode = msgspec.json.Decoder(list[Replay]).decode

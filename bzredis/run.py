@@ -60,9 +60,9 @@ def run_bridge(config: Config, token: Callable[[], str]) -> int:
 
 
 async def _until_signal(config: Config, token: Callable[[], str], folder: Path) -> int:
+    bridge = assemble(config, token, folder)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
-            bridge = assemble(config, token, folder)
             nursery.start_soon(stop_on_signal, bridge, signals)
             code = await run_to_the_end(bridge)
             nursery.cancel_scope.cancel()

@@ -7,14 +7,16 @@ the order in which they were read. Blocking: the backlog calls it in a thread.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 
+from bzredis import notes
 from bzredis.change import renewed
 from bzredis.errors import SpoolFull, SpoolUnusable
 
@@ -36,7 +38,9 @@ CREATE TABLE IF NOT EXISTS item (
 );
 """
 _BEFORE_ALL: Final = -(2**62)
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _INSERT: Final = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
+_NOTE: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _ROWS: Final = (
     "SELECT number, packed FROM item WHERE stream = ? AND number > ?"
     " ORDER BY number LIMIT ?"
@@ -109,21 +113,23 @@ class Spool:
         """Return what was noted under a name, "" if nothing; note `value` if given."""
         with self._lock, _translated(self.path):
             if value is not None:
-                sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
-                self._db.execute(sql, (name, value))
+                self._db.execute(_NOTE, (name, value))
                 return value
             sql = "SELECT value FROM meta WHERE name = ?"
             row = self._db.execute(sql, (name,)).fetchone()
             return str(row[0]) if row else ""
 
-    def append(self, stream: str, rows: Sequence[Row]) -> None:
-        """Add changes at the end; all of them, or none."""
+    def append(
+        self, stream: str, rows: Sequence[Row], notes: Mapping[str, str] = NOTHING
+    ) -> None:
+        """Add changes at the end, and note values under names; all of it, or none."""
         size = sum(len(packed) for _, packed in rows)
         with self._lock, _translated(self.path), _transaction(self._db):
             if self._bytes + size > self.limit:
                 msg = f"{self.path} holds its limit of {self.limit} bytes"
                 raise SpoolFull(msg)
             self._db.executemany(_INSERT, ((stream, *row) for row in rows))
+            self._db.executemany(_NOTE, notes.items())
             self._bytes += size
 
     def oldest(self, stream: str, limit: int) -> list[Row]:
@@ -182,14 +188,36 @@ class Spool:
                              (stream, after))  # fmt: skip
 
     def adopt(self, elder: Spool) -> None:
-        """Put all of another spool's changes in front of what is here."""
-        for stream in elder.streams():
-            sql = "SELECT coalesce(min(number), 0) FROM item WHERE stream = ?"
-            with self._lock, _translated(self.path):
-                [first] = self._db.execute(sql, (stream,)).fetchone()
-            first -= elder.span(stream).count
-            rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
-            self.put_in(stream, ((first + i, row[1]) for i, row in enumerate(rows)))
+        """Put all of another spool's changes in front of what is here, with its notes.
+
+        All of it, or none.
+        """
+        own, theirs = self._all_notes(), elder._all_notes()
+        shifts: dict[str, int] = {}
+        news: dict[str, str] = {}
+        for stream in {*elder.streams(), *notes.streams(theirs)}:
+            here, there = self._numbers(stream), elder._numbers(stream)
+            shifts[stream] = by = here.start - there.stop
+            if not here:
+                own[notes.ENTRY + stream] = own[notes.EARLIEST + stream] = ""
+            news |= notes.adopted(stream, own, theirs, there, by)
+        with self._lock, _translated(self.path), _transaction(self._db):
+            for stream, by in shifts.items():
+                rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
+                shifted = ((stream, number + by, packed) for number, packed in rows)
+                self._db.executemany(_INSERT, shifted)
+            self._db.executemany(_NOTE, news.items())
+            [self._bytes] = self._db.execute(_TOTAL).fetchone()
+
+    def _all_notes(self) -> dict[str, str]:
+        with self._lock, _translated(self.path):
+            return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+
+    def _numbers(self, stream: str) -> range:
+        sql = "SELECT min(number), max(number) FROM item WHERE stream = ?"
+        with self._lock, _translated(self.path):
+            first, last = self._db.execute(sql, (stream,)).fetchone()
+        return range(0) if first is None else range(first, last + 1)
 
     def put_in(self, stream: str, rows: Iterable[Row]) -> None:
         """Add changes from another file: on disk already, so beyond the limit too."""

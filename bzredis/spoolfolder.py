@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from bzredis.errors import SpoolFull, SpoolUnusable
-from bzredis.spool import Spool
+from bzredis.spool import NOTHING, Spool
 
 
 def set_aside(path: Path, why: str) -> Path:
@@ -46,11 +47,18 @@ class SpoolFolder:
             aside = set_aside(path, "damaged")
             return Spool.open(path, self.limit), f"{error}; set aside as {aside.name}"
 
-    def claim(self, spool: Spool, marker: str, since: dict[str, int]) -> Spool:
+    def claim(
+        self,
+        spool: Spool,
+        marker: str,
+        since: dict[str, int],
+        found: Mapping[str, str] = NOTHING,
+    ) -> Spool:
         """Return the spool of the database that has this marker.
 
-        `since` is each stream's last number from before this process: what came later
-        belongs to the database in any case, what came before only if it is the same.
+        `since` is each stream's last number from before this process, and `found` what
+        was noted then: what came later belongs to the database in any case, what came
+        before only if it is the same.
         """
         if spool.note("marker") not in ("", marker):
             spool.close()
@@ -59,6 +67,8 @@ class SpoolFolder:
             spool = Spool.open(spool.path, self.limit)
             for stream in old.streams():
                 old.move_to(spool, stream, since.get(stream, -1))
+            with suppress(SpoolFull):  # then more is open there than has to be
+                old.append("", (), found)
             old.close()
         if not spool.note("marker"):
             with suppress(SpoolFull):  # then the next start will know it

@@ -13,7 +13,7 @@ import trio
 
 from bzredis.backlog import BEFORE_ALL, Backlog, Item
 from bzredis.backoff import delays
-from bzredis.change import instead
+from bzredis.change import Change, instead, unpack
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
 from bzredis.streams import Stream
 from bzredis.times import milliseconds
@@ -79,8 +79,11 @@ class Listener(Protocol):
     def first_again(self) -> list[bytes]:
         """Return what a Redis that came back older gets first, packed."""
 
-    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
-        """Redis lost what came since a time (ms), and has got again what was held."""
+    def note_rollback(self, since: int, first_here: bytes, *, covered: bool) -> None:
+        """Redis lost what came since a time (ms), and has got again what was held.
+
+        `first_here` is the first change that is not lost, b"" where there is none.
+        """
 
 
 @attrs.frozen
@@ -95,6 +98,7 @@ class Held:
 class Rollback:
     """What is known of a Redis that came back older, until it has all again."""
 
+    logged: int  # ms: when it logged what it acknowledged last
     since: int | None = None  # ms: it may have lost what came from there on
     tried: bool = False
     covered: bool = False
@@ -115,7 +119,6 @@ class Writer:
     _held: deque[Held] = attrs.field(factory=deque)
     _held_bytes: int = 0
     _whole: bool | None = None  # whether all that Redis ever had of this stream is held
-    _earliest: int | None = None  # ms: how far back Redis goes; None: nobody asked
     _doubtful: int = BEFORE_ALL  # up to here Redis may have changes unconfirmed
     _rollback: Rollback | None = None
 
@@ -141,7 +144,7 @@ class Writer:
                 break
             except StoreRolledBack as error:
                 self._note(str(error))
-                self._entry, self._rollback = "", Rollback()
+                self._rollback, self._entry = self._begun(), ""
                 continue
             except StoreSlow as error:
                 self._note(str(error))
@@ -168,11 +171,18 @@ class Writer:
         if self._whole is None:
             entry, _ = await self.store.newest(self.stream)
             self._entry = self.backlog.entry or entry
-            self._whole = not self._entry
-        if self._earliest is None and not self._whole:
-            self._earliest = await self.store.earliest(self.stream)
+            if self.backlog.lost is not None:  # an earlier process was killed over it
+                self._rollback = self._begun()
+            self._whole = not self._entry and self._rollback is None
+        if self.backlog.earliest is None and not self._whole:
+            self.backlog.earliest = await self.store.earliest(self.stream)
         if self._rollback is not None:
             await self._restore(self._rollback)
+
+    def _begun(self) -> Rollback:
+        """Begin a repair; what an earlier one did makes telling impossible."""
+        logged = int(self._entry.partition("-")[0] or 0)
+        return Rollback(logged, tried=self.backlog.lost is not None)
 
     async def _apply(self, packed: Sequence[bytes]) -> Applied:
         return await self.store.apply(self.stream, packed, self._entry)
@@ -187,6 +197,8 @@ class Writer:
             if not result.startswith(MARKS):
                 self._held.append(Held(item.packed, not result.startswith(NO_NEWS)))
                 self._held_bytes += len(item.packed)
+                if self._whole:  # then nobody else had Redis go further back
+                    self._look_back(item.packed)
         self._let_go()
         self.listener.confirm(batch, applied, doubtful=self._doubtful)
 
@@ -194,6 +206,14 @@ class Writer:
         while len(self._held) > HELD or self._held_bytes > HELD_BYTES:
             self._held_bytes -= len(self._held.popleft().packed)
             self._whole = False
+
+    def _look_back(self, packed: bytes) -> None:
+        """Note how far back Redis goes, with a change that it has now."""
+        change = unpack(packed)
+        times = [milliseconds(change.received), self.backlog.earliest]
+        if isinstance(change, Change):
+            times.append(change.version)
+        self.backlog.earliest = min(filter(None, times), default=None)
 
     async def _restore(self, rollback: Rollback) -> None:
         """Apply again what Redis confirmed and may have forgotten. Raises StoreDown.
@@ -207,7 +227,15 @@ class Writer:
         log.warning("Redis lost what it had confirmed; applying it again", **told)
         if rollback.since is None:
             self._entry, received = await self.store.newest(self.stream)
-            rollback.since = milliseconds(received) or self._earliest or 0
+            lost = self.backlog.lost
+            # An older version of this program did not note how far back Redis went.
+            known = (milliseconds(received), self.backlog.earliest, lost)
+            since = next((t for t in known if t is not None), rollback.logged)
+            rollback.since = since if lost is None else min(since, lost)
+            self.backlog.lost = rollback.since
+            # Before it gets anything: the next process could not tell any more.
+            self.backlog.entry = ""
+            await self.backlog.flush()
         if first := self.listener.first_again():
             await self._apply(first)
         held = [each.packed for each in self._held]
@@ -220,11 +248,15 @@ class Writer:
                 rollback.covered = applied.results[telling - start] == "duplicate"
             self._entry = applied.entry or self._entry
         self._rollback = None
+        # All that was lost is older than what is here, or than now.
+        here = held[:1] or [item.packed for item in await self.backlog.batch(1)]
         self.listener.note_rollback(
             rollback.since,
-            held[0] if held else b"",
+            here[0] if here else b"",
             covered=rollback.covered or bool(self._whole),
         )
+        self.backlog.entry, self.backlog.lost = self._entry, None
+        await self.backlog.flush()
 
     async def _answers(self) -> bool:
         try:

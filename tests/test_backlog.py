@@ -69,6 +69,20 @@ async def test_what_redis_acknowledged_is_noted_beside_what_waits_and_only_there
     assert last.entry == ""
 
 
+async def test_news_for_the_next_process_take_no_changes_with_them_but_for_gaps(
+    waiting: Backlog, spool: Spool
+) -> None:
+    """In a flood they would lead all of it through the disk."""
+    waiting.others = lambda: {"open ratings": "a gap"}
+    waiting.put(plain(1))
+    await waiting.keep()
+    assert (spool.note("open ratings"), waiting.spooled) == ("a gap", 0)
+    waiting.others = lambda: {"open ratings": ""}
+    waiting.announced = waiting.put(plain(2))
+    await waiting.keep()
+    assert (spool.note("open ratings"), waiting.spooled) == ("", 2)
+
+
 async def test_what_is_taken_stays_until_it_is_confirmed(
     waiting: Backlog, autojump_clock: MockClock
 ) -> None:

@@ -23,9 +23,11 @@ from fakes import (
 )
 from trio.testing import MockClock
 
-from bzredis import backlog, bridge
-from bzredis.bridge import AllRefused
+from bzredis import backlog, bridge, writer
+from bzredis.bridge import AllRefused, Bridge
 from bzredis.errors import FeedLost, FeedRefused, StoreDown
+from bzredis.notes import OPEN
+from bzredis.recovery import Recovery
 from bzredis.times import milliseconds, rfc3339
 
 LOST = FeedLost("upstream went away")
@@ -289,6 +291,117 @@ async def test_a_redis_that_came_back_older_is_no_news_to_the_next_process(
     assert not store.gaps()
 
 
+async def rolled_back_at_the_start(rig: Rig) -> str:
+    """Leave 1,000 changes on disk, and a Redis that comes back without the last one.
+
+    Returns until when it has everything.
+    """
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+        saved = rig.store.saved()
+        saved.entries = 1_000  # what is written then has other entries
+        rig.upstream.say(frame(2))
+        await trio.sleep(5)
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(*frames(*range(10, 1_010)))
+        await trio.sleep(5)
+    rig.store.db, rig.store.trouble = saved, ""
+    return str(saved.log["ratings"][-1][1]["received"])
+
+
+def rollbacks(rig: Rig) -> list[str]:
+    """Return from when on Redis is said to have lost something."""
+    return [g["begin"] for g in rig.store.gaps() if g["cause"] == "redis-rollback"]
+
+
+def with_rest(running: Bridge, *, rest: bool) -> None:
+    """Have REST asked, which is silent, or nothing asked."""
+    running.mirrors[0].ledger.recovery = Recovery(0.0) if rest else None
+
+
+@pytest.mark.parametrize("rest", [False, True])
+@pytest.mark.parametrize("moment", [1.1, 2.1, 3.1, 4.1, 4.6, 5.1, 6.1, 8.1])
+async def test_a_kill_after_a_rollback_does_not_announce_it_again(
+    rig: Rig,
+    moment: float,
+    rest: bool,  # noqa: FBT001 - a case
+    autojump_clock: MockClock,
+) -> None:
+    since = await rolled_back_at_the_start(rig)
+    rig.store.delay = 1.0
+    async with rig.killed() as killed:
+        with_rest(killed, rest=rest)
+        await trio.sleep(moment)
+    assert rig.spool.span("ratings").count, "it was to be killed while it drained"
+    rig.store.delay = 0.0
+    async with rig.running() as running:
+        with_rest(running, rest=rest)
+        await trio.sleep(80)
+    assert sorted(rig.store.numbers()) == [1, *range(10, 1_010)]
+    assert rollbacks(rig) == [since]
+
+
+@pytest.fixture
+def few_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "HELD", 600)
+
+
+@pytest.mark.usefixtures("few_held")
+@pytest.mark.parametrize("rest", [False, True])
+@pytest.mark.parametrize("moment", [2.1, 2.6, 3.1, 3.6, 4.5, 5.5, 6.5, 7.5])
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_a_kill_while_a_redis_gets_again_what_is_held_hides_nothing(
+    rig: Rig,
+    moment: float,
+    rest: bool,  # noqa: FBT001 - a case
+    emptied: bool,  # noqa: FBT001 - a case
+    autojump_clock: MockClock,
+) -> None:
+    """What it got already is younger than what it lost."""
+    rig.upstream.cache = frames(1)
+    async with rig.killed() as killed:
+        with_rest(killed, rest=rest)
+        await trio.sleep(5)
+        saved = Database() if emptied else rig.store.saved()
+        saved.entries, since = 1_000, rfc3339((1_728_069_666 + 1) * 1_000)
+        if not emptied:
+            since = saved.log["ratings"][-1][1]["received"]
+        rig.upstream.say(*frames(*range(10, 110)))
+        await trio.sleep(5)
+        rig.upstream.say(*frames(*range(110, 710)))
+        await trio.sleep(5)
+        rig.store.db, rig.store.delay = saved, 1.0
+        await trio.sleep(5)  # until it looks
+        await trio.sleep(moment)
+    rig.store.delay = 0.0
+    async with rig.running() as running:
+        with_rest(running, rest=rest)
+        await trio.sleep(80)
+    assert rollbacks(rig) == [since]
+
+
+@pytest.mark.parametrize("moment", [59.9, 60.1, 60.5, 60.9, 61.2, 61.8])
+async def test_a_kill_as_a_gap_is_announced_does_not_hide_it(
+    rig: Rig, moment: float, autojump_clock: MockClock
+) -> None:
+    """Once it counts as announced, the announcement is on disk."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    rig.upstream.cache = frames(7)
+    async with rig.killed() as killed:
+        with_rest(killed, rest=True)
+        await trio.sleep(30)
+        rig.store.hangs = True
+        await trio.sleep(moment - 30)
+    rig.store.hangs = False
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.spool.note(f"{OPEN}ratings") == ""
+    assert len(rig.store.gaps()) == 1
+
+
 async def test_what_redis_refuses_is_told(
     rig: Rig, said: Said, autojump_clock: MockClock
 ) -> None:
@@ -493,6 +606,26 @@ async def test_a_kill_does_not_hide_a_gap(rig: Rig, autojump_clock: MockClock) -
         assert len(rig.store.gaps()) == 1
 
 
+async def test_a_kill_as_soon_as_redis_is_there_does_not_hide_a_gap(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """The status that told when upstream was heard last is overwritten by then."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.upstream.cache = frames(7, 8)
+    rig.store.trouble = "LOADING"
+    async with rig.killed():
+        await trio.sleep(20.05)
+        rig.store.trouble = ""
+        while rig.store.status()["last_frame_at"] == heard:
+            await trio.sleep(0.01)
+    async with rig.running():
+        await trio.sleep(20)
+    assert [gap["begin"] for gap in rig.store.gaps()] == [heard]
+
+
 @pytest.mark.parametrize("ends", ["killed", "running"])
 async def test_an_answer_lost_before_the_end_does_not_hide_a_gap(
     ends: str, rig: Rig, autojump_clock: MockClock
@@ -673,6 +806,129 @@ async def test_the_same_database_under_another_name_gets_its_spool_first(
         await trio.sleep(5)
         assert store.numbers() == [1, 2, 3]
         assert rig.spool.span("ratings").count == 0
+
+
+@pytest.mark.parametrize("ends", ["killed", "running"])
+async def test_the_same_database_under_another_name_does_not_hide_a_gap(
+    ends: str, rig: Rig, autojump_clock: MockClock
+) -> None:
+    """What the last process read of it goes before, and proves nothing."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.store.trouble = "LOADING"
+    rig.upstream.cache = frames(7, 8)
+    async with getattr(rig, ends)():
+        await trio.sleep(20)
+    rig.target, rig.store.trouble = "bz redis.internal:6379/0", ""
+    async with rig.killed():  # that knows of the gap now
+        await trio.sleep(0.5)
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.numbers() == [1, 7, 8]
+        gaps = rig.store.gaps()
+        assert {gap["begin"] for gap in gaps} == {heard}
+        assert max(gap["recovered"] for gap in gaps) == 2
+    async with rig.running():
+        await trio.sleep(20)
+        assert rig.store.gaps() == gaps
+
+
+async def test_the_same_database_under_another_name_may_have_come_back_older(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    since = await rolled_back_at_the_start(rig)
+    rig.target = "bz redis.internal:6379/0"
+    async with rig.running():
+        await trio.sleep(20)
+    assert sorted(rig.store.numbers()) == [1, *range(10, 1_010)]
+    assert rollbacks(rig) == [since]
+
+
+async def another_database(rig: Rig) -> FakeStore:
+    """Return one that another bridge wrote to until 5 s from now."""
+    here, elsewhere = rig.folder, rig.store
+    rig.folder, rig.store = here.with_name("of another bridge"), FakeStore()
+    rig.upstream.cache = frames(3)
+    async with rig.running():
+        await trio.sleep(5)
+    new = rig.store
+    rig.folder, rig.store = here, elsewhere
+    return new
+
+
+async def left_open(rig: Rig, after: float, *, is_dated: bool = False) -> str:
+    """Leave a gap open, with changes of its replay on disk; return when it begins.
+
+    The replay is not over yet where it is to be left soon. It `is_dated` where the
+    process knew when it begins.
+    """
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(5)
+    heard = rig.store.status()["last_frame_at"]
+    rig.store.trouble = "" if is_dated else "LOADING"
+    rig.upstream.sessions.append(Session([0.5, *frames(7, 8)], replay=[]))
+    async with rig.killed():
+        await trio.sleep(0.2)
+        rig.store.trouble = "LOADING"
+        await trio.sleep(after - 0.2)
+    rig.store.trouble = ""
+    return heard
+
+
+@pytest.mark.parametrize("away", [0, 3, 30])
+@pytest.mark.parametrize("after", [1.5, 20.0])
+@pytest.mark.parametrize(
+    "sessions", [[], [Session([2.0, LOST], answers="no")]], ids=["whole", "cut short"]
+)
+async def test_what_is_open_for_one_database_is_not_for_another(
+    rig: Rig,
+    away: float,
+    after: float,
+    sessions: list[Session],
+    autojump_clock: MockClock,
+) -> None:
+    old = rig.store
+    heard = await left_open(rig, after)
+    await trio.sleep(100)
+    new = await another_database(rig)
+    heard_there = new.status()["last_frame_at"]
+    await trio.sleep(100)
+    rig.store, new.trouble = new, "LOADING" if away else ""
+    rig.upstream.cache = frames(20, 21)
+    rig.upstream.sessions.extend(sessions)
+    async with rig.running():
+        await trio.sleep(away)
+        new.trouble = ""
+        await trio.sleep(30)
+        assert new.numbers() == [3, 20, 21]
+        assert len(new.gaps()) == 1
+    async with rig.running():
+        await trio.sleep(30)
+    [gap] = new.gaps()
+    assert (gap["begin"], gap["cause"]) == (heard_there, "restart")
+    await trio.sleep(100)
+    rig.store = old
+    async with rig.running():
+        await trio.sleep(30)
+    assert old.numbers()[:3] == [1, 7, 8]
+    assert {gap["begin"] for gap in old.gaps()} == {heard}
+
+
+@pytest.mark.parametrize("after", [1.5, 20.0])
+async def test_nothing_is_open_for_a_database_that_is_new(
+    rig: Rig, after: float, autojump_clock: MockClock
+) -> None:
+    await left_open(rig, after, is_dated=True)
+    rig.store = FakeStore(Database(marker="another"))
+    rig.upstream.cache = frames(20, 21)
+    for _ in range(2):
+        async with rig.running():
+            await trio.sleep(30)
+    assert rig.store.numbers() == [20, 21]
+    assert not rig.store.gaps()
 
 
 async def test_an_emptied_redis_is_the_same_one(

@@ -25,6 +25,7 @@ CORE = [
     "fetched",
     "frames",
     "message",
+    "notes",
     "options",
     "replay",
     "status",

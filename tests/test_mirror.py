@@ -710,6 +710,7 @@ def test_numbers_begin_anew_with_a_process_and_mean_other_messages() -> None:
     was.answered(0, known=True)
     new = Continuity()
     new.restore(was.save(), range(0))
+    new.belongs(here=True, last=0)
     new.previous(3000)
     new.connected(heard=None, now=7000, at=0)
     new.saw(0, ["another"], at=1)
@@ -748,6 +749,7 @@ def test_the_next_process_takes_up_what_is_open(
 ) -> None:
     new = Continuity()
     new.restore(left_open(), waiting)
+    new.belongs(here=True, last=0)
     new.previous(3000)
     for number in waiting:
         new.answered(number, known=known)
@@ -764,6 +766,7 @@ def test_what_an_orderly_stop_left_proves_but_for_what_redis_may_have(
 ) -> None:
     new = Continuity()
     new.restore(left_open(last=True, sent=sent), range(5, 7))
+    new.belongs(here=True, last=0)
     new.previous(3000)
     for number in (5, 6):
         new.answered(number, known=True)

@@ -137,6 +137,83 @@ async def test_mirrors_and_flushes_at_sigterm(
     client.close()
 
 
+async def heard(process: trio.Process, words: str) -> None:
+    """Wait until it has said something on standard error."""
+    assert process.stderr is not None
+    said = b""
+    with trio.fail_after(LIMIT):
+        while words.encode() not in said:
+            part = await process.stderr.receive_some()
+            assert part, said.decode()
+            said += part
+
+
+STOPS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@STOPS
+@pytest.mark.parametrize("command", ["run", "demo"])
+async def test_a_stop_while_it_is_being_imported(
+    command: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "click.py").write_text(
+        "import sys, time; print('here', file=sys.stderr, flush=True); time.sleep(60)"
+    )
+    async with bzredis(command, environ={"PYTHONPATH": str(tmp_path)}) as process:
+        await heard(process, "here")
+        process.send_signal(number)
+        assert await ended(process) == (0, "")
+
+
+@STOPS
+async def test_a_stop_while_it_reads_what_never_comes(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    os.mkfifo(token)
+    environ = {"BENZINGA_TOKEN": "", "BENZINGA_TOKEN_FILE": str(token)}
+    async with bzredis("run", environ=environ) as process:
+        with trio.fail_after(LIMIT):
+            # Opened only once someone reads there, who then waits for what is written.
+            writer = await trio.to_thread.run_sync(os.open, token, os.O_WRONLY)
+        process.send_signal(number)
+        assert await ended(process) == (0, "")
+        os.close(writer)
+
+
+async def test_stopped_twice_is_stopped(tmp_path: Path) -> None:
+    """By someone impatient, say: the second signal finds that it ends already."""
+    nowhere = ["--upstream", "ws://127.0.0.1:1", "--redis", "redis://127.0.0.1:1"]
+    state = ["--state-dir", str(tmp_path / "state")]
+    async with bzredis("run", *nowhere, *state) as process:
+        await heard(process, "Redis is not there yet")
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        code, said = await ended(process)
+    assert code == 0
+    assert "Traceback" not in said
+
+
+def demos(folder: Path) -> list[Path]:
+    """Return what demos have left there."""
+    return list(folder.glob("bzredis-demo-*"))
+
+
+async def test_a_demo_stopped_twice_leaves_nothing(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    async with bzredis("demo", environ=environ) as process:
+        assert process.stdout is not None
+        with trio.fail_after(LIMIT):
+            while b"Ctrl-C ends" not in await process.stdout.receive_some():
+                pass
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        code, said = await ended(process)
+    assert code == 0
+    assert "Traceback" not in said
+    assert not demos(tmp_path)
+
+
 async def test_a_wrong_token_ends_it_in_words(
     server: embedded.Server, upstream: Simulator, tmp_path: Path
 ) -> None:

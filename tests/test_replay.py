@@ -301,3 +301,60 @@ def test_a_replay_ends_when_it_is_quiet_or_too_long() -> None:
     assert replay.until() == 104 + QUIET
     continuity.saw(3, ["b"], 158.0)
     assert replay.until() == 100 + LONGEST
+
+
+def inherited(*, connects: bool) -> Continuity:
+    """Return one that another process left a gap to, which its connections go on with.
+
+    Those heard of 5 (again), and of 6.
+    """
+    was = connected()
+    was.saw(3, ["5"], 0.0)
+    new = Continuity()
+    new.restore(was.save(), range(4))
+    if connects:
+        new.connected(heard=None, now=30, at=0.0)
+        new.connected(heard=35, now=40, at=0.0)
+        new.saw(4, ["5"], 0.0)
+        new.saw(5, ["6"], 0.0)
+        new.end()
+    return new
+
+
+@pytest.mark.parametrize("previous", [None, 25])
+@pytest.mark.parametrize("late", [False, True])
+def test_another_redis_has_a_time_before_of_its_own(
+    previous: int | None,
+    late: bool,  # noqa: FBT001 - a case
+) -> None:
+    """Where there is none, what is between our connections is missing all the same."""
+    new = inherited(connects=True)
+    if not late:
+        new.previous(previous)
+    new.belongs(here=False, last=3)
+    if late:
+        new.previous(previous)
+    assert list(new.settle()) == []
+    new.answered(5, known=False)
+    assert list(new.settle()) == [Uncovered(previous or 35, 40, "restart", 1)]
+    assert new.save() == ""
+
+
+def test_the_same_redis_has_the_gap_that_was_left_to_it() -> None:
+    new = inherited(connects=True)
+    new.previous(25)
+    new.answered(3, known=False)
+    new.answered(5, known=False)
+    assert list(new.settle()) == []  # it might be another
+    new.belongs(here=True, last=3)
+    assert list(new.settle()) == [Uncovered(5, 40, "reconnect", 2)]
+
+
+def test_what_no_connection_went_on_with_stays_with_its_redis() -> None:
+    new = inherited(connects=False)
+    new.belongs(here=False, last=3)
+    new.previous(None)
+    new.connected(heard=None, now=30, at=0.0)
+    new.end()
+    assert list(new.settle()) == []
+    assert new.save() == ""

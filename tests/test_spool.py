@@ -16,6 +16,8 @@ from fakes import ROOMY
 from bzredis import spool as module
 from bzredis.change import rejected
 from bzredis.errors import SpoolFull, SpoolUnusable
+from bzredis.notes import EARLIEST, ENTRY, LOST
+from bzredis.replay import Continuity, Uncovered
 from bzredis.spool import Row, Span, Spool
 from bzredis.spoolfolder import SpoolFolder
 
@@ -104,6 +106,16 @@ def test_the_limit_counts_what_is_here_whoever_put_it(open_spool: Open) -> None:
     assert spool.room == 40
     spool.close()
     assert open_spool(limit=100).room == 40
+
+
+def test_notes_go_with_their_changes_or_not_at_all(open_spool: Open) -> None:
+    spool = open_spool(limit=10)
+    spool.append("ratings", rows(1), {"a": "1", "b": "2"})
+    with pytest.raises(SpoolFull):
+        spool.append("ratings", rows(2), {"a": "3"})
+    assert (spool.note("a"), spool.note("b")) == ("1", "2")
+    spool.append("ratings", [], {"a": ""})
+    assert (spool.note("a"), spool.span("ratings")) == ("", Span(1, 1))
 
 
 def test_a_full_disk_takes_all_or_none(open_spool: Open) -> None:
@@ -347,6 +359,76 @@ def test_the_same_database_under_another_name_gets_what_it_was_owed_first(
     assert new.room == ROOMY - 50
     new.close()
     assert [path.name for path in folder.folder.glob("*.sqlite3")] == [new.path.name]
+
+
+def adopted(folder: SpoolFolder, elder: dict[str, str], own: dict[str, str]) -> Spool:
+    """Return what a spool with change 10 is with another's, 5 to 7, before it."""
+    spool, _ = folder.open()
+    spool.append("ratings", rows(5, 6, 7), elder)
+    folder.claim(spool, "m", {}).close()
+    moved = SpoolFolder(folder.folder, "bz redis.internal:6379/0", ROOMY)
+    spool, _ = moved.open()
+    spool.append("ratings", rows(10), own)
+    return moved.claim(spool, "m", {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "elder", "own", "both"),
+    [
+        (ENTRY, "9-2", "", "9-2"),
+        (ENTRY, "", "9-2", "9-2"),
+        (ENTRY, "9-2", "10-0", "10-0"),
+        (ENTRY, "9-10", "9-9", "9-10"),
+        (EARLIEST, "9", "10", "9"),
+        (EARLIEST, "", "10", "10"),
+        (LOST, "11", "", "11"),
+        (LOST, "11", "9", "9"),
+    ],
+)
+def test_notes_of_one_redis_come_together(
+    folder: SpoolFolder, kind: str, elder: str, own: str, both: str
+) -> None:
+    name = f"{kind}ratings"
+    spool = adopted(folder, {name: elder}, {name: own})
+    assert spool.note(name) == both
+    spool.close()
+
+
+def test_what_is_open_is_handed_down_with_its_changes(folder: SpoolFolder) -> None:
+    """What was not on disk is not taken for one of our own."""
+    was = Continuity()
+    was.previous(1_000)
+    was.connected(heard=None, now=5_000, at=0)
+    for number in (4, 5, 7, 8):
+        was.saw(number, [str(number)], at=1)
+    was.answered(4, known=False)
+    spool = adopted(folder, {"open ratings": was.save(last=True)}, {})
+    assert [number for number, _ in spool.oldest("ratings", 9)] == [7, 8, 9, 10]
+    heir = Continuity()
+    heir.adopt(spool.note("handed down ratings"), range(7, 11))
+    heir.previous(3_000)
+    for number in (7, 8, 9):
+        assert not list(heir.settle())
+        heir.answered(number, known=False)
+    heir.answered(10, known=True)
+    assert list(heir.settle()) == [Uncovered(1_000, 5_000, "restart", 3)]
+    spool.close()
+
+
+def test_what_is_open_is_handed_down_where_nothing_waits(folder: SpoolFolder) -> None:
+    """Then what Redis acknowledged is long out of date."""
+    notes = {"open insights": lost_to_redis(), "entry insights": "9-2"}
+    spool = adopted(folder, notes, {"handed down insights": lost_to_redis()})
+    handed = spool.note("handed down insights")
+    assert handed.count("redis-rollback") == 2
+    assert spool.note("entry insights") == ""
+    spool.close()
+
+
+def lost_to_redis() -> str:
+    continuity = Continuity()
+    continuity.lost(1_000, 2_000)
+    return continuity.save()
 
 
 def test_what_others_are_owed_is_left_to_them(folder: SpoolFolder) -> None:

@@ -15,8 +15,9 @@ from trio.testing import MockClock
 
 from bzredis import writer
 from bzredis.backlog import Backlog, Item
-from bzredis.change import Change, read
+from bzredis.change import Change, read, received_of
 from bzredis.spool import Spool
+from bzredis.times import rfc3339
 from bzredis.writer import Applied, Writer
 
 
@@ -47,8 +48,8 @@ class Told:
     def note_store(self, trouble: str) -> None:
         self.troubles.append(trouble)
 
-    def note_rollback(self, since: int, first_held: bytes, *, covered: bool) -> None:
-        self.rollbacks.append((since, first_held, covered))
+    def note_rollback(self, since: int, first_here: bytes, *, covered: bool) -> None:
+        self.rollbacks.append((since, first_here, covered))
 
 
 @attrs.define
@@ -306,17 +307,66 @@ async def test_what_is_held_no_more_is_lost_with_an_emptied_redis(
     assert (since, covered) == (updated(3), False)
 
 
-async def test_nobody_knows_how_far_back_a_redis_went_that_was_emptied_at_once(
+async def test_how_far_back_a_redis_went_is_known_though_it_was_emptied_at_once(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
     monkeypatch.setattr(writer, "HELD", 10)
     async with desk.writing():
-        desk.put(*range(20))
+        desk.put(*range(3, 20))
         await trio.sleep(1)
         desk.store.db = Database()
         await trio.sleep(10)
     [(since, _, covered)] = desk.told.rollbacks
-    assert (since, covered) == (0, False)
+    assert (since, covered) == (updated(3), False)
+
+
+async def left_behind(desk: Desk) -> Desk:
+    """Let changes wait on disk, Redis be emptied, and another process begin."""
+    desk.store.trouble = "LOADING"
+    desk.put(100, 101)
+    await trio.sleep(1)
+    await desk.waiting.flush()
+    assert isinstance(desk.waiting.spool, Spool)
+    span = desk.waiting.spool.span("ratings")
+    desk.store.db, desk.store.trouble = Database(), ""
+    new = Desk(Backlog("ratings", desk.waiting.spool), desk.store)
+    new.waiting.resume(desk.waiting.spool, span.count, span.last)
+    return new
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_how_far_back_a_redis_went_that_was_emptied_before_the_start(
+    desk: Desk, processes: int, autojump_clock: MockClock
+) -> None:
+    """What nobody lost begins where changes wait."""
+    async with desk.writing():
+        desk.put(*range(3, 20))
+    if processes == 2:  # which finds something there, and asks
+        desk = Desk(Backlog("ratings", desk.waiting.spool), desk.store)
+        async with desk.writing():
+            desk.put(20)
+    await trio.sleep(100)
+    waits = now()
+    new = await left_behind(desk)
+    await trio.sleep(100)
+    async with new.writing():
+        await trio.sleep(10)
+    assert new.numbers == [100, 101]
+    [(since, first, covered)] = new.told.rollbacks
+    assert (since, covered) == (updated(3), False)
+    assert received_of(first) == rfc3339(waits)
+
+
+async def test_an_older_spool_tells_at_least_when_redis_acknowledged_something(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    """It did not note how far back Redis went: never in 1970."""
+    desk.waiting.entry = f"{EPOCH - 5_000}-7"
+    new = await left_behind(desk)
+    async with new.writing():
+        await trio.sleep(10)
+    [(since, _, covered)] = new.told.rollbacks
+    assert (since, covered) == (EPOCH - 5_000, False)
 
 
 @pytest.mark.parametrize("put", [(), (3, 4)], ids=["nothing", "known"])
