@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import attrs
@@ -10,6 +13,26 @@ import attrs
 from bzredis.options import Parser, text
 
 REDIS_SCHEMES = ("redis", "rediss", "unix")
+# What may follow a Redis URL's `?`, and what its values look like. redis-py knows more,
+# but takes whatever stands there for arguments: it dies of an unknown one, and others
+# would undo what the bridge relies on, its time limits and answers in bytes.
+_ANY: Final = (".+", "a value")
+_ANYWHERE: Final = {
+    "db": ("[0-9]{1,9}", "the number of a database"),
+    "username": _ANY,
+    "password": _ANY,
+}
+_WITH_TLS: Final = {
+    "ssl_ca_certs": _ANY,
+    "ssl_ca_path": _ANY,
+    "ssl_certfile": _ANY,
+    "ssl_keyfile": _ANY,
+    "ssl_password": _ANY,
+    "ssl_cert_reqs": ("none|optional|required", "none, optional or required"),
+    # redis-py takes any other word, `off` too, for true.
+    "ssl_check_hostname": ("(?i:true|false)", "true or false"),
+}
+_SECRET: Final = ("password", "ssl_password")
 _ENCODE = "special characters in a password have to be percent-encoded"
 
 
@@ -120,23 +143,64 @@ def redis_url(value: object) -> RedisURL:
             raise ValueError(f"has to end in the number of a database; {_ENCODE}")
     if parts.netloc.count("@") > 1:
         raise ValueError(f"has more than one @ in it: {_ENCODE}, @ as %40")
+    options = _redis_options(parts)
     user, _, place = parts.netloc.rpartition("@")
     hidden = "***@" if user else ""
     return RedisURL(
         url=text(value),
-        shown=f"{parts.scheme}://{hidden}{place}{parts.path}",
+        shown=f"{parts.scheme}://{hidden}{place}{_database(parts, options)}",
         secrets=_secrets(parts),
     )
 
 
+def _redis_options(parts: SplitResult) -> dict[str, str]:
+    """Return what follows the `?`; raises ValueError where redis-py would crash."""
+    known = _ANYWHERE | (_WITH_TLS if parts.scheme == "rediss" else {})
+    found: dict[str, str] = {}
+    for name, given in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in known:
+            raise ValueError(_not_understood(parts, name, known))
+        form, words = known[name]
+        if not re.fullmatch(form, given) or not given.isprintable():
+            raise ValueError(f"has to have {words} after ?{name}=")
+        if name in found:
+            raise ValueError(f"has the option {name} in it twice")
+        found[name] = given
+    return found
+
+
+def _not_understood(parts: SplitResult, name: str, known: Mapping[str, object]) -> str:
+    if name in _WITH_TLS:
+        return f"has the option {name} in it, which is for rediss:// only"
+    # What looks like options may be the rest of a password.
+    if "@" in parts.query or not re.fullmatch(r"[A-Za-z_]{1,40}", name):
+        return f"has something after its ? that is no option: {_ENCODE}, ? as %3F"
+    return (
+        f"has the option {name} in it, which is not understood; known are"
+        f" {', '.join(known)}"
+    )
+
+
+def _database(parts: SplitResult, options: Mapping[str, str]) -> str:
+    """Return the end of what is shown: the path, and the database that is meant."""
+    database = options.get("db")
+    if database is None:
+        return parts.path
+    if parts.scheme == "unix":
+        return f"{parts.path}?db={database}"
+    if parts.path.strip("/") not in {"", database}:
+        raise ValueError("names two databases, one after / and one after ?db=")
+    return f"/{database}"
+
+
 def _secrets(parts: SplitResult) -> frozenset[str]:
-    """Return the password, as written and as meant; a lone user name is one too."""
+    """Return the passwords, as written and as meant; a lone user name is one too."""
     written = [parts.password or parts.username or ""]
     written += [
         pair.partition("=")[2]
         for pair in parts.query.split("&")
-        if pair.startswith("password=")
+        if pair.partition("=")[0] in _SECRET
     ]
     meant = [unquote(secret) for secret in written]
-    meant += [secret for name, secret in parse_qsl(parts.query) if name == "password"]
+    meant += [secret for name, secret in parse_qsl(parts.query) if name in _SECRET]
     return frozenset({*written, *meant} - {""})

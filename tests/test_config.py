@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bzredis.addresses import Origin, redis_url
 from bzredis.config import OPTIONS, Config, Token, configure
 from bzredis.errors import ConfigError
+from bzredis.store.client import Store
 from bzredis.streams import BY_NAME
 
 SECRET = "s3cret/pa:ss word"
@@ -219,6 +220,25 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("redis", "redis://localhost/first", "number of a database"),
         ("redis", "redis://localhost:high", "cannot be read"),
         ("redis", "unix://", "names no socket"),
+        ("redis", "redis://h?foo=bar", "the option foo in it, which is not understood"),
+        ("redis", "redis://h?socket_timeout=abc", "option socket_timeout in it, which"),
+        ("redis", "redis://h?decode_responses=True", "option decode_responses in it"),
+        ("redis", "rediss://h?protocol=3", "known are db, username, password, ssl_ca_"),
+        ("redis", "redis://h?ssl_cert_reqs=none", "ssl_cert_reqs in it, which is for "),
+        ("redis", "unix:///s?ssl_ca_path=/c", "is for rediss:// only"),
+        ("redis", "rediss://h?ssl_cert_reqs=no", "none, optional or required after ?"),
+        (
+            "redis",
+            "rediss://h?ssl_check_hostname=off",
+            "true or false after ?ssl_check",
+        ),
+        ("redis", "rediss://h?ssl_ca_certs=", "a value after ?ssl_ca_certs="),
+        ("redis", "rediss://h?ssl_ca_certs=/a%00b", "a value after ?ssl_ca_certs="),
+        ("redis", "redis://h?db=first", "the number of a database after ?db="),
+        ("redis", "redis://h?db=-1", "the number of a database after ?db="),
+        ("redis", "redis://h?db", "the number of a database after ?db="),
+        ("redis", "redis://h?db=1&db=2", "the option db in it twice"),
+        ("redis", "redis://h/1?db=2", "names two databases"),
     ],
 )
 def test_refused_values(name: str, value: object, words: str) -> None:
@@ -339,8 +359,15 @@ def test_no_repr_shows_a_secret() -> None:
         ("redis://localhost", set(), "redis://localhost"),
         ("rediss://:p%40w@h:1/2", {"p%40w", "p@w"}, "rediss://***@h:1/2"),
         ("redis://alone@h", {"alone"}, "redis://***@h"),
-        ("unix://u:pw@/run/redis.sock?db=1", {"pw"}, "unix://***@/run/redis.sock"),
+        ("unix://u:pw@/r.sock?db=1", {"pw"}, "unix://***@/r.sock?db=1"),
         ("unix:///s.sock?password=p%2Fw", {"p%2Fw", "p/w"}, "unix:///s.sock"),
+        ("redis://h?db=3&username=u", set(), "redis://h/3"),
+        ("redis://h/3?db=3", set(), "redis://h/3"),
+        (
+            "rediss://h/1?ssl_keyfile=/k.pem&ssl_password=p%2Fw&ssl_certfile=/c.pem",
+            {"p%2Fw", "p/w"},
+            "rediss://h/1",
+        ),
         ("redis://[::1]:6379", set(), "redis://[::1]:6379"),
     ],
 )
@@ -361,6 +388,11 @@ def test_redis_urls(url: str, secrets: set[str], shown: str) -> None:
         "redish://:hunter@localhost",
         "redis://:hunter@/0",
         "redis://:hunter@localhost/x",
+        "redis://me:6379?hunter@localhost",
+        "redis://me:6379?hunter=1@localhost",
+        "redis://localhost?hunter-2=",
+        "redis://localhost?foo=hunter",
+        "redis://localhost?db=hunter",
     ],
 )
 def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
@@ -369,6 +401,22 @@ def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     assert "hunter" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h?db=1&username=u&password=p",
+        "unix:///s.sock?db=1&username=u&password=p",
+        "rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=False",
+        "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_ca_path=/ca&ssl_check_hostname=true",
+        "rediss://h?db=2&ssl_certfile=/c&ssl_keyfile=/k&ssl_password=p",
+    ],
+)
+def test_the_client_understands_what_may_stand_in_a_redis_url(url: str) -> None:
+    store = Store(redis_url(url).url)
+    store._redis.connection_pool.make_connection()
+    store.close()
 
 
 @given(st.dictionaries(st.sampled_from([o.name for o in OPTIONS]), st.text()))
