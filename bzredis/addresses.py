@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import attrs
+import idna
 
 from bzredis.options import Parser, text
 
+# A name as resolvers and TLS take it; `_` stands in names of container networks.
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_FOUR_NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_IN_BRACKETS: Final = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 # What may follow a Redis URL's `?`, and what its values look like. redis-py knows more,
 # but takes whatever stands there for arguments: it dies of an unknown one, and others
@@ -59,6 +66,28 @@ def _split(value: object, what: str) -> SplitResult:
     return parts
 
 
+def _host(parts: SplitResult, what: str) -> str:
+    """Return the host in plain letters; raises ValueError where it cannot be one.
+
+    Each library that is asked to go there would die of such a one in its own way.
+    """
+    host = parts.hostname or ""
+    place = parts.netloc.rpartition("@")[2]
+    with suppress(ValueError):  # of idna too
+        if "[" in place:
+            ip_address(host if _IN_BRACKETS.fullmatch(place) else "")
+            return host
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode()
+        if _FOUR_NUMBERS.fullmatch(name):
+            ip_address(name)
+        for label in name.split("."):
+            if label.startswith("xn--"):
+                idna.decode(label)
+        if _NAME.fullmatch(name):
+            return name
+    raise ValueError(f"is no {what}: its host is neither a name nor an address")
+
+
 @attrs.frozen
 class Origin:
     """A scheme, a host and a port, and nothing that could be a secret."""
@@ -98,14 +127,15 @@ def origin(secure: str, plain: str) -> Parser:
                 f"has to end after the host, as {secure}://HOST: the bridge adds the"
                 " paths itself"
             )
-        if parts.scheme == plain and not is_loopback(parts.hostname):
+        host = _host(parts, "URL")
+        if parts.scheme == plain and not is_loopback(host):
             raise ValueError(
                 f"{plain}:// is for this machine only (127.0.0.1, ::1, localhost),"
                 f" since the token would travel readable; write {secure}://"
             )
         if parts.port == 0:
             raise ValueError("has port 0, where nobody can be reached")
-        return Origin(parts.scheme, parts.hostname, parts.port or ports[parts.scheme])
+        return Origin(parts.scheme, host, parts.port or ports[parts.scheme])
 
     return parse
 
@@ -138,6 +168,7 @@ def redis_url(value: object) -> RedisURL:
     if parts.scheme != "unix":
         if not parts.hostname:
             raise ValueError("names no host: redis://HOST:PORT/DATABASE")
+        _host(parts, "Redis URL")
         database = parts.path.strip("/")
         if database and not (database.isascii() and database.isdigit()):
             raise ValueError(f"has to end in the number of a database; {_ENCODE}")

@@ -5,6 +5,7 @@ What the commands do is in `cli`.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tomllib
@@ -85,6 +86,22 @@ def _decorator(option: Option) -> Callable[[Command], Command]:
         is_flag=True if option.switch else None,
         help=f"{option.help} [{option.variable}; {option.shown}]",
     )
+
+
+class Finite(click.FloatRange):
+    """A range without nan, which is neither in it nor out of it, and without inf."""
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number, or fail with words that repeat what was given."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that one can count to", param, ctx)
+        return float(number)
 
 
 def default_file() -> Path:

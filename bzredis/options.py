@@ -33,6 +33,8 @@ _KINDS = {
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Python's stand-ins for bytes of the command line or a variable that are no UTF-8.
+_BYTES = re.compile(r"[\ud800-\udfff]")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
 
@@ -78,6 +80,8 @@ def text(value: object) -> str:
         raise ValueError(f"has to be text, not {_kind(value)}")
     if not (trimmed := value.strip()):
         raise ValueError("is empty")
+    if _BYTES.search(trimmed):
+        raise ValueError("is not text in UTF-8")
     if _CONTROL.search(trimmed):
         raise ValueError("has control characters in it")
     return trimmed
@@ -234,6 +238,8 @@ def prefix(value: object) -> str:
         raise ValueError(f"has to be text, not {_kind(value)}")
     if not value:
         raise ValueError("is empty")
+    if _BYTES.search(value):
+        raise ValueError("is not text in UTF-8")
     if re.search(r"\s", value) or _CONTROL.search(value):
         raise ValueError("has white space or control characters in it")
     if "*" in value:

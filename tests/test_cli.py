@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -90,6 +91,15 @@ def test_each_command_has_the_options_of_the_table(option: object) -> None:
         (["run", "--tickers", ","], "--tickers: is empty"),
         (["run", "--config", "/absent.toml"], "/absent.toml: cannot be read"),
         (["demo", "--seconds", "0"], "'--seconds': 0.0 is not in the range"),
+        (["demo", "--seconds", "-1"], "'--seconds': -1.0 is not in the range"),
+        (["demo", "--seconds", "nan"], "'--seconds': 'nan' is no number that one"),
+        (["demo", "--seconds", "inf"], "'--seconds': 'inf' is no number that one"),
+        (["simulate", "--rate", "nan"], "'--rate': 'nan' is no number that one"),
+        (["simulate", "--rate", "inf"], "'--rate': inf is not in the range"),
+        (["simulate", "--rate", "-1"], "'--rate': -1.0 is not in the range"),
+        (["simulate", "--rate", "1e6"], "'--rate': 1000000.0 is not in the range"),
+        (["run", "--prefix", os.fsdecode(b"a\xff")], "--prefix: is not text in UTF-8"),
+        (["demo", "--redis", "redis://h?a=b"], "--redis: has the option a in it"),
         (["run", "--token-file", "/absent"], "the file /absent cannot be read"),
         (["run"], "set BENZINGA_TOKEN, or name a file"),
     ],
@@ -111,6 +121,17 @@ def test_a_token_among_the_arguments_is_not_repeated(
     assert result.exit_code == 2
     assert "unexpected extra argument" in result.stderr
     assert TOKEN not in result.stderr
+
+
+def test_a_token_of_strange_bytes_is_no_bug_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strange = os.fsdecode(b"t0ken-\xff-0123")
+    monkeypatch.setenv("BENZINGA_TOKEN", strange)
+    result = invoke("run", strange)
+    assert result.exit_code == 2
+    assert "unexpected extra argument (***)" in result.stderr
+    assert invoke("run").stderr.startswith("bzredis: BENZINGA_TOKEN holds no token")
 
 
 @pytest.mark.parametrize("argument", [f"--token={TOKEN}", "--token-fil=x"])

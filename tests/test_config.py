@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import attrs
@@ -143,6 +144,14 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         ("upstream", "ws://127.9.9.9", Origin("ws", "127.9.9.9", 80)),
         ("upstream", "ws://[::1]:8080", Origin("ws", "::1", 8080)),
         ("upstream", "ws://LOCALHOST:1", Origin("ws", "localhost", 1)),
+        (
+            "upstream",
+            "wss://bücher.example",
+            Origin("wss", "xn--bcher-kva.example", 443),
+        ),
+        ("upstream", "wss://XN--bcher-kva.a", Origin("wss", "xn--bcher-kva.a", 443)),
+        ("upstream", "wss://my_api.local.", Origin("wss", "my_api.local.", 443)),
+        ("upstream", "wss://[fe80::1%eth0]:1", Origin("wss", "fe80::1%eth0", 1)),
     ],
 )
 def test_values(name: str, value: object, expected: object) -> None:
@@ -212,6 +221,14 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("upstream", "wss://api.example:0", "port 0"),
         ("upstream", "wss://[::1", "cannot be read"),
         ("upstream", "wss://api. example", "white space"),
+        *[
+            (name, f"{scheme}://{host}", "its host is neither a name nor an address")
+            for name, scheme in (("upstream", "wss"), ("rest", "https"), ("redis",) * 2)
+            for host in (
+                *("☃☃", "xn--99999999", "a..b", "..", "-a", "a-", "a%20b", "a;b", "*"),
+                *("1.2.3.999", "x" * 64, ".".join(["x" * 50] * 6), "[::1]x", "x[::1]"),
+            )
+        ],
         ("upstream", "ws://api.benzinga.com", "for this machine only"),
         ("upstream", "ws://127.0.0.1.example", "for this machine only"),
         ("upstream", "ws://0.0.0.0", "for this machine only"),
@@ -248,6 +265,24 @@ def test_refused_values(name: str, value: object, words: str) -> None:
     assert said.startswith(f"/etc/bz.toml: {name}: ")
     assert words in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [option for option in OPTIONS if not option.switch],
+    ids=lambda option: option.name,
+)
+def test_bytes_that_are_no_utf8_are_refused(option: object) -> None:
+    """Python gives such bytes as surrogates, which nothing can write again."""
+    option = next(each for each in OPTIONS if each is option)
+    value = os.fsdecode(b"a\xff")
+    given: list[tuple[dict[str, object], dict[str, str]]] = [
+        ({option.key: value}, {}),
+        ({}, {option.variable: value}),
+    ]
+    for flags, environ in given:
+        with pytest.raises(ConfigError, match=r": is not text in UTF-8$"):
+            configure(flags, environ, {})
 
 
 def test_only_tls_is_secure() -> None:
