@@ -116,7 +116,7 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     """
     named = file or (Path(os.environ[FILE_VARIABLE]) if _is_named() else None)
     path = named or default_file()
-    toml = _read(path) if named or path.is_file() else {}
+    toml = _read(path) if named or _is_there(path) else {}
     config = configure(
         flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
     )
@@ -124,6 +124,13 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     # stays as it is, where pathlib would raise.
     state_dir = Path(os.path.expanduser(config.state_dir))  # noqa: PTH111
     return attrs.evolve(config, state_dir=state_dir)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that we may not look into: then none is meant for us
+        return False
 
 
 def _is_named() -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -180,6 +181,32 @@ def test_the_file_has_its_usual_place(
     (home / "bzredis").mkdir()
     (home / "bzredis" / "config.toml").write_text('prefix = "usual"')
     assert load(None, {}).prefix == "usual"
+
+
+def test_where_the_file_would_be_may_be_out_of_sight(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_sight(self: Path, *_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "stat", out_of_sight)
+    monkeypatch.setattr(Path, "read_text", out_of_sight)
+    assert invoke("keys").exit_code == 0
+    for by_flag in (True, False):
+        monkeypatch.setenv("BZREDIS_CONFIG", "" if by_flag else f"{home}/x.toml")
+        arguments = ["--config", f"{home}/x.toml"] if by_flag else []
+        result = invoke("keys", *arguments)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            f"bzredis: {home}/x.toml: cannot be read: Permission denied\n"
+        )
+
+
+@pytest.mark.parametrize("command", ["run", "keys"])
+def test_a_folder_is_no_file_of_options(home: Path, command: str) -> None:
+    result = invoke(command, "--config", str(home))
+    assert result.exit_code == 2
+    assert result.stderr == f"bzredis: {home}: cannot be read: Is a directory\n"
 
 
 def test_the_file_may_be_named_by_a_variable(
