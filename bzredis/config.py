@@ -116,6 +116,7 @@ class Config:
         "Watch-list of tickers, comma-separated.",
         metavar="LIST",
         shown="everything",
+        repeatable=True,
     )
     isins: tuple[str, ...] = _option(
         several(isin),
@@ -123,6 +124,7 @@ class Config:
         "Watch-list of ISINs, comma-separated.",
         metavar="LIST",
         shown="everything",
+        repeatable=True,
     )
     simplify: bool = _option(
         boolean,

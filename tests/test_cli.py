@@ -90,6 +90,7 @@ def test_each_command_has_the_options_of_the_table(option: object) -> None:
         (["run", "--no-ping", ""], "--no-ping: is empty"),
         (["run", "--no-replay", ""], "--no-replay: is empty"),
         (["run", "--tickers", ","], "--tickers: is empty"),
+        (["run", "--tickers", "AAPL", "--tickers", ""], "--tickers: is empty"),
         (["run", "--config", "/absent.toml"], "/absent.toml: cannot be read"),
         (["demo", "--seconds", "0"], "'--seconds': 0.0 is not in the range"),
         (["demo", "--seconds", "-1"], "'--seconds': -1.0 is not in the range"),
@@ -170,6 +171,20 @@ def test_flags_variables_and_file_come_together(
     assert config.simplify is False
     assert token() == TOKEN
     assert logs.redact(TOKEN) == logs.HIDDEN
+
+
+def test_watch_lists_given_twice_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
+    monkeypatch.setenv("BZREDIS_TICKERS", "T")  # the flags go before it, as ever
+    isins = ["US0378331005", "US5949181045"]
+    tickers = ["--tickers", "AAPL,brk.b", "--tickers", "msft,AAPL"]
+    invoke("run", *tickers, "--isins", isins[0], "--isins", isins[1])
+    [(config, _)] = started
+    assert config.tickers == ("AAPL", "BRK.B", "MSFT")
+    assert config.isins == tuple(isins)
 
 
 def test_the_file_has_its_usual_place(
