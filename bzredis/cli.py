@@ -76,7 +76,7 @@ def run(file: Path | None, **flags: object) -> int:
             f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it"
             " with --token-file (`bzredis demo` needs none)"
         )
-    token = TokenReader(config.token)
+    token = TokenReader(credentials.lasting(config.token))
     token.first()
     configure_logs(config.log_level, config.redis.secrets)
     return run_bridge(config, token)

@@ -275,6 +275,21 @@ def test_a_token_file_that_is_just_being_replaced_is_tried_again(
     assert logs.redact("first second") == "*** ***"
 
 
+def test_a_token_from_a_pipe_serves_every_connection(
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    read, write = os.pipe()
+    os.write(write, TOKEN.encode())
+    os.close(write)
+    result = invoke("run", "--token-file", f"/dev/fd/{read}")
+    os.close(read)
+    assert result.exit_code == 3
+    [(config, token)] = started
+    assert [token() for _ in range(3)] == [TOKEN] * 3
+    assert TOKEN not in repr(token) + repr(config) + result.output
+    assert logs.redact(TOKEN) == logs.HIDDEN
+
+
 def test_the_token_is_not_in_the_readers_repr() -> None:
     reader = cli.TokenReader(Token("BENZINGA_TOKEN", TOKEN))
     assert TOKEN not in repr(reader)
