@@ -25,7 +25,7 @@ KEYS = "keys"
 _KINDS = {
     bool: "true or false",
     int: "a number",
-    float: "a number with a point",
+    float: "a number with a point or an exponent",
     list: "a list",
     dict: "a table",
     str: "text",
@@ -96,6 +96,8 @@ def boolean(value: object) -> bool:
     """Return TOML's boolean, or what the usual words for one mean."""
     if isinstance(value, bool):
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"has to be true or false, not {_kind(value)}")
     word = text(value).lower()
     if word not in _TRUE | _FALSE:
         raise ValueError(f"has to be true or false, not {word!r}")
@@ -106,8 +108,10 @@ def number(least: int, most: int) -> Parser:
     """Return a parser of whole numbers between two bounds, which belong to them."""
 
     def parse(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if type(value) is int:
             found = value
+        elif not isinstance(value, str):
+            raise ValueError(f"has to be a whole number, not {_kind(value)}")
         else:
             digits = text(value).replace("_", "")
             if not re.fullmatch(r"[+-]?[0-9]{1,18}", digits):
@@ -128,7 +132,9 @@ def size(least: int, most: int) -> Parser:
     """Return a parser of sizes: bytes, or with a unit of 1,024, as 500MiB and 1g."""
 
     def parse(value: object) -> int:
-        words = str(value) if type(value) is int else text(value).replace("_", "")
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {_kind(value)}")
+        words = text(str(value)).replace("_", "")
         if not (match := _SIZE.fullmatch(words)):
             raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {value!r}")
         found = int(match[1]) * _UNITS[match[2].lower()]
@@ -147,6 +153,10 @@ def duration(least: float, most: float) -> Parser:
     """Return a parser of times with a unit, as 90m, 12h and 7d; it gives seconds."""
 
     def parse(value: object) -> float:
+        if not isinstance(value, str):
+            raise ValueError(
+                f"has to be a time in quotes, as 90m, 12h or 7d, not {_kind(value)}"
+            )
         if not (match := _DURATION.fullmatch(text(value))):
             raise ValueError(f"has to be a time, as 90m, 12h or 7d, not {value!r}")
         found = float(int(match[1]) * _SECONDS[match[2].lower()])
