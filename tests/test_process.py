@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,30 @@ async def test_mirrors_and_flushes_at_sigterm(
         for symbol in client.zrange(f"bz:{stream}:symbols", 0, -1):
             assert client.hget(f"bz:{stream}:latest:{symbol}", "_symbol") == symbol
     client.close()
+
+
+async def test_a_spool_that_another_process_has_locked_does_not_hold_up_the_end(
+    server: embedded.Server, upstream: Simulator, tmp_path: Path
+) -> None:
+    """Each of a stop's calls would wait for that lock."""
+    client = connect(server.url)
+    async with bzredis(*run_on(upstream, server, tmp_path, "--no-rest")) as process:
+        await until_live(client)
+        client.close()
+        await server.stop()
+        [path] = (tmp_path / "state" / "spool").glob("*.sqlite3")
+        with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            await trio.sleep(1.5)
+            began = trio.current_time()
+            process.send_signal(signal.SIGTERM)
+            code, said = await ended(process)
+            shell.execute("ROLLBACK")
+    assert code == 0
+    assert trio.current_time() - began < 5
+    assert said.count("the spool is locked") == len(STREAMS)
+    assert "is locked by another process" in said
+    assert "the spool is full" not in said
 
 
 async def test_a_wrong_token_ends_it_in_words(
