@@ -19,7 +19,7 @@ import attrs
 import structlog
 import trio
 
-from bzredis.errors import SpoolFull
+from bzredis.errors import SpoolFull, SpoolLocked
 from bzredis.notes import EARLIEST, ENTRY, LOST
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,9 @@ LOOK: Final = 0.1  # s between looks at the oldest change
 # so many bytes of packed changes go at once …
 MEMORY: Final = 8 * 2**20
 CROWDED: Final = 2 * MEMORY  # … and from so many on a reader waits for the disk
+# s that another process, a backup say, may keep us from the disk until a stream is
+# closed for it; so long memory holds what comes, if it is no more than CROWDED.
+LOCKED: Final = 3.0
 AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead …
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
 # Bytes, or half the limit, that must be free before a closed stream opens again.
@@ -103,6 +106,7 @@ class Backlog:
     _progress: trio.Event = attrs.field(factory=trio.Event)
     _progressed_at: float = -BREATH
     _trouble: trio.Event = attrs.field(factory=trio.Event)
+    _told: str = ""  # the trouble with the disk that a person was told of
     on_disk: trio.Lock = attrs.field(factory=trio.Lock)
 
     def resume(self, spool: Spool, count: int, last: int) -> None:
@@ -229,11 +233,10 @@ class Backlog:
             await trio.to_thread.run_sync(self.spool.append, self.stream, rows, news)
         except SpoolFull as error:
             if rows:  # what is to be noted alone is tried again
-                if not self.full:
-                    log.error("the spool is full", stream=self.stream, error=str(error))  # noqa: TRY400 - its traceback tells nothing
-                self.full = True
-                self._trouble.set()
+                self._note_trouble(error)
             return False
+        if not self.full:
+            self._told = ""
         self._noted |= news
         return True
 
@@ -249,6 +252,19 @@ class Backlog:
     def _news_of(self, notes: Mapping[str, str]) -> dict[str, str]:
         return {n: text for n, text in notes.items() if text != self._noted.get(n, "")}
 
+    def _note_trouble(self, error: SpoolFull) -> None:
+        """Tell of it once, and note `full` unless it may pass in a moment."""
+        is_locked = isinstance(error, SpoolLocked)
+        words = "the spool is locked" if is_locked else "the spool is full"
+        if words != self._told:
+            tell = log.warning if is_locked else log.error
+            tell(words, stream=self.stream, error=str(error))
+            self._told = words
+        if is_locked and self.age() < LOCKED and self._bytes <= CROWDED:
+            return
+        self.full = True
+        self._trouble.set()
+
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""
         while not self.full:
@@ -262,6 +278,7 @@ class Backlog:
             await self.flush()
             enough = min(ROOM, self.spool.limit // 2)
             self.full = bool(self._memory) or self.spool.room < enough
+        self._told = ""
 
     def close(self) -> None:
         """Take nothing more; `drained` tells when all is confirmed."""

@@ -5,6 +5,7 @@ What the commands do is in `cli`.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tomllib
@@ -88,6 +89,22 @@ def _decorator(option: Option) -> Callable[[Command], Command]:
     )
 
 
+class Finite(click.FloatRange):
+    """A range without nan, which is neither in it nor out of it, and without inf."""
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Return the number, or fail with words that repeat what was given."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number that one can count to", param, ctx)
+        return float(number)
+
+
 def default_file() -> Path:
     """Return where the TOML file is unless someone says otherwise."""
     return user_config_path(APP) / "config.toml"
@@ -100,7 +117,7 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     """
     named = file or (Path(os.environ[FILE_VARIABLE]) if _is_named() else None)
     path = named or default_file()
-    toml = _read(path) if named or path.is_file() else {}
+    toml = _read(path) if named or _is_there(path) else {}
     config = configure(
         flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
     )
@@ -108,6 +125,13 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     # stays as it is, where pathlib would raise.
     state_dir = Path(os.path.expanduser(config.state_dir))  # noqa: PTH111
     return attrs.evolve(config, state_dir=state_dir)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that we may not look into: then none is meant for us
+        return False
 
 
 def _is_named() -> bool:

@@ -53,7 +53,7 @@ REFRESH = (60.0, 30 * DAY)
 
 @attrs.frozen
 class Token:
-    """Where the token stands: in a variable, or in a file that is read at each use."""
+    """Where the token stands: in a file that is read at each use, or else here."""
 
     source: str  # what a person has to look at to mend it
     literal: str = attrs.field(default="", repr=False)
@@ -116,6 +116,7 @@ class Config:
         "Watch-list of tickers, comma-separated.",
         metavar="LIST",
         shown="everything",
+        repeatable=True,
     )
     isins: tuple[str, ...] = _option(
         several(isin),
@@ -123,6 +124,7 @@ class Config:
         "Watch-list of ISINs, comma-separated.",
         metavar="LIST",
         shown="everything",
+        repeatable=True,
     )
     simplify: bool = _option(
         boolean,

@@ -1,12 +1,16 @@
 """Read the token from where it stands, anew at each use: files get replaced.
 
-Who else may read the file is not checked: container secrets are readable to all.
+But a pipe, as of `--token-file <(pass show benzinga)`, gives it once. Who else may read
+the file is not checked: container secrets are readable to all.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+
+import attrs
 
 from bzredis.config import TOKEN_VARIABLE, Token
 from bzredis.errors import ConfigError
@@ -14,12 +18,38 @@ from bzredis.errors import ConfigError
 LONGEST = 4_096  # bytes; a file larger than that is some other file
 
 
+def lasting(token: Token) -> Token:
+    """Return where the token stands for as long as one likes; ConfigError as `read`.
+
+    What can be read only once is read now, and kept: later it would be empty, or wait
+    for somebody to write into it.
+    """
+    if token.path is None or not _gives_once(_expanded(token.path)):
+        return token
+    return attrs.evolve(token, literal=read(token), path=None)
+
+
+def _gives_once(path: Path) -> bool:
+    # Some systems open these as what they stand for, read to its end as it may be.
+    if path.is_relative_to("/dev/fd") or path == Path("/dev/stdin"):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever reads it will say so
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _expanded(path: Path) -> Path:
+    # Leaves a ~ that it cannot resolve as it is, where pathlib raises.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def read(token: Token) -> str:
     """Return the token itself, or raise ConfigError that names its variable or file."""
     if token.path is None:
         return _checked(token.literal, token.source)
-    # Leaves a ~ that it cannot resolve as it is, where pathlib raises.
-    path = Path(os.path.expanduser(token.path))  # noqa: PTH111
+    path = _expanded(token.path)
     where = f"{token.source}: the file {path}"
     try:
         with path.open("rb") as file:

@@ -61,5 +61,9 @@ class SpoolFull(BridgeError):
     """Again, later: there is no room on disk for what Redis has not confirmed."""
 
 
+class SpoolLocked(SpoolFull):
+    """Again, soon: another process holds the lock of what is on disk."""
+
+
 class SpoolUnusable(BridgeError):
     """Set aside: this spool file is damaged, or of another format."""

@@ -63,16 +63,17 @@ class _Secrets:
 def _forms(secret: str) -> set[str]:
     """Return a secret as URLs, JSON and `repr` write it, one within another too."""
     plain = {secret, secret.strip(), unquote(secret)}
-    encoded = {form(each) for each in plain for form in (quote, _quote_all, quote_plus)}
+    # A variable may hold bytes that are no UTF-8, whatever they were meant to be.
+    encoded = {
+        quoted(each, safe=safe, errors="surrogateescape")
+        for each in plain
+        for quoted, safe in ((quote, "/"), (quote, ""), (quote_plus, ""))
+    }
     lower = {re.sub(r"%..", lambda found: found[0].lower(), each) for each in encoded}
     forms = plain | encoded | lower
     for _ in range(NESTED):
         forms |= {escape(each) for each in forms for escape in ESCAPES}
     return forms
-
-
-def _quote_all(text: str) -> str:
-    return quote(text, safe="")
 
 
 _secrets = _Secrets()

@@ -25,7 +25,7 @@ KEYS = "keys"
 _KINDS = {
     bool: "true or false",
     int: "a number",
-    float: "a number with a point",
+    float: "a number with a point or an exponent",
     list: "a list",
     dict: "a table",
     str: "text",
@@ -33,6 +33,8 @@ _KINDS = {
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Python's stand-ins for bytes of the command line or a variable that are no UTF-8.
+_BYTES = re.compile(r"[\ud800-\udfff]")
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 _HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
 
@@ -78,6 +80,8 @@ def text(value: object) -> str:
         raise ValueError(f"has to be text, not {_kind(value)}")
     if not (trimmed := value.strip()):
         raise ValueError("is empty")
+    if _BYTES.search(trimmed):
+        raise ValueError("is not text in UTF-8")
     if _CONTROL.search(trimmed):
         raise ValueError("has control characters in it")
     return trimmed
@@ -92,6 +96,8 @@ def boolean(value: object) -> bool:
     """Return TOML's boolean, or what the usual words for one mean."""
     if isinstance(value, bool):
         return value
+    if not isinstance(value, str):
+        raise ValueError(f"has to be true or false, not {_kind(value)}")
     word = text(value).lower()
     if word not in _TRUE | _FALSE:
         raise ValueError(f"has to be true or false, not {word!r}")
@@ -102,8 +108,10 @@ def number(least: int, most: int) -> Parser:
     """Return a parser of whole numbers between two bounds, which belong to them."""
 
     def parse(value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool):
+        if type(value) is int:
             found = value
+        elif not isinstance(value, str):
+            raise ValueError(f"has to be a whole number, not {_kind(value)}")
         else:
             digits = text(value).replace("_", "")
             if not re.fullmatch(r"[+-]?[0-9]{1,18}", digits):
@@ -124,7 +132,9 @@ def size(least: int, most: int) -> Parser:
     """Return a parser of sizes: bytes, or with a unit of 1,024, as 500MiB and 1g."""
 
     def parse(value: object) -> int:
-        words = str(value) if type(value) is int else text(value).replace("_", "")
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {_kind(value)}")
+        words = text(str(value)).replace("_", "")
         if not (match := _SIZE.fullmatch(words)):
             raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {value!r}")
         found = int(match[1]) * _UNITS[match[2].lower()]
@@ -143,6 +153,10 @@ def duration(least: float, most: float) -> Parser:
     """Return a parser of times with a unit, as 90m, 12h and 7d; it gives seconds."""
 
     def parse(value: object) -> float:
+        if not isinstance(value, str):
+            raise ValueError(
+                f"has to be a time in quotes, as 90m, 12h or 7d, not {_kind(value)}"
+            )
         if not (match := _DURATION.fullmatch(text(value))):
             raise ValueError(f"has to be a time, as 90m, 12h or 7d, not {value!r}")
         found = float(int(match[1]) * _SECONDS[match[2].lower()])
@@ -234,6 +248,8 @@ def prefix(value: object) -> str:
         raise ValueError(f"has to be text, not {_kind(value)}")
     if not value:
         raise ValueError("is empty")
+    if _BYTES.search(value):
+        raise ValueError("is not text in UTF-8")
     if re.search(r"\s", value) or _CONTROL.search(value):
         raise ValueError("has white space or control characters in it")
     if "*" in value:

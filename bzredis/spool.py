@@ -18,15 +18,19 @@ import attrs
 
 from bzredis import notes
 from bzredis.change import renewed
-from bzredis.errors import SpoolFull, SpoolUnusable
+from bzredis.errors import SpoolFull, SpoolLocked, SpoolUnusable
 
 Row = tuple[int, bytes]  # a change's number and its packed form
 
 FORMAT: Final = "2"  # of the file; another one is set aside, not misread, …
 BEFORE: Final = "1"  # … but for this one: its changes are packed anew
-BUSY: Final = 2.0  # s to wait for another process that has the file open, a reader say
+# s to wait for another process that holds the file's lock, a backup say. The backlog
+# tries again anyway, and a stop, which has 5 s in all, makes several calls in turn.
+BUSY: Final = 0.05
+OPENING: Final = 2.0  # … where nobody tries again: at the start, and between two files
 # Pages that a drained spool leaves behind are given back once they are worth it.
 SHRINK: Final = 16 * 2**20
+_LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = ("malformed", "not a database", "corrupt", "disk image", "no such table")
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -63,7 +67,10 @@ class Span:
 
 @attrs.define
 class Spool:
-    """An open spool file. Raises SpoolFull where the disk or the limit is full."""
+    """An open spool file. Raises SpoolFull where the disk or the limit is full.
+
+    Or SpoolLocked, while another process holds its lock.
+    """
 
     path: Path
     limit: int  # bytes of packed changes
@@ -78,7 +85,7 @@ class Spool:
         """Open or make the file; raises SpoolUnusable where it is damaged."""
         try:
             db = sqlite3.connect(
-                path, timeout=BUSY, isolation_level=None, check_same_thread=False
+                path, timeout=OPENING, isolation_level=None, check_same_thread=False
             )
         except sqlite3.Error as error:
             msg = f"{path}: {error}"
@@ -89,6 +96,7 @@ class Spool:
                 db.executescript(_SCHEMA)
                 spool = cls(path, limit, db)
                 spool._check()
+                _wait(db, BUSY)
             on_failure.pop_all()
         return spool
 
@@ -182,7 +190,7 @@ class Spool:
 
     def move_to(self, other: Spool, stream: str, after: int) -> None:
         """Move a stream's changes above number `after` to the end of another spool."""
-        with self._lock, _translated(self.path):
+        with self._lock, _translated(self.path), _patience(self._db):
             other.put_in(stream, self._db.execute(_ROWS, (stream, after, -1)))
             self._db.execute("DELETE FROM item WHERE stream = ? AND number > ?",
                              (stream, after))  # fmt: skip
@@ -201,13 +209,14 @@ class Spool:
             if not here:
                 own[notes.ENTRY + stream] = own[notes.EARLIEST + stream] = ""
             news |= notes.adopted(stream, own, theirs, there, by)
-        with self._lock, _translated(self.path), _transaction(self._db):
+        db = self._db
+        with self._lock, _translated(self.path), _patience(db), _transaction(db):
             for stream, by in shifts.items():
                 rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
                 shifted = ((stream, number + by, packed) for number, packed in rows)
-                self._db.executemany(_INSERT, shifted)
-            self._db.executemany(_NOTE, news.items())
-            [self._bytes] = self._db.execute(_TOTAL).fetchone()
+                db.executemany(_INSERT, shifted)
+            db.executemany(_NOTE, news.items())
+            [self._bytes] = db.execute(_TOTAL).fetchone()
 
     def _all_notes(self) -> dict[str, str]:
         with self._lock, _translated(self.path):
@@ -221,9 +230,10 @@ class Spool:
 
     def put_in(self, stream: str, rows: Iterable[Row]) -> None:
         """Add changes from another file: on disk already, so beyond the limit too."""
-        with self._lock, _translated(self.path), _transaction(self._db):
-            self._db.executemany(_INSERT, ((stream, *row) for row in rows))
-            [self._bytes] = self._db.execute(_TOTAL).fetchone()
+        db = self._db
+        with self._lock, _translated(self.path), _patience(db), _transaction(db):
+            db.executemany(_INSERT, ((stream, *row) for row in rows))
+            [self._bytes] = db.execute(_TOTAL).fetchone()
 
     def _shrink(self) -> None:
         with self._lock, _translated(self.path):
@@ -232,6 +242,19 @@ class Spool:
             if pages * size > SHRINK:
                 self._db.execute("VACUUM")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _wait(db: sqlite3.Connection, seconds: float) -> None:
+    db.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
+
+@contextmanager
+def _patience(db: sqlite3.Connection) -> Iterator[None]:
+    _wait(db, OPENING)
+    try:
+        yield
+    finally:
+        _wait(db, BUSY)
 
 
 @contextmanager
@@ -250,6 +273,9 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:  # the rest: details
+            msg = f"{path} is locked by another process, a backup or an sqlite3 shell"
+            raise SpoolLocked(msg) from None
         words = str(error)
         msg = f"{path}: {words}"
         if any(word in words for word in _DAMAGED):

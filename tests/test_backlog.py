@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -387,6 +388,87 @@ async def test_damage_is_not_taken_for_want_of_room(
     waiting.put(plain(1))
     with pytest.raises(SpoolUnusable, match="no such table"):
         await waiting.flush()
+
+
+# ------------------------------------------------- another process that holds the lock
+
+
+@contextmanager
+def locked(spool: Spool) -> Iterator[None]:
+    """Do what an sqlite3 shell does in the midst of a transaction."""
+    spool._db.execute("PRAGMA busy_timeout = 0")  # that wait would be in real time
+    with closing(sqlite3.connect(spool.path, isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        yield
+        shell.execute("ROLLBACK")
+
+
+async def test_a_short_lock_closes_nothing_and_is_told_once_in_its_own_words(
+    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+) -> None:
+    async with spilling(waiting):
+        for _ in range(2):
+            with locked(spool):
+                waiting.put(plain(1))
+                await trio.sleep(backlog.LOCKED - 2 * backlog.LOOK)
+                assert not waiting.full
+            await trio.sleep(2 * backlog.LOOK)
+            assert not waiting.full
+        assert waiting.spooled == 2
+    assert [(e["log_level"], e["event"]) for e in said] == 2 * [
+        ("warning", "the spool is locked")
+    ]
+    assert "is locked by another process" in said[0]["error"]
+    assert len(await drain(waiting)) == 2
+
+
+async def test_for_a_long_one_the_stream_is_closed_until_it_ends(
+    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+) -> None:
+    async with spilling(waiting):
+        with locked(spool):
+            waiting.put(plain(1))
+            with trio.fail_after(backlog.LOCKED + 2 * backlog.LOOK):
+                await waiting.filled()
+            with trio.move_on_after(30) as scope:
+                await waiting.has_room()
+            assert scope.cancelled_caught
+        with trio.fail_after(2 * backlog.ROOM_LOOK):
+            await waiting.has_room()
+    assert (waiting.full, waiting.spooled) == (False, 1)
+    assert [e["event"] for e in said] == ["the spool is locked"]
+
+
+async def test_nor_does_memory_hold_a_flood_meanwhile(
+    waiting: Backlog,
+    spool: Spool,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,
+) -> None:
+    monkeypatch.setattr(backlog, "MEMORY", 1000)
+    monkeypatch.setattr(backlog, "CROWDED", 2000)
+    async with spilling(waiting):
+        with locked(spool):
+            waiting.put(plain(1, 1500))
+            await trio.sleep(2 * backlog.LOOK)
+            assert not waiting.full
+            waiting.put(plain(2, 1500))
+            await trio.sleep(2 * backlog.LOOK)
+            assert waiting.full
+
+
+async def test_trouble_that_comes_again_is_told_again(
+    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+) -> None:
+    async with spilling(waiting):
+        for _ in range(2):
+            spool.limit = 10
+            waiting.put(plain(1))
+            await waiting.filled()
+            spool.limit = ROOMY
+            await waiting.has_room()
+            await drain(waiting)
+    assert [e["event"] for e in said] == ["the spool is full"] * 2
 
 
 # ------------------------------------------------------------ a reader far ahead

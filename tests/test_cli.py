@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import socket
 import subprocess
@@ -88,8 +90,18 @@ def test_each_command_has_the_options_of_the_table(option: object) -> None:
         (["run", "--no-ping", ""], "--no-ping: is empty"),
         (["run", "--no-replay", ""], "--no-replay: is empty"),
         (["run", "--tickers", ","], "--tickers: is empty"),
+        (["run", "--tickers", "AAPL", "--tickers", ""], "--tickers: is empty"),
         (["run", "--config", "/absent.toml"], "/absent.toml: cannot be read"),
         (["demo", "--seconds", "0"], "'--seconds': 0.0 is not in the range"),
+        (["demo", "--seconds", "-1"], "'--seconds': -1.0 is not in the range"),
+        (["demo", "--seconds", "nan"], "'--seconds': 'nan' is no number that one"),
+        (["demo", "--seconds", "inf"], "'--seconds': 'inf' is no number that one"),
+        (["simulate", "--rate", "nan"], "'--rate': 'nan' is no number that one"),
+        (["simulate", "--rate", "inf"], "'--rate': inf is not in the range"),
+        (["simulate", "--rate", "-1"], "'--rate': -1.0 is not in the range"),
+        (["simulate", "--rate", "1e6"], "'--rate': 1000000.0 is not in the range"),
+        (["run", "--prefix", os.fsdecode(b"a\xff")], "--prefix: is not text in UTF-8"),
+        (["demo", "--redis", "redis://h?a=b"], "--redis: has the option a in it"),
         (["run", "--token-file", "/absent"], "the file /absent cannot be read"),
         (["run"], "set BENZINGA_TOKEN, or name a file"),
     ],
@@ -111,6 +123,17 @@ def test_a_token_among_the_arguments_is_not_repeated(
     assert result.exit_code == 2
     assert "unexpected extra argument" in result.stderr
     assert TOKEN not in result.stderr
+
+
+def test_a_token_of_strange_bytes_is_no_bug_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strange = os.fsdecode(b"t0ken-\xff-0123")
+    monkeypatch.setenv("BENZINGA_TOKEN", strange)
+    result = invoke("run", strange)
+    assert result.exit_code == 2
+    assert "unexpected extra argument (***)" in result.stderr
+    assert invoke("run").stderr.startswith("bzredis: BENZINGA_TOKEN holds no token")
 
 
 @pytest.mark.parametrize("argument", [f"--token={TOKEN}", "--token-fil=x"])
@@ -150,6 +173,20 @@ def test_flags_variables_and_file_come_together(
     assert logs.redact(TOKEN) == logs.HIDDEN
 
 
+def test_watch_lists_given_twice_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
+    monkeypatch.setenv("BZREDIS_TICKERS", "T")  # the flags go before it, as ever
+    isins = ["US0378331005", "US5949181045"]
+    tickers = ["--tickers", "AAPL,brk.b", "--tickers", "msft,AAPL"]
+    invoke("run", *tickers, "--isins", isins[0], "--isins", isins[1])
+    [(config, _)] = started
+    assert config.tickers == ("AAPL", "BRK.B", "MSFT")
+    assert config.isins == tuple(isins)
+
+
 def test_the_file_has_its_usual_place(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +196,32 @@ def test_the_file_has_its_usual_place(
     (home / "bzredis").mkdir()
     (home / "bzredis" / "config.toml").write_text('prefix = "usual"')
     assert load(None, {}).prefix == "usual"
+
+
+def test_where_the_file_would_be_may_be_out_of_sight(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_sight(self: Path, *_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "stat", out_of_sight)
+    monkeypatch.setattr(Path, "read_text", out_of_sight)
+    assert invoke("keys").exit_code == 0
+    for by_flag in (True, False):
+        monkeypatch.setenv("BZREDIS_CONFIG", "" if by_flag else f"{home}/x.toml")
+        arguments = ["--config", f"{home}/x.toml"] if by_flag else []
+        result = invoke("keys", *arguments)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            f"bzredis: {home}/x.toml: cannot be read: Permission denied\n"
+        )
+
+
+@pytest.mark.parametrize("command", ["run", "keys"])
+def test_a_folder_is_no_file_of_options(home: Path, command: str) -> None:
+    result = invoke(command, "--config", str(home))
+    assert result.exit_code == 2
+    assert result.stderr == f"bzredis: {home}: cannot be read: Is a directory\n"
 
 
 def test_the_file_may_be_named_by_a_variable(
@@ -210,6 +273,21 @@ def test_a_token_file_that_is_just_being_replaced_is_tried_again(
     file.write_text("second")
     assert token() == "second"
     assert logs.redact("first second") == "*** ***"
+
+
+def test_a_token_from_a_pipe_serves_every_connection(
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    read, write = os.pipe()
+    os.write(write, TOKEN.encode())
+    os.close(write)
+    result = invoke("run", "--token-file", f"/dev/fd/{read}")
+    os.close(read)
+    assert result.exit_code == 3
+    [(config, token)] = started
+    assert [token() for _ in range(3)] == [TOKEN] * 3
+    assert TOKEN not in repr(token) + repr(config) + result.output
+    assert logs.redact(TOKEN) == logs.HIDDEN
 
 
 def test_the_token_is_not_in_the_readers_repr() -> None:

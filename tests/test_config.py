@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import attrs
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from bzredis.addresses import Origin, redis_url
 from bzredis.config import OPTIONS, Config, Token, configure
 from bzredis.errors import ConfigError
+from bzredis.store.client import Store
 from bzredis.streams import BY_NAME
 
 SECRET = "s3cret/pa:ss word"
@@ -142,6 +144,14 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         ("upstream", "ws://127.9.9.9", Origin("ws", "127.9.9.9", 80)),
         ("upstream", "ws://[::1]:8080", Origin("ws", "::1", 8080)),
         ("upstream", "ws://LOCALHOST:1", Origin("ws", "localhost", 1)),
+        (
+            "upstream",
+            "wss://bücher.example",
+            Origin("wss", "xn--bcher-kva.example", 443),
+        ),
+        ("upstream", "wss://XN--bcher-kva.a", Origin("wss", "xn--bcher-kva.a", 443)),
+        ("upstream", "wss://my_api.local.", Origin("wss", "my_api.local.", 443)),
+        ("upstream", "wss://[fe80::1%eth0]:1", Origin("wss", "fe80::1%eth0", 1)),
     ],
 )
 def test_values(name: str, value: object, expected: object) -> None:
@@ -171,12 +181,12 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("rest", "http://api.example", "http:// is for this machine only"),
         ("rest", "wss://api.example", "has to be of the form https://HOST"),
         ("backfill", "7", "has to be a time, as 90m, 12h or 7d, not '7'"),
-        ("backfill", 7, "has to be text, not a number"),
+        ("backfill", 7, "has to be a time in quotes, as 90m, 12h or 7d, not a number"),
         ("backfill", "2w1d", "has to be a time"),
         ("backfill", "366d", "has to be between 60s and 365d, not '366d'"),
         ("consensus-refresh", "59s", "has to be between 60s and 30d, not '59s'"),
         ("simplify", "maybe", "true or false, not 'maybe'"),
-        ("simplify", 1, "has to be text, not a number"),
+        ("simplify", 1, "has to be true or false, not a number"),
         ("aggregate-type", "share", "one of number, percentage"),
         ("prefix", "", "is empty"),
         ("prefix", 7, "text, not a number"),
@@ -189,14 +199,16 @@ def test_values(name: str, value: object, expected: object) -> None:
         ],
         ("events-maxlen", 99, "between 100 and 10000000, not 99"),
         ("events-maxlen", "many", "a whole number, not 'many'"),
-        ("events-maxlen", True, "text, not true or false"),
-        ("events-maxlen", 1000.5, "not a number with a point"),
+        ("events-maxlen", True, "has to be a whole number, not true or false"),
+        ("events-maxlen", 1e5, "has to be a whole number, not a number with a point"),
+        ("events-maxlen", ["1"], "has to be a whole number, not a list"),
         ("timeline-length", 0, "between 1 and 10000"),
         ("timeline-length", 10_001, "between 1 and 10000"),
         ("spool-limit", "1MiB", "between 16777216 and"),
         ("spool-limit", "2 TB", "between 16777216 and"),
         ("spool-limit", "much", "a size, as 500MiB"),
-        ("spool-limit", True, "text, not true or false"),
+        ("spool-limit", True, "a size, as 500MiB or 1GiB, not true or false"),
+        ("spool-limit", 1e9, "a size, as 500MiB or 1GiB, not a number with a point"),
         ("state-dir", {"a": 1}, "text, not a table"),
         ("log-level", "loud", "one of debug, info, warning, error"),
         ("log-level", "a\nb", "control characters"),
@@ -211,6 +223,14 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("upstream", "wss://api.example:0", "port 0"),
         ("upstream", "wss://[::1", "cannot be read"),
         ("upstream", "wss://api. example", "white space"),
+        *[
+            (name, f"{scheme}://{host}", "its host is neither a name nor an address")
+            for name, scheme in (("upstream", "wss"), ("rest", "https"), ("redis",) * 2)
+            for host in (
+                *("☃☃", "xn--99999999", "a..b", "..", "-a", "a-", "a%20b", "a;b", "*"),
+                *("1.2.3.999", "x" * 64, ".".join(["x" * 50] * 6), "[::1]x", "x[::1]"),
+            )
+        ],
         ("upstream", "ws://api.benzinga.com", "for this machine only"),
         ("upstream", "ws://127.0.0.1.example", "for this machine only"),
         ("upstream", "ws://0.0.0.0", "for this machine only"),
@@ -219,6 +239,25 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("redis", "redis://localhost/first", "number of a database"),
         ("redis", "redis://localhost:high", "cannot be read"),
         ("redis", "unix://", "names no socket"),
+        ("redis", "redis://h?foo=bar", "the option foo in it, which is not understood"),
+        ("redis", "redis://h?socket_timeout=abc", "option socket_timeout in it, which"),
+        ("redis", "redis://h?decode_responses=True", "option decode_responses in it"),
+        ("redis", "rediss://h?protocol=3", "known are db, username, password, ssl_ca_"),
+        ("redis", "redis://h?ssl_cert_reqs=none", "ssl_cert_reqs in it, which is for "),
+        ("redis", "unix:///s?ssl_ca_path=/c", "is for rediss:// only"),
+        ("redis", "rediss://h?ssl_cert_reqs=no", "none, optional or required after ?"),
+        (
+            "redis",
+            "rediss://h?ssl_check_hostname=off",
+            "true or false after ?ssl_check",
+        ),
+        ("redis", "rediss://h?ssl_ca_certs=", "a value after ?ssl_ca_certs="),
+        ("redis", "rediss://h?ssl_ca_certs=/a%00b", "a value after ?ssl_ca_certs="),
+        ("redis", "redis://h?db=first", "the number of a database after ?db="),
+        ("redis", "redis://h?db=-1", "the number of a database after ?db="),
+        ("redis", "redis://h?db", "the number of a database after ?db="),
+        ("redis", "redis://h?db=1&db=2", "the option db in it twice"),
+        ("redis", "redis://h/1?db=2", "names two databases"),
     ],
 )
 def test_refused_values(name: str, value: object, words: str) -> None:
@@ -228,6 +267,24 @@ def test_refused_values(name: str, value: object, words: str) -> None:
     assert said.startswith(f"/etc/bz.toml: {name}: ")
     assert words in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [option for option in OPTIONS if not option.switch],
+    ids=lambda option: option.name,
+)
+def test_bytes_that_are_no_utf8_are_refused(option: object) -> None:
+    """Python gives such bytes as surrogates, which nothing can write again."""
+    option = next(each for each in OPTIONS if each is option)
+    value = os.fsdecode(b"a\xff")
+    given: list[tuple[dict[str, object], dict[str, str]]] = [
+        ({option.key: value}, {}),
+        ({}, {option.variable: value}),
+    ]
+    for flags, environ in given:
+        with pytest.raises(ConfigError, match=r": is not text in UTF-8$"):
+            configure(flags, environ, {})
 
 
 def test_only_tls_is_secure() -> None:
@@ -339,8 +396,15 @@ def test_no_repr_shows_a_secret() -> None:
         ("redis://localhost", set(), "redis://localhost"),
         ("rediss://:p%40w@h:1/2", {"p%40w", "p@w"}, "rediss://***@h:1/2"),
         ("redis://alone@h", {"alone"}, "redis://***@h"),
-        ("unix://u:pw@/run/redis.sock?db=1", {"pw"}, "unix://***@/run/redis.sock"),
+        ("unix://u:pw@/r.sock?db=1", {"pw"}, "unix://***@/r.sock?db=1"),
         ("unix:///s.sock?password=p%2Fw", {"p%2Fw", "p/w"}, "unix:///s.sock"),
+        ("redis://h?db=3&username=u", set(), "redis://h/3"),
+        ("redis://h/3?db=3", set(), "redis://h/3"),
+        (
+            "rediss://h/1?ssl_keyfile=/k.pem&ssl_password=p%2Fw&ssl_certfile=/c.pem",
+            {"p%2Fw", "p/w"},
+            "rediss://h/1",
+        ),
         ("redis://[::1]:6379", set(), "redis://[::1]:6379"),
     ],
 )
@@ -361,6 +425,11 @@ def test_redis_urls(url: str, secrets: set[str], shown: str) -> None:
         "redish://:hunter@localhost",
         "redis://:hunter@/0",
         "redis://:hunter@localhost/x",
+        "redis://me:6379?hunter@localhost",
+        "redis://me:6379?hunter=1@localhost",
+        "redis://localhost?hunter-2=",
+        "redis://localhost?foo=hunter",
+        "redis://localhost?db=hunter",
     ],
 )
 def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
@@ -369,6 +438,22 @@ def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     assert "hunter" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h?db=1&username=u&password=p",
+        "unix:///s.sock?db=1&username=u&password=p",
+        "rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=False",
+        "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_ca_path=/ca&ssl_check_hostname=true",
+        "rediss://h?db=2&ssl_certfile=/c&ssl_keyfile=/k&ssl_password=p",
+    ],
+)
+def test_the_client_understands_what_may_stand_in_a_redis_url(url: str) -> None:
+    store = Store(redis_url(url).url)
+    store._at.first.connection_pool.make_connection()
+    store.close()
 
 
 @given(st.dictionaries(st.sampled_from([o.name for o in OPTIONS]), st.text()))

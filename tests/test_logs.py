@@ -4,6 +4,7 @@ import gc
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -111,6 +112,12 @@ def test_no_form_of_a_secret_gets_through(stream: io.StringIO, text: str) -> Non
 def test_a_secret_may_come_already_encoded() -> None:
     add_secret("p%2Fass%40")
     assert redact("p/ass@ p%2Fass%40 p%2fass%40") == "*** *** ***"
+
+
+def test_a_secret_may_be_bytes_that_are_no_utf8() -> None:
+    secret = os.fsdecode(b"caf\xe9")
+    add_secret(secret)
+    assert redact(f"{secret} caf%E9") == "*** ***"
 
 
 def test_a_secret_that_came_later_is_hidden_too(stream: io.StringIO) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,30 @@ async def test_a_demo_stopped_twice_leaves_nothing(tmp_path: Path) -> None:
     assert code == 0
     assert "Traceback" not in said
     assert not demos(tmp_path)
+
+
+async def test_a_spool_that_another_process_has_locked_does_not_hold_up_the_end(
+    server: embedded.Server, upstream: Simulator, tmp_path: Path
+) -> None:
+    """Each of a stop's calls would wait for that lock."""
+    client = connect(server.url)
+    async with bzredis(*run_on(upstream, server, tmp_path, "--no-rest")) as process:
+        await until_live(client)
+        client.close()
+        await server.stop()
+        [path] = (tmp_path / "state" / "spool").glob("*.sqlite3")
+        with closing(sqlite3.connect(path, isolation_level=None)) as shell:
+            shell.execute("BEGIN IMMEDIATE")
+            await trio.sleep(1.5)
+            began = trio.current_time()
+            process.send_signal(signal.SIGTERM)
+            code, said = await ended(process)
+            shell.execute("ROLLBACK")
+    assert code == 0
+    assert trio.current_time() - began < 5
+    assert said.count("the spool is locked") == len(STREAMS)
+    assert "is locked by another process" in said
+    assert "the spool is full" not in said
 
 
 async def test_a_wrong_token_ends_it_in_words(

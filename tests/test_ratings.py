@@ -153,6 +153,9 @@ def test_an_empty_importance_is_absent() -> None:
         (("", ""), ("500", ""), (None, None)),
         (("110", None), ("", "100"), (None, None)),
         (("0", "0"), ("500", "100"), ("0", None)),
+        ((".50", ".40"), ("10", "5"), ("0.10", "25.00")),
+        (("5.", "4."), ("10", "5"), ("1", "25.00")),
+        ((".", "."), ("10", "5"), ("5", "100.00")),
     ],
 )
 def test_the_adjusted_pair_goes_first(
@@ -178,6 +181,15 @@ def test_the_adjusted_pair_goes_first(
         ("200.75", "200", ("0.75", "0.38")),  # half to even: 0.375
         ("99.9999", "100", ("-0.0001", "0.00")),  # and no minus before nothing
         ("10", "0.00", ("10.00", "")),
+        (".50", "1.", ("-0.50", "-50.00")),
+        ("-.5", "+.25", ("-0.75", "-300.00")),
+        (".0", "0.", ("0.0", "")),
+        (".", "1", None),
+        ("1", "-.", None),
+        ("..5", "1", None),
+        ("1.2.", "1", None),
+        ("+", "1", None),
+        ("." + "9" * 19, "1", None),
         ("1e5", "100", None),
         ("NaN", "100", None),
         ("1,000", "900", None),
@@ -196,9 +208,10 @@ def test_price_target_change(
 
 MOST = "9" * 18 + "." + "9" * 18
 LEAST = "0." + "0" * 17 + "1"
+SHORT = ["." + "9" * 18, "9" * 18 + ".", ".5", "5."]
 PRICES = st.decimals(0, 10**17, places=None, allow_nan=False).map(
     lambda d: f"{d.quantize(Decimal('0.000001')):f}"
-) | st.sampled_from(["0.01", "200.25", "200", MOST, LEAST])
+) | st.sampled_from(["0.01", "200.25", "200", MOST, LEAST, *SHORT])
 
 
 @example(MOST, LEAST)

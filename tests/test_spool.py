@@ -15,7 +15,7 @@ from fakes import ROOMY
 
 from bzredis import spool as module
 from bzredis.change import rejected
-from bzredis.errors import SpoolFull, SpoolUnusable
+from bzredis.errors import SpoolFull, SpoolLocked, SpoolUnusable
 from bzredis.notes import EARLIEST, ENTRY, LOST
 from bzredis.replay import Continuity, Uncovered
 from bzredis.spool import Row, Span, Spool
@@ -148,17 +148,42 @@ def test_a_disk_that_forgets_nothing_hides_it(open_spool: Open) -> None:
     assert open_spool().room == ROOMY - 30
 
 
-def test_another_process_that_writes_is_no_damage(
-    open_spool: Open, monkeypatch: pytest.MonkeyPatch
+def test_another_process_that_writes_is_no_damage_nor_want_of_room(
+    open_spool: Open,
 ) -> None:
-    monkeypatch.setattr(module, "BUSY", 0.05)
     spool = open_spool()
+    spool.append("ratings", rows(1))
     with closing(sqlite3.connect(spool.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SpoolFull, match="locked"):
-            spool.append("ratings", rows(1))
+        with pytest.raises(SpoolLocked, match=r"s\.sqlite3 is locked by another proc"):
+            spool.append("ratings", rows(2))
+        with pytest.raises(SpoolLocked):
+            spool.note("marker", "m")
+        assert spool.oldest("ratings", 9) == rows(1)
+        assert spool.remove("ratings", 1) == 1
         other.execute("ROLLBACK")
-    spool.append("ratings", rows(1))
+    spool.append("ratings", rows(2))
+    assert packed(spool) == [packed for _, packed in rows(2)]
+
+
+def test_a_lock_is_waited_for_long_only_where_nobody_tries_again(
+    open_spool: Open, tmp_path: Path
+) -> None:
+    spool, elder = open_spool(), open_spool(path=tmp_path / "elder.sqlite3")
+    waits: list[int] = []
+
+    def note_wait() -> Iterator[Row]:
+        waits.append(*spool._db.execute("PRAGMA busy_timeout").fetchone())
+        yield from rows(1)
+
+    assert spool._db.execute("PRAGMA busy_timeout").fetchone() == (50,)
+    spool.put_in("ratings", note_wait())
+    elder.append("ratings", rows(2))
+    spool.adopt(elder)
+    elder.move_to(spool, "ratings", 1)
+    assert waits == [2000]
+    for each in (spool, elder):
+        assert each._db.execute("PRAGMA busy_timeout").fetchone() == (50,)
 
 
 def test_a_reader_does_not_stop_us(open_spool: Open) -> None:
@@ -264,6 +289,19 @@ def test_what_an_older_version_left_is_read(folder: SpoolFolder) -> None:
         assert new.room == ROOMY - len(change.pack()) - 10
         assert new.note("format") == "2"
         new.close()
+
+
+def test_a_lock_that_stays_is_told_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OPENING", 0.05)
+    path = tmp_path / "s.sqlite3"
+    Spool.open(path, ROOMY).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SpoolLocked, match="is locked by another process"):
+            Spool.open(path, ROOMY)
 
 
 def test_a_file_that_cannot_be_opened_says_so(tmp_path: Path) -> None:

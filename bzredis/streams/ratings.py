@@ -13,8 +13,8 @@ from bzredis.streams.stream import Reading, Stream
 from bzredis.symbols import symbol
 from bzredis.times import milliseconds, published
 
-# Plain digits only: sign, whole, fraction.
-_PRICE = re.compile(r"([+-]?)(\d{1,18})(?:\.(\d{1,18}))?", re.ASCII)
+# Plain digits only: sign, whole, fraction; either of these two may be missing.
+_PRICE = re.compile(r"([+-]?)(?=\.?\d)(\d{0,18})(?:\.(\d{0,18}))?", re.ASCII)
 
 
 @attrs.frozen
