@@ -156,6 +156,11 @@ class Backlog:
             await self._news.wait()
 
     @property
+    def unsaved(self) -> list[Item]:
+        """What waits in memory alone, oldest first."""
+        return [item for _, item in self._memory]
+
+    @property
     def drained(self) -> bool:
         """Whether nothing is here, and nothing will come."""
         return self._closed and not len(self)
@@ -199,7 +204,7 @@ class Backlog:
     async def flush(self) -> None:
         """Move to disk all that is in memory; where it does not fit, note `full`."""
         async with self.on_disk:
-            await self._write([item for _, item in self._memory])
+            await self._write(self.unsaved)
 
     async def keep(self) -> None:
         """Have on disk what is news to the next process."""
@@ -207,7 +212,7 @@ class Backlog:
             if news := self._news_of(self.others()):
                 # What counts as announced is so once that is on disk, too.
                 if self._memory and self._memory[0][1].number <= self.announced:
-                    await self._write([item for _, item in self._memory])
+                    await self._write(self.unsaved)
                 else:
                     await self._append([], news)
 

@@ -24,6 +24,7 @@ import trio
 
 from bzredis import backlog, writer
 from bzredis.backoff import delays
+from bzredis.change import received_of
 from bzredis.errors import BridgeError, StoreDown
 from bzredis.mirror import Mirror
 from bzredis.notes import HANDED, OPEN
@@ -40,7 +41,9 @@ STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fr
 # Stopping takes 5 s at the most, whatever hangs (contract.md, 4): so much is for the
 # feeds' goodbye and the backlog, which go on at the same time, …
 DRAIN: Final = 3.0
-FAREWELL: Final = 1.0  # … and so much for the last status.
+SAVING: Final = 0.8  # … so much for the disk, which another process may have locked, …
+SAVING_AGAIN: Final = 0.1
+FAREWELL: Final = 0.8  # … and so much for the last status.
 TOLD_ALL_REFUSED: Final = (
     "upstream refused every stream, so the bridge ends: check that BENZINGA_TOKEN (or "
     "the token file) holds the right key, and start it again"
@@ -291,16 +294,17 @@ class Bridge:
     async def _farewell(self) -> None:
         """Save what Redis did not take, and say that we are gone."""
         with trio.CancelScope(shield=True):
-            for mirror in self.mirrors:
-                mirror.backlog.others = partial(_left_open, mirror, last=True)
-                await mirror.backlog.flush()
+            with trio.move_on_after(SAVING):
+                async with trio.open_nursery() as nursery:
+                    for mirror in self.mirrors:
+                        nursery.start_soon(_save, mirror)
             with trio.move_on_after(FAREWELL):
                 await self._last_status()
             self.spool.close()
         waiting = sum(mirror.backlog.spooled for mirror in self.mirrors)
-        lost = sum(len(mirror.backlog) for mirror in self.mirrors) - waiting
+        lost = sum(len(mirror.backlog.unsaved) for mirror in self.mirrors)
         if lost:
-            log.error("stopped, and no room was left to keep everything", lost=lost)
+            log.error("stopped, and not everything could be kept on disk", lost=lost)
         elif waiting:
             log.warning(
                 "stopped; the next start writes what is spooled", spooled=waiting
@@ -312,11 +316,23 @@ class Bridge:
         for mirror in self.mirrors:
             if not mirror.ledger.continuity.knows_previous:
                 continue  # what stands there tells the next process what was missed
+            if lost := mirror.backlog.unsaved:  # for the next process it was not heard
+                first = milliseconds(received_of(lost[0].packed)) or 0
+                mirror.status.last_frame_at = first - 1
             mirror.status.enter("stopped", mirror.clock())
             try:
                 await self._write_status(mirror, "gone")
             except StoreDown as error:
                 log.debug("last status not written", error=str(error))
+
+
+async def _save(mirror: Mirror) -> None:
+    """Save what Redis did not take, as long as there is time and the disk refuses."""
+    mirror.backlog.others = partial(_left_open, mirror, last=True)
+    await mirror.backlog.flush()
+    while mirror.backlog.unsaved:
+        await trio.sleep(SAVING_AGAIN)
+        await mirror.backlog.flush()
 
 
 def _left_open(mirror: Mirror, *, last: bool = False) -> dict[str, str]:

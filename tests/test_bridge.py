@@ -11,6 +11,7 @@ from fakes import (
     BY_NAME,
     EPOCH,
     HANG,
+    ROOMY,
     Database,
     Disk,
     FakeStore,
@@ -534,6 +535,41 @@ async def test_without_room_for_the_rest_the_stop_says_what_is_lost(
         rig.upstream.say(*frames(1, 2, 3))
         await trio.sleep(0.1)
     assert [e["lost"] for e in said if "lost" in e] == [3]
+
+
+async def test_what_a_stop_loses_is_announced_by_the_next_process(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.limit = 10
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.poison = "Some Company"  # writes hang, statuses do not
+        began = now()
+        for number in (1, 2, 3):
+            rig.upstream.say(frame(number))
+            await trio.sleep(0.2)
+    assert rig.store.status()["state"] == "stopped"
+    rig.limit, rig.store.poison = ROOMY, ""
+    rig.upstream.sessions.append(Session(replay=frames(50)))
+    async with rig.running():
+        await trio.sleep(20)
+    [gap] = rig.store.gaps()
+    assert gap["begin"] == rfc3339(began - 1)
+
+
+async def test_a_disk_that_is_locked_as_we_stop_is_tried_again(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(2)
+        rig.store.hangs = True
+        rig.spool._db.execute("PRAGMA query_only = ON")
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(0.1)
+        rig.bridge.stop.set()
+        await trio.sleep(bridge.DRAIN + bridge.SAVING / 2)
+        rig.spool._db.execute("PRAGMA query_only = OFF")
+    assert [e["spooled"] for e in said if "spooled" in e] == [3]
 
 
 async def test_every_stream_refused_ends_the_program(
