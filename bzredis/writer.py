@@ -146,19 +146,20 @@ class Writer:
                 self._note(str(error))
                 self._rollback, self._entry = self._begun(), ""
                 continue
-            except StoreSlow as error:
+            except StoreDown as error:
                 self._note(str(error))
+                is_slow = isinstance(error, StoreSlow)
                 at_once = len(batch) if sent else self._size
                 if at_once > 1:
-                    # Too much, perhaps: half of it alone, later more again.
-                    self._size = at_once // 2
-                    batch = batch[: self._size]
-                elif sent and batch and await self._answers():
+                    # Too much, perhaps, for its time or for what it takes in one go:
+                    # half of it alone, later more again.
+                    if is_slow or await self._answers():
+                        self._size = at_once // 2
+                        batch = batch[: self._size]
+                elif is_slow and sent and batch and await self._answers():
                     alone += 1
                     if alone == PATIENCE:
                         batch = [self._set_aside(batch[0], str(error))]
-            except StoreDown as error:
-                self._note(str(error))
             if sent:
                 self._doubtful = max(self._doubtful, reached)
             await trio.sleep(delay)

@@ -16,7 +16,9 @@ from trio.testing import MockClock
 from bzredis import writer
 from bzredis.backlog import Backlog, Item
 from bzredis.change import Change, read, received_of
+from bzredis.errors import StoreDown
 from bzredis.spool import Spool
+from bzredis.streams import Stream
 from bzredis.times import rfc3339
 from bzredis.writer import Applied, Writer
 
@@ -164,6 +166,27 @@ async def test_too_much_at_once_is_halved_until_it_goes(
     assert desk.numbers == list(range(150))
     assert desk.store.batches[:5] == [150, 75, 37, 18, 36]
     assert not desk.store.rejected()
+
+
+async def test_what_redis_takes_in_one_go_is_found_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """As with `proto-max-bulk-len`, or with a proxy's limit on requests."""
+    apply = FakeStore.apply
+
+    async def limited(
+        self: FakeStore, stream: Stream, packed: Sequence[bytes], entry: str = ""
+    ) -> object:
+        if sum(map(len, packed)) > 10_000:
+            await self._reach()
+            raise StoreDown("cannot reach Redis: connection reset")
+        return await apply(self, stream, packed, entry)
+
+    monkeypatch.setattr(FakeStore, "apply", limited)
+    async with desk.writing():
+        desk.put(*range(100))
+        await trio.sleep(30)
+        assert desk.numbers == list(range(100))
 
 
 async def test_batches_grow_again(desk: Desk, autojump_clock: MockClock) -> None:
