@@ -37,6 +37,10 @@ TOLD_REFUSED: Final = (
     "token file) holds the right key and that the key is entitled to this stream"
 )
 TOLD_AGAIN: Final = "; tried again in 15 min"
+TOLD_MUTE: Final = (
+    "upstream drops us whenever we send text: no `replay` and `ping` on this stream "
+    "until it has been connected for a while without"
+)
 TOLD_FULL: Final = "closed on purpose: no room on disk for what Redis does not take"
 
 
@@ -83,6 +87,7 @@ class Mirror:
     _heard: int | None = None  # ms: when the last connection was alive
     _asked: float | None = None  # s: our first text frame of a connection, unanswered
     _brusque: int = 0
+    _mute: bool = False  # upstream seems to drop whoever sends it text
     _unusable: int = 0  # frames that ended a connection since a replay was whole
     _poisoned: bool = False  # the replay holds such a frame
     _told: str = ""  # the error that a person was told of last
@@ -147,16 +152,17 @@ class Mirror:
 
     async def _command(self, link: Link) -> None:
         """Ask for the replay, then see to the heartbeat."""
-        if self.replays and not self._poisoned:
+        replays, pings = self.replays and not self._mute, self.pings and not self._mute
+        if replays and not self._poisoned:
             self._asked = trio.current_time()
             await link.send("replay")
         else:
             self._end_replay()
         self._poisoned = False
-        if self.pings:
+        if pings:
             self._asked = self._asked or trio.current_time()
             await link.send("ping")
-        while self.pings:
+        while pings:
             await trio.sleep(HEARTBEAT)
             await link.send("ping")
 
@@ -237,23 +243,27 @@ class Mirror:
             self._unusable += 1
             is_asking = self._continuity.asking is not None
             self._poisoned = is_asking and self._unusable >= POISONED_TIMES
-        self._note_brusqueness()
-        return trio.current_time() - began
+        stood = trio.current_time() - began
+        self._note_brusqueness(stood)
+        return stood
 
-    def _note_brusqueness(self) -> None:
-        """Notice a server that drops whoever sends it text (upstream.md, 1)."""
+    def _note_brusqueness(self, stood: float) -> None:
+        """Notice a server that drops whoever sends it text (upstream.md, 1).
+
+        One that was only going down a few times looks the same: after a connection that
+        stood without a word of ours it is tried once more.
+        """
         asked, self._asked = self._asked, None
-        if asked is None or trio.current_time() - asked > BRUSQUE:
+        if self._mute:
+            self._mute = stood <= STEADY
+        elif asked is None or trio.current_time() - asked > BRUSQUE:
             self._brusque = 0
-            return
-        self._brusque += 1
-        if self._brusque >= BRUSQUE_TIMES:
-            self.replays = self.pings = False
-            log.warning(
-                "upstream drops us whenever we send text: no more `replay` and `ping` "
-                "on this stream until the bridge is started again",
-                stream=self.stream.name,
-            )
+        else:
+            self._brusque += 1
+            self._mute = self._brusque >= BRUSQUE_TIMES
+            if self._mute:
+                log.warning(TOLD_MUTE, stream=self.stream.name)
+                self.status.error = TOLD_MUTE
 
     def _note_refusal(self, error: FeedRefused) -> None:
         words = TOLD_REFUSED.format(stream=self.stream.name, error=error)

@@ -95,6 +95,23 @@ async def test_a_server_that_drops_whoever_speaks_is_spoken_to_no_more(
     assert told["stream"] == "ratings"
 
 
+@pytest.mark.parametrize("still_drops", [True, False])
+async def test_who_was_spoken_to_no_more_is_tried_again_later(
+    rig: Rig, *, still_drops: bool, autojump_clock: MockClock
+) -> None:
+    """It may have been going down: without its replay each reconnect leaves a gap."""
+    drop, long = Session(answers="drop"), Session([mirror.STEADY + 1, LOST])
+    rig.upstream.sessions.extend([drop] * 3)
+    rig.upstream.sessions.extend([long, drop if still_drops else long, Session()])
+    async with rig.running():
+        await trio.sleep(60)
+        assert "whenever we send text" in rig.store.status()["error"]
+        await trio.sleep(240)
+    texts = [link.texts[:1] for link in rig.upstream.links]
+    last = [] if still_drops else ["replay"]
+    assert texts == [["replay"]] * 3 + [[], ["replay"], last]
+
+
 async def test_a_server_that_answers_before_it_drops_is_not_brusque(
     rig: Rig, autojump_clock: MockClock
 ) -> None:

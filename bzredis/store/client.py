@@ -137,14 +137,19 @@ class Store:
         return bool(await self._at.run(partial(self._status, keys, args)) == 1)
 
     async def read_status(self, stream: Stream) -> dict[str, str]:
-        """Return a stream's status as some bridge left it, {} if none did."""
+        """Return a stream's status as some bridge left it, {} if none did.
+
+        What stands there and is no hash is nobody's: it will be written over.
+        """
         name = key(self.prefix, stream, "status")
-        held = await self._at.run(lambda redis: redis.hgetall(name))
-        found = cast("dict[bytes, bytes]", held)
-        return {
-            name.decode(errors="replace"): value.decode(errors="replace")
-            for name, value in found.items()
-        }
+
+        def ask(redis: Redis) -> dict[bytes, bytes]:
+            if redis.type(name) != b"hash":
+                return {}
+            return cast("dict[bytes, bytes]", redis.hgetall(name))
+
+        found = await self._at.run(ask)
+        return dict(zip(_texts([*found]), _texts([*found.values()]), strict=True))
 
     async def newest(self, stream: Stream) -> tuple[str, str]:
         """Return the log's newest entry, and when it was received; "" for none."""

@@ -312,6 +312,7 @@ async def test_streams_have_each_their_own(peer: Peer) -> None:
 
 async def test_keys_of_a_wrong_type_are_replaced(peer: Peer) -> None:
     peer.redis.set(STATUS, "in the way")
+    assert await peer.store().read_status(RATINGS) == {}
     peer.redis.rpush(HOLDER, "in the way")
     peer.redis.rpush(ALIVE, "in the way")
     assert await peer.store().write_status(RATINGS, {"a": "b"}, "me", "fresh")
