@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from bzredis.change import Change, read
-from bzredis.streams import BY_NAME, CONSENSUS, STREAMS
-from bzredis.streams.consensus import security
+from bzredis.change import Change, Rejected, read
+from bzredis.message import Notice
+from bzredis.streams import BY_NAME, CONSENSUS, STREAMS, Stream
+from bzredis.streams.consensus import FIGURES, security
 
 FRAMES = Path(__file__).parent / "frames"
+HEADLINE = {"consensus_rating", "consensus_rating_val", "consensus_price_target"}
 
 
 def changed(frame: str | dict[str, Any], sole: str = "") -> Change:
@@ -60,6 +62,62 @@ def test_both_shapes_give_the_same_figures() -> None:
 )
 def test_headline(name: str, headline: tuple[str, ...]) -> None:
     assert from_file(name).headline == headline
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("value", [0, "0", 7, "4.10", ["7"], {"buy": 0}])
+def test_one_figure_makes_a_consensus(name: str, value: object) -> None:
+    if name in HEADLINE and isinstance(value, list | dict):
+        return  # these have to be scalars
+    for frame in (
+        {"data": {name: value}},
+        {"data": {"content": {name: value}}},
+        {"type": "x", "message": "y", "data": {"ticker": "AAPL", name: value}},
+    ):
+        assert changed(frame, "AAPL").symbol == "AAPL"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"tickers": ["AAPL"]},
+        {"ticker": "AAPL"},
+        {"id": "c", "action": "created", "content": {"ticker": "AAPL"}},
+        {"ticker": "AAPL", "updated_at": "2024-10-04T19:21:06Z"},
+        {"aggregate_type": "number", "aggregate_ratings": {"buy": None}},
+        dict.fromkeys(FIGURES, ""),
+        dict.fromkeys(FIGURES),
+    ],
+)
+@pytest.mark.parametrize("sole", ["", "AAPL", "ISIN:US0378331005"])
+def test_what_has_no_figures_is_no_consensus(data: dict[str, Any], sole: str) -> None:
+    text = json.dumps({"id": "e", "data": data})
+    found = read(CONSENSUS, text, received=1, source="live", sole=sole)
+    assert isinstance(found, Rejected)
+    assert found.reason == "no consensus in it"
+
+
+@pytest.mark.parametrize("data", [{}, {"tickers": ["AAPL"]}, {"ticker": "AAPL"}])
+@pytest.mark.parametrize("stream", STREAMS, ids=BY_NAME)
+def test_a_notice_about_a_security_is_a_notice(
+    stream: Stream, data: dict[str, Any]
+) -> None:
+    text = json.dumps({"type": "info", "message": "subscribed", "data": data})
+    found = read(stream, text, received=1, source="live", sole="AAPL")
+    assert isinstance(found, Notice)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"action": "deleted", "ticker": "AAPL"},
+        {"action": "Removed", "id": "c", "content": {"ticker": "AAPL"}},
+        {"action": "deleted", "id": "c", "content": ""},
+    ],
+)
+def test_a_delete_needs_no_figures(data: dict[str, Any]) -> None:
+    change = changed({"type": "x", "data": data}, "AAPL")
+    assert (change.action, change.symbol) == ("deleted", "AAPL")
 
 
 def test_the_label_never_follows_the_value() -> None:
@@ -117,7 +175,7 @@ def test_a_security_is_not_searched_for_without_end(depth: int, expected: str) -
 
 
 def test_times_of_update_compare_in_utc() -> None:
-    change = changed({"data": {"updated_at": "2024-10-04T15:21:06.5-04:00"}})
+    change = changed({"data": {"buy": 1, "updated_at": "2024-10-04T15:21:06.5-04:00"}})
     assert change.moments[2:] == ("updated_at", "2024-10-04T19:21:06.500000000Z")
 
 
