@@ -145,6 +145,21 @@ def test_the_label_never_follows_the_value() -> None:
         ({"ticker": "AAPL"}, "ISIN:US0378331005", "ISIN:US0378331005"),  # contract, 1
         ({"isin": "US0378331005"}, "AAPL", "AAPL"),
         ({"ticker": "RY", "security": {"exchange": "TSX"}}, "", "TSX:RY"),
+        # Where no exchange is given, the sole symbol's own ticker is that symbol …
+        ({"ticker": "shop"}, "TSX:SHOP", "TSX:SHOP"),
+        ({"security": {"symbol": "SHOP"}}, "TSX:SHOP", "TSX:SHOP"),
+        ({"ticker": "SHOP", "exchange": "TSX"}, "TSX:SHOP", "TSX:SHOP"),
+        ({"ticker": "SHOP", "symbol": "TSX:SHOP"}, "TSX:SHOP", "TSX:SHOP"),
+        ({"ticker": "SHOP", "peers": [{"symbol": "T"}]}, "TSX:SHOP", "TSX:SHOP"),
+        # … and no other is.
+        ({"ticker": "SHOP", "exchange": "NYSE"}, "TSX:SHOP", "SHOP"),
+        ({"ticker": "SHOP", "of": {"exchange": "NYSE"}}, "TSX:SHOP", "SHOP"),
+        ({"ticker": "SHOP", "exchange": "CSE"}, "TSX:SHOP", "CSE:SHOP"),
+        ({"ticker": "SHO"}, "TSX:SHOP", "SHO"),
+        ({"ticker": "TSX"}, "TSX:SHOP", "TSX"),
+        ({"ticker": "CSE:SHOP"}, "TSX:SHOP", "CSE:SHOP"),
+        ({"ticker": "SHOP"}, "SHOP", "SHOP"),
+        ({"ticker": "SHOP"}, "", "SHOP"),
         ({"ticker": ["AAPL"]}, "", ""),
         ({"ticker": {"symbol": "AAPL"}}, "", "AAPL"),
         ({"ticker": 7}, "", "7"),

@@ -59,12 +59,18 @@ def _scalar(holder: dict[str, object], name: str) -> str:
     return "" if isinstance(value, dict | list) else text(value)
 
 
+def _named(ticker: str, exchange: str, sole: str) -> str:
+    name = symbol(ticker, exchange)
+    return sole if not exchange.strip() and name == sole.rpartition(":")[2] else name
+
+
 def security(frame: dict[str, object], sole: str = "") -> str:
     """Return the symbol of the one security that the frame is about, or "".
 
     A subscription to one single ISIN decides by itself. Else a ticker anywhere in the
     frame goes before an ISIN (``ISIN:…``), and both before `sole`, of a subscription to
-    one ticker: that decides only where none or several are named.
+    one ticker: that decides only where none or several are named. A ticker of no
+    exchange is the sole symbol, of whatever exchange, if that has the same ticker.
     """
     if sole.startswith("ISIN:"):
         return sole
@@ -75,7 +81,7 @@ def security(frame: dict[str, object], sole: str = "") -> str:
     isins: set[str] = set()
     for holder in holders:
         exchange = _scalar(holder, "exchange") or market
-        tickers.update(symbol(_scalar(holder, name), exchange) for name in _TICKERS)
+        tickers.update(_named(_scalar(holder, t), exchange, sole) for t in _TICKERS)
         if isin := _scalar(holder, "isin").strip():
             isins.add(symbol(f"ISIN:{isin}"))
     tickers.discard("")
