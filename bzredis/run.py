@@ -184,7 +184,7 @@ def _askers(
             )
             askers.append(backfill.run)
     consensus = by_name.get("consensus")
-    if consensus is not None and not consensus.sole:
+    if consensus is not None:
         lookups = _lookups(config, rest, store, consensus)
         if "ratings" in by_name:
             ratings = by_name["ratings"].ledger
@@ -205,7 +205,7 @@ def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookup
         mirror.rng,
         refresh=config.consensus_refresh,
         watched=config.tickers,
-        others=bool(config.isins) or any(":" in ticker for ticker in config.tickers),
+        isins=bool(config.isins),
         simplify=config.simplify,
         aggregate_type=config.aggregate_type,
     )

@@ -48,6 +48,7 @@ ENGINE = [
     "backfill",
     "backlog",
     "bridge",
+    "known",
     "ledger",
     "lookups",
     "mirror",
