@@ -33,7 +33,7 @@ from bzredis.spoolfolder import SpoolFolder
 from bzredis.statefolder import locked
 from bzredis.status import Identity, StreamStatus
 from bzredis.store.client import Limits, Store
-from bzredis.streams import BY_NAME, RATINGS, Stream
+from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
 from bzredis.symbols import sole_security
 
 log = structlog.get_logger(__name__)
@@ -181,6 +181,7 @@ def _askers(
                 removed,
                 config.tickers,
                 frozenset(config.isins),
+                partial(_seen, store),
             )
             askers.append(backfill.run)
     consensus = by_name.get("consensus")
@@ -191,6 +192,10 @@ def _askers(
             ratings.observe = partial(_look_up, lookups, ratings.observe)
         askers.append(lookups.run)
     return askers
+
+
+async def _seen(store: Store) -> Sequence[str]:
+    return [*await store.symbols(RATINGS), *await store.symbols(INSIGHTS)]
 
 
 def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookups:

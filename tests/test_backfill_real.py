@@ -360,6 +360,40 @@ async def test_a_wider_watch_list_is_fetched_and_foreign_removals_show_nowhere(
             assert entry["symbol"] in {first, second, third}
 
 
+async def test_of_isins_those_rows_too_that_do_not_name_theirs(
+    server: embedded.Server, client: Any, tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    upstream = Simulator(Settings(**(QUICK | {"history": 0})), time.time)
+    await nursery.start(upstream.serve)
+    options: dict[str, Any] = {"isins": (BY_SYMBOL["AAPL"].isin,), "streams": STREAMS}
+    market = upstream.market
+    async with running(upstream, server, tmp_path, **options) as bridge:
+        with trio.fail_after(LIMIT):
+            while not all(mirror.connected for mirror in bridge.mirrors):
+                await trio.sleep(0.02)
+        upstream.broadcast(*market.opine(upstream.clock(), "AAPL"))
+        with trio.fail_after(LIMIT):
+            while not client.exists("bz:ratings:latest:AAPL"):
+                await trio.sleep(0.02)
+    blank = 0
+    while blank < 3:
+        [rating, *_] = market.opine(upstream.clock() + 1, "AAPL")
+        [commented, *_] = market.comment(upstream.clock() + 1, record_of(rating))
+        content = json.loads(commented.text)["data"]["content"]
+        blank += not content["security"]["isin"]
+    async with running(upstream, server, tmp_path, **options) as bridge:
+        await settled(bridge, client)
+    for stream in STREAMS:
+        found = {
+            key.rpartition(":")[2]
+            for key in client.scan_iter(f"bz:{stream}:record:*")
+            if client.hget(key, "_symbol") == "AAPL"
+        }
+        assert found == of_the_watch_list(upstream, stream, {"AAPL"})
+        assert set(client.zrange(f"bz:{stream}:symbols", 0, -1)) == {"AAPL"}
+        assert not entries(client, stream, "gap")
+
+
 async def test_without_rest_a_gap_tells_of_it(
     upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
 ) -> None:
