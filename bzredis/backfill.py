@@ -3,6 +3,9 @@
 From where is read in Redis and fixed there before the connection's first message is
 written: a mark in the backlog sees to it (change.Owe, owed.lua). Another mark behind
 the last row tells that all is written. So a crash between them costs nothing.
+
+REST knows no filter by ISIN, and its rows do not always name theirs. What is not known
+to be on a watch-list of ISINs is left, and then what is missing is announced.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from bzredis import fetched
 from bzredis.asking import Asking
 from bzredis.change import Change, Rejected
 from bzredis.errors import RestDown, RestRefused
+from bzredis.known import Symbols, known
 from bzredis.ledger import Ledger
 from bzredis.mirror import SPELL
 from bzredis.recovery import Recovery
@@ -33,6 +37,19 @@ Rows = Callable[[int, Sequence[str]], AsyncGenerator[str, None]]
 Removed = Callable[[int], AsyncGenerator[Removal, None]]
 
 
+async def _nobody() -> Sequence[str]:
+    await trio.lowlevel.checkpoint()
+    return ()
+
+
+@attrs.frozen
+class Found:
+    """What REST gave back, and how many rows were left as perhaps not asked for."""
+
+    messages: list[Change | Rejected]
+    doubtful: int = 0
+
+
 @attrs.define(eq=False)
 class Backfill:
     """One stream's fetches, in good order with its live messages."""
@@ -44,6 +61,7 @@ class Backfill:
     removed: Removed | None = None  # None: upstream tells of no removals
     tickers: Sequence[str] = ()
     isins: frozenset[str] = frozenset()
+    symbols: Symbols = _nobody  # whose messages Redis has
 
     async def run(self) -> NoReturn:
         """Fetch after each connection; a new one while fetching begins anew."""
@@ -74,21 +92,25 @@ class Backfill:
                 delay = self.asking.failed(error)
             await trio.sleep(delay)
         self.asking.answered()
-        for number, message in enumerate(found):
+        for number, message in enumerate(found.messages):
             if number % SPELL == 0:
                 await self.ledger.backlog.breathe()
                 await trio.lowlevel.checkpoint()
             self.ledger.put_fetched(message)
+        if found.doubtful:
+            # Until the gap is announced, the next process has to find the same.
+            await self.recovery.run_out()
         if self.recovery.times == times:
-            self.ledger.note_paid(words, owed if self.recovery.is_window else 0)
+            covered = owed if self.recovery.is_window else 0
+            self.ledger.note_paid(words, None if found.doubtful else covered)
 
-    async def _fetch(self, since: int) -> list[Change | Rejected]:
+    async def _fetch(self, since: int) -> Found:
         """Return all rows since a time (unix s), the oldest first, then removals.
 
         All before any is stored: upstream sends the newest first, and from the newest
         stored the next fetch goes on.
         """
-        # REST knows no filter by ISIN, and the streams let pass what fits either list.
+        # The streams let pass what fits either list.
         tickers = () if self.isins else self.tickers
         clock, stream = self.ledger.clock, self.ledger.stream
         rows: list[Change | Rejected] = []
@@ -97,7 +119,8 @@ class Backfill:
                 rows.append(fetched.row(stream, text, received=clock()))
                 if len(rows) % SPELL == 0:
                     await trio.lowlevel.checkpoint()
-        rows = sorted(filter(self._wants, rows), key=_version)
+        whole = await self._sifted(rows) if self.isins else Found(rows)
+        rows = sorted(whole.messages, key=_version)
         count = len(rows)
         if self.removed is not None:
             async with aclosing(self.removed(since)) as gone:
@@ -109,17 +132,15 @@ class Backfill:
                     )
         log.info(
             "fetched", stream=stream.name, since=since, rows=count,
-            removals=len(rows) - count,
+            removals=len(rows) - count, doubtful=whole.doubtful,
         )  # fmt: skip
-        return rows
+        return Found(rows, whole.doubtful)
 
-    def _wants(self, message: Change | Rejected) -> bool:
-        if not self.isins or isinstance(message, Rejected):
-            return True
-        fields = dict(zip(message.fields[::2], message.fields[1::2], strict=True))
-        isin = fields.get("isin") or fields.get("security_isin")
-        ticker = message.symbol.rpartition(":")[2]
-        return isin in self.isins or bool({message.symbol, ticker} & {*self.tickers})
+    async def _sifted(self, rows: Sequence[Change | Rejected]) -> Found:
+        wanted, unknown = fetched.sifted(rows, frozenset(self.tickers), self.isins)
+        seen = {*await known(self.symbols, self.asking.rng)} if unknown else set()
+        wanted += [row for row in unknown if row.symbol in seen]
+        return Found(wanted, sum(row.symbol not in seen for row in unknown))
 
 
 def _version(message: Change | Rejected) -> int:

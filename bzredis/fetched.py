@@ -6,7 +6,7 @@ used is set aside, as a frame is, and does no harm to the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -17,6 +17,7 @@ from bzredis.message import Envelope
 from bzredis.streams import CONSENSUS, Reading, Stream
 
 _ISIN = "ISIN:"  # how a symbol begins that is no ticker
+_ISIN_FIELDS = ("isin", "security_isin")  # of a rating's row and of an insight's
 
 
 def row(stream: Stream, text: str, *, received: int) -> Change | Rejected:
@@ -27,6 +28,39 @@ def row(stream: Stream, text: str, *, received: int) -> Change | Rejected:
         return change(stream, found, text, received=received, source="rest")
 
     return _usable(made, text, received)
+
+
+def sifted(
+    rows: Sequence[Change | Rejected], tickers: frozenset[str], isins: frozenset[str]
+) -> tuple[list[Change | Rejected], list[Change]]:
+    """Return the rows on a watch-list that has ISINs, and those that may be on it.
+
+    Upstream leaves ISINs out at times. Then other rows of the symbol may tell.
+    """
+    of: dict[str, set[str]] = {}  # the ISINs of each symbol
+    for row in rows:
+        if isinstance(row, Change) and row.symbol:
+            of.setdefault(row.symbol, set()).update(_isin(row))
+    wanted: list[Change | Rejected] = []
+    unknown: list[Change] = []
+    for row in rows:
+        if isinstance(row, Rejected) or _tickers(row) & tickers:
+            wanted.append(row)
+        elif told := _isin(row) or of.get(row.symbol):
+            wanted += [row] if told & isins else []
+        else:
+            unknown.append(row)
+    return wanted, unknown
+
+
+def _isin(row: Change) -> set[str]:
+    names = row.fields[::2]
+    held = (row.fields[2 * names.index(n) + 1] for n in _ISIN_FIELDS if n in names)
+    return {isin.strip().upper() for isin in held} - {""}
+
+
+def _tickers(row: Change) -> set[str]:
+    return {row.symbol, row.symbol.rpartition(":")[2]}
 
 
 def removal(

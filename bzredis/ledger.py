@@ -160,12 +160,19 @@ class Ledger:
         """Put what REST gave into the backlog."""
         self._fetched.add(self.backlog.put(message.pack()))
 
-    def note_paid(self, owed: str, covered: int) -> None:
-        """Note that all that REST owed stands in the backlog."""
+    def note_paid(self, owed: str, covered: int | None) -> None:
+        """Note that all that REST owed, or all that it has, stands in the backlog.
+
+        `covered` is the time (ms) from which on nothing is missing any more, None where
+        that is not certain.
+        """
+        if covered is None:
+            self.settle()  # before Redis may forget from where on something is
         subscription = self.status.identity.subscription
         mark = paid(owed=owed, now=self.clock(), subscription=subscription)
         self.backlog.put(mark.pack())
-        self.note_covered(covered)
+        if covered is not None:
+            self.note_covered(covered)
 
     def note_covered(self, since: int = 0) -> None:
         """Note that from a time (ms) on nothing is missing any more."""

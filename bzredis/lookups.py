@@ -1,8 +1,9 @@
 """Ask REST whose consensus it is: one symbol at a time, never by timing.
 
 A symbol is looked up when its rating has changed, and in rounds: after each connection
-and every few hours. REST is asked for US symbols only: elsewhere a ticker alone is not
-unique.
+and every few hours. A round is of the watch-list's tickers, or of each symbol whose
+rating was seen where there is none, or where ISINs are on it. REST is asked for US
+symbols only: elsewhere a ticker alone is not unique, and it knows none for an ISIN.
 """
 
 from __future__ import annotations
@@ -18,14 +19,12 @@ import trio
 
 from bzredis import fetched
 from bzredis.asking import Asking
-from bzredis.backoff import delays
-from bzredis.errors import RestDown, RestRefused, StoreDown
+from bzredis.errors import RestDown, RestRefused
+from bzredis.known import Symbols, known
 from bzredis.ledger import Ledger
 from bzredis.recovery import Recovery
 
 EVERY: Final = 30.0  # s between two requests for the same symbol
-AGAIN_FIRST: Final = 0.5  # s until Redis is asked again for the symbols, …
-AGAIN_LAST: Final = 5.0  # … and at the most
 
 
 class Ask(Protocol):
@@ -37,15 +36,12 @@ class Ask(Protocol):
         """Return it as JSON, None for none; raises RestDown and RestRefused."""
 
 
-class Symbols(Protocol):
-    """Return the symbols whose ratings were seen; raises StoreDown."""
-
-    def __call__(self) -> Awaitable[Sequence[str]]: ...
-
-
 @attrs.define(eq=False)
 class Lookups:
-    """The look-ups of consensus; `watched` is the watch-list, if there is one."""
+    """The look-ups of consensus.
+
+    `symbols` are those whose ratings were seen, `watched` the watch-list's tickers.
+    """
 
     ledger: Ledger
     recovery: Recovery
@@ -55,7 +51,7 @@ class Lookups:
     rng: Random
     refresh: float  # s
     watched: Sequence[str] = ()
-    others: bool = False  # whether the watch-list names some that REST is not asked for
+    isins: bool = False  # whether the watch-list has ISINs: not all symbols are known
     simplify: bool = False
     aggregate_type: str | None = None
     _rated: dict[str, None] = attrs.field(factory=dict)
@@ -88,7 +84,7 @@ class Lookups:
             symbols = await self._all()
             self._begin_round(symbols)
             # What REST is not asked for nobody gives back.
-            is_whole = all(map(is_asked_for, symbols)) and not self.others
+            is_whole = all(map(is_asked_for, symbols)) and not self.isins
             self._covers = done if symbols and is_whole else 0
 
     async def _every_few_hours(self) -> NoReturn:
@@ -101,16 +97,10 @@ class Lookups:
         self._news.set()
 
     async def _all(self) -> Sequence[str]:
-        if self.watched or self.others:
+        if self.watched and not self.isins:
             await trio.lowlevel.checkpoint()
             return self.watched
-        for delay in delays(AGAIN_FIRST, AGAIN_LAST, rng=self.rng):
-            try:
-                return await self.symbols()
-            except StoreDown:
-                pass  # the writer tells of it
-            await trio.sleep(delay)
-        raise AssertionError  # there is always one more delay
+        return (*self.watched, *await known(self.symbols, self.rng))
 
     async def _next(self) -> str:
         """Wait for a symbol that may be asked for now; rated ones go first."""

@@ -7,6 +7,7 @@ which upstream gets wrong (upstream.md, 2).
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 import attrs
@@ -97,11 +98,22 @@ def json_text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def parse(frame: str | bytes, *, flat: bool = False) -> Envelope | Pong | Notice:
+def is_blank(value: object) -> bool:
+    """Tell whether a value says nothing: null, "", or holds nothing but such."""
+    if isinstance(value, dict):
+        return all(map(is_blank, value.values()))
+    if isinstance(value, list):
+        return all(map(is_blank, value))
+    return value is None or value == ""
+
+
+def parse(
+    frame: str | bytes, *, flat: Collection[str] = ()
+) -> Envelope | Pong | Notice:
     """Tell what a frame is.
 
-    `flat` streams may carry their content in ``data`` itself. Raises Unusable, with
-    the reason, for a frame that is none of the three.
+    `flat` streams may carry their content in ``data`` itself, where one of these names
+    shows it. Raises Unusable, with the reason, for a frame that is none of the three.
     """
     if isinstance(frame, bytes):
         try:
@@ -118,9 +130,9 @@ def parse(frame: str | bytes, *, flat: bool = False) -> Envelope | Pong | Notice
         raise Unusable(msg) from None
     if type(parsed) is dict:
         data = parsed.get("data")
-        if type(data) is dict:
-            return _envelope(parsed, data, flat=flat)
-        return _notice(parsed, frame)
+        if type(data) is not dict or _is_about_us(parsed, data, flat):
+            return _notice(parsed, frame)
+        return _envelope(parsed, data, flat=bool(flat))
     if control := _control(frame):
         return control
     msg = "JSON, but not an object"
@@ -180,6 +192,14 @@ def _envelope(frame: Json, data: Json, *, flat: bool) -> Envelope:
 
 
 _OF_DATA = frozenset({"action", "id", "timestamp", "content"})
+_OF_A_MESSAGE = ("action", "id", "content")  # one of them stands in each
+
+
+def _is_about_us(frame: Json, data: Json, flat: Collection[str]) -> bool:
+    """Tell a notice with a data object, of our subscription say, from a message."""
+    if NOTICE_KEYS.isdisjoint(frame):
+        return False
+    return all(is_blank(data.get(name)) for name in (*_OF_A_MESSAGE, *flat))
 
 
 def _scalar(holder: Json, name: str, where: str) -> str:
@@ -194,7 +214,8 @@ def _scalar(holder: Json, name: str, where: str) -> str:
 
 
 def _notice(parsed: Json, frame: str) -> Notice:
-    if parsed.get("data") or not NOTICE_KEYS & parsed.keys():
+    data = parsed.get("data")
+    if (data and type(data) is not dict) or NOTICE_KEYS.isdisjoint(parsed):
         msg = "a JSON object without a data object"
         raise Unusable(msg)
     words = f"{parsed.get('type', '')} {parsed.get('status', '')}".lower()

@@ -61,6 +61,10 @@ class Recovery:
         """Whether REST may still give back in time what was missed."""
         return self.covered is None and trio.current_time() < self._until
 
+    async def run_out(self) -> None:
+        """Wait until the time in which REST may give back what was missed is over."""
+        await trio.sleep_until(self._until)
+
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for a connection, or an answer, that makes something so."""
         while not is_so():

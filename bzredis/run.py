@@ -31,7 +31,7 @@ from bzredis.spoolfolder import SpoolFolder
 from bzredis.statefolder import locked
 from bzredis.status import Identity, StreamStatus
 from bzredis.store.client import Limits, Store
-from bzredis.streams import BY_NAME, RATINGS, Stream
+from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
 from bzredis.symbols import sole_security
 
 log = structlog.get_logger(__name__)
@@ -179,15 +179,20 @@ def _askers(
                 removed,
                 config.tickers,
                 frozenset(config.isins),
+                partial(_seen, store),
             )
             askers.append(backfill.run)
     consensus = by_name.get("consensus")
-    if consensus is not None and not consensus.sole:
+    if consensus is not None:
         lookups = _lookups(config, rest, store, consensus)
         if "ratings" in by_name:
             by_name["ratings"].ledger.concern = lookups.rated
         askers.append(lookups.run)
     return askers
+
+
+async def _seen(store: Store) -> Sequence[str]:
+    return [*await store.symbols(RATINGS), *await store.symbols(INSIGHTS)]
 
 
 def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookups:
@@ -202,7 +207,7 @@ def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookup
         mirror.rng,
         refresh=config.consensus_refresh,
         watched=config.tickers,
-        others=bool(config.isins) or any(":" in ticker for ticker in config.tickers),
+        isins=bool(config.isins),
         simplify=config.simplify,
         aggregate_type=config.aggregate_type,
     )

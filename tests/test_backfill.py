@@ -16,7 +16,7 @@ from trio.testing import MockClock
 
 from bzredis.asking import Asking
 from bzredis.backfill import Backfill
-from bzredis.errors import FeedLost, RestDown, RestRefused
+from bzredis.errors import FeedLost, RestDown, RestRefused, StoreDown
 from bzredis.recovery import Recovery
 from bzredis.tables import Removal
 from bzredis.times import rfc3339
@@ -26,10 +26,10 @@ DAY = 86_400
 UPDATED = 1_728_069_666  # as in fakes.frame
 
 
-def row(number: int) -> str:
+def row(number: int, isin: str = "") -> str:
     """Return REST's copy of `fakes.frame`."""
     found: dict[str, Any] = json.loads(frame(number))["data"]["content"]
-    return json.dumps(found | {"ptpo": ""})
+    return json.dumps(found | {"ptpo": "", "isin": isin})
 
 
 @attrs.define(eq=False)
@@ -37,6 +37,7 @@ class FakeRest:
     """REST, with what it holds, in whatever state it is."""
 
     held: list[int] = attrs.field(factory=list)
+    isins: dict[int, str] = attrs.field(factory=dict)
     gone: list[Removal] = attrs.field(factory=list)
     trouble: Exception | None = None
     delay: float = 0.0
@@ -51,7 +52,7 @@ class FakeRest:
             raise self.trouble
         for number in sorted(self.held, reverse=True):
             if UPDATED + number >= since:
-                yield row(number)
+                yield row(number, self.isins.get(number, ""))
 
     async def removed(self, since: int) -> AsyncGenerator[Removal, None]:
         await trio.lowlevel.checkpoint()
@@ -60,19 +61,19 @@ class FakeRest:
                 yield one
 
 
-def ready(rig: Rig, rest: FakeRest) -> None:
+def ready(rig: Rig, rest: FakeRest, **options: Any) -> None:
     """Make a process that asks `rest`."""
     rig.process()
     rig.ledger.recovery = Recovery(DAY)
     asking = Asking("ratings", rig.ledger.note_rest, Random(3))
     rig.bridge.ask = Backfill(
-        rig.ledger, rig.ledger.recovery, asking, rest.rows, rest.removed
+        rig.ledger, rig.ledger.recovery, asking, rest.rows, rest.removed, **options
     ).run
 
 
 @asynccontextmanager
-async def running(rig: Rig, rest: FakeRest) -> AsyncIterator[None]:
-    ready(rig, rest)
+async def running(rig: Rig, rest: FakeRest, **options: Any) -> AsyncIterator[None]:
+    ready(rig, rest, **options)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.bridge.run)
         yield
@@ -82,8 +83,8 @@ async def running(rig: Rig, rest: FakeRest) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def killed(rig: Rig, rest: FakeRest) -> AsyncIterator[None]:
-    ready(rig, rest)
+async def killed(rig: Rig, rest: FakeRest, **options: Any) -> AsyncIterator[None]:
+    ready(rig, rest, **options)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(rig.bridge.run)
         yield
@@ -209,6 +210,98 @@ async def test_not_alive_until_it_is_fetched_or_announced(
         await trio.sleep(15)
         assert ("rest", 2) in logged(rig) or len(rig.store.gaps()) == 1
         assert rig.store.is_alive()
+
+
+LISTED, FOREIGN = "US0378331005", "US5949181045"
+
+
+def listed(*known: str, **options: Any) -> dict[str, Any]:
+    """Return the options of a watch-list of one ISIN; Redis knows these symbols."""
+    tries = 0
+
+    async def symbols() -> list[str]:
+        nonlocal tries
+        tries += 1
+        await trio.lowlevel.checkpoint()
+        if tries == 1:
+            raise StoreDown("not yet")
+        return list(known)
+
+    return {"isins": frozenset({LISTED}), "symbols": symbols, **options}
+
+
+@pytest.mark.parametrize(
+    ("isins", "options", "fetched", "gaps"),
+    [
+        ({2: LISTED, 3: LISTED}, listed(), {2, 3}, 0),
+        ({2: LISTED, 3: FOREIGN}, listed("T3"), {2}, 0),
+        # Of those that name no ISIN, whoever Redis knows, …
+        ({}, listed("T1", "T2", "T3"), {2, 3}, 0),
+        ({2: "us0378331005 "}, listed("T3"), {2, 3}, 0),
+        # … or is on the watch-list, …
+        ({}, listed("T2", tickers=("T3",)), {2, 3}, 0),
+        # … or is named with its ISIN in another row.
+        ({10: LISTED}, listed("T2"), {2, 3, 10}, 0),
+        ({10: FOREIGN}, listed("T2"), {2}, 0),
+        ({10: FOREIGN, 17: LISTED}, listed("T2"), {2, 3, 17}, 0),
+        # Nobody knows whose the third is.
+        ({}, listed("T2"), {2}, 1),
+        ({}, listed("T2", "TSX:T3"), {2}, 1),
+        ({2: LISTED}, listed(), {2}, 1),
+    ],
+)
+async def test_of_isins_what_may_have_been_wanted_is_fetched_or_announced(  # noqa: PLR0913 - fixtures
+    rig: Rig,
+    autojump_clock: MockClock,
+    *,
+    isins: dict[int, str],
+    options: dict[str, Any],
+    fetched: set[int],
+    gaps: int,
+) -> None:
+    await lose_a_night(rig)
+    rest = FakeRest([2, 3, *(n for n in isins if n > 3)], isins=isins)
+    async with running(rig, rest, **options):
+        await trio.sleep(30)
+        assert {n for how, n in logged(rig) if how == "rest"} == fetched
+        assert bool(rig.store.db.owed) == bool(gaps), "until it is announced"
+        await trio.sleep(60)
+        assert len(rig.store.gaps()) == gaps
+        assert not rig.store.db.owed
+        rig.upstream.say(LOST)
+        await trio.sleep(90)
+    assert len(rest.asked) == 2
+    assert rest.asked[1][1] > rest.asked[0][1]
+    assert rest.asked[0][2] == ()
+
+
+@pytest.mark.parametrize("end", [running, killed])
+async def test_what_may_have_been_wanted_is_announced_by_the_next_process_too(
+    rig: Rig, autojump_clock: MockClock, end: Any
+) -> None:
+    await lose_a_night(rig)
+    rest = FakeRest([2, 3])
+    async with end(rig, rest, **listed("T2")):
+        await trio.sleep(30)
+    assert not rig.store.gaps()
+    rig.upstream.sessions.append(Session(replay=frames(51)))
+    async with running(rig, rest, **listed("T2")):
+        await trio.sleep(90)
+    assert len(rig.store.gaps()) == 1
+    assert not rig.store.db.owed
+
+
+async def test_a_replay_that_proves_whole_needs_no_isins(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.append(Session(frames(1)))
+    async with rig.running():
+        await trio.sleep(10)
+    rig.upstream.sessions.append(Session(replay=frames(1, 50)))
+    async with running(rig, FakeRest([3]), **listed("T1")):
+        await trio.sleep(90)
+        assert not rig.store.gaps()
+        assert not rig.store.db.owed
 
 
 async def test_a_gap_that_waits_for_rest_outlives_the_process(

@@ -30,6 +30,7 @@ from bzredis.simulator.book import BY_SYMBOL
 from bzredis.simulator.consensus import fields
 from bzredis.simulator.records import Insight, Published, Rating, updated
 from bzredis.simulator.rest import rating_row
+from bzredis.store.client import Store
 from bzredis.streams.direction import direction
 from bzredis.streams.ratings import price_target_change
 from bzredis.times import published, rfc3339
@@ -84,6 +85,8 @@ async def running(
         bridge.stop.set()
         nursery.cancel_scope.deadline = trio.current_time() + 5
     assert not nursery.cancel_scope.cancelled_caught, "did not stop within 5 s"
+    assert isinstance(bridge.store, Store)
+    bridge.store.close()
 
 
 async def settled(bridge: Bridge, client: Any) -> None:
@@ -357,6 +360,40 @@ async def test_a_wider_watch_list_is_fetched_and_foreign_removals_show_nowhere(
             assert entry["symbol"] in {first, second, third}
 
 
+async def test_of_isins_those_rows_too_that_do_not_name_theirs(
+    server: embedded.Server, client: Any, tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    upstream = Simulator(Settings(**(QUICK | {"history": 0})), time.time)
+    await nursery.start(upstream.serve)
+    options: dict[str, Any] = {"isins": (BY_SYMBOL["AAPL"].isin,), "streams": STREAMS}
+    market = upstream.market
+    async with running(upstream, server, tmp_path, **options) as bridge:
+        with trio.fail_after(LIMIT):
+            while not all(mirror.connected for mirror in bridge.mirrors):
+                await trio.sleep(0.02)
+        upstream.broadcast(*market.opine(upstream.clock(), "AAPL"))
+        with trio.fail_after(LIMIT):
+            while not client.exists("bz:ratings:latest:AAPL"):
+                await trio.sleep(0.02)
+    blank = 0
+    while blank < 3:
+        [rating, *_] = market.opine(upstream.clock() + 1, "AAPL")
+        [commented, *_] = market.comment(upstream.clock() + 1, record_of(rating))
+        content = json.loads(commented.text)["data"]["content"]
+        blank += not content["security"]["isin"]
+    async with running(upstream, server, tmp_path, **options) as bridge:
+        await settled(bridge, client)
+    for stream in STREAMS:
+        found = {
+            key.rpartition(":")[2]
+            for key in client.scan_iter(f"bz:{stream}:record:*")
+            if client.hget(key, "_symbol") == "AAPL"
+        }
+        assert found == of_the_watch_list(upstream, stream, {"AAPL"})
+        assert set(client.zrange(f"bz:{stream}:symbols", 0, -1)) == {"AAPL"}
+        assert not entries(client, stream, "gap")
+
+
 async def test_without_rest_a_gap_tells_of_it(
     upstream: Simulator, server: embedded.Server, client: Any, tmp_path: Path
 ) -> None:
@@ -464,6 +501,52 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
         assert asked
         assert all(b - a >= 3.0 for a, b in pairwise(asked))
     assert first < 20, "50 requests at 10/s"
+
+
+ONE, TWO = "AAPL", "MSFT"
+
+
+@pytest.mark.parametrize(
+    ("tickers", "isins"),
+    [((ONE,), ()), ((), (ONE,)), ((), (TWO, ONE)), ((TWO,), (ONE,))],
+    ids=["ticker", "isin", "isins", "both"],
+)
+async def test_a_consensus_that_changed_while_the_bridge_was_off_arrives(  # noqa: PLR0913, PLR0917 - fixtures
+    tickers: tuple[str, ...],
+    isins: tuple[str, ...],
+    upstream: Simulator,
+    server: embedded.Server,
+    client: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookups, "EVERY", 0.2)
+    listed: dict[str, Any] = {
+        "tickers": tickers,
+        "isins": tuple(BY_SYMBOL[symbol].isin for symbol in isins),
+    }
+    sole_isin = f"bz:consensus:latest:ISIN:{BY_SYMBOL[ONE].isin}"
+
+    async def until_up_to_date() -> None:
+        with trio.fail_after(LIMIT):
+            while shown(client, ONE) != answer(upstream, ONE):
+                await trio.sleep(0.02)
+
+    async with running(upstream, server, tmp_path, **listed):
+        with trio.fail_after(LIMIT):
+            while client.hget("bz:consensus:status", "state") != "live":
+                await trio.sleep(0.02)
+        upstream.broadcast(*upstream.market.opine(upstream.clock(), ONE))
+        await until_up_to_date()  # whose rating changes is looked up
+    before = client.hgetall(sole_isin)
+    upstream.market.opine(upstream.clock() + 1, ONE)  # not even in the replay
+    assert shown(client, ONE) != answer(upstream, ONE)
+    listed["streams"] = ("consensus",)
+    async with running(upstream, server, tmp_path, **listed):
+        await until_up_to_date()
+    assert {name for each in upstream.requests for name in each.tickers} <= {ONE, TWO}
+    assert client.hgetall(sole_isin) == before
+    assert bool(before) == (not tickers and isins == (ONE,))
 
 
 async def test_a_delete_that_names_nobody_asks_for_its_consensus_too(

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from bzredis.change import Change, read
-from bzredis.streams import BY_NAME, CONSENSUS, STREAMS
-from bzredis.streams.consensus import security
+from bzredis.change import Change, Rejected, read
+from bzredis.message import Notice
+from bzredis.streams import BY_NAME, CONSENSUS, STREAMS, Stream
+from bzredis.streams.consensus import FIGURES, security
 
 FRAMES = Path(__file__).parent / "frames"
+HEADLINE = {"consensus_rating", "consensus_rating_val", "consensus_price_target"}
 
 
 def changed(frame: str | dict[str, Any], sole: str = "") -> Change:
@@ -62,6 +64,62 @@ def test_headline(name: str, headline: tuple[str, ...]) -> None:
     assert from_file(name).headline == headline
 
 
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("value", [0, "0", 7, "4.10", ["7"], {"buy": 0}])
+def test_one_figure_makes_a_consensus(name: str, value: object) -> None:
+    if name in HEADLINE and isinstance(value, list | dict):
+        return  # these have to be scalars
+    for frame in (
+        {"data": {name: value}},
+        {"data": {"content": {name: value}}},
+        {"type": "x", "message": "y", "data": {"ticker": "AAPL", name: value}},
+    ):
+        assert changed(frame, "AAPL").symbol == "AAPL"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"tickers": ["AAPL"]},
+        {"ticker": "AAPL"},
+        {"id": "c", "action": "created", "content": {"ticker": "AAPL"}},
+        {"ticker": "AAPL", "updated_at": "2024-10-04T19:21:06Z"},
+        {"aggregate_type": "number", "aggregate_ratings": {"buy": None}},
+        dict.fromkeys(FIGURES, ""),
+        dict.fromkeys(FIGURES),
+    ],
+)
+@pytest.mark.parametrize("sole", ["", "AAPL", "ISIN:US0378331005"])
+def test_what_has_no_figures_is_no_consensus(data: dict[str, Any], sole: str) -> None:
+    text = json.dumps({"id": "e", "data": data})
+    found = read(CONSENSUS, text, received=1, source="live", sole=sole)
+    assert isinstance(found, Rejected)
+    assert found.reason == "no consensus in it"
+
+
+@pytest.mark.parametrize("data", [{}, {"tickers": ["AAPL"]}, {"ticker": "AAPL"}])
+@pytest.mark.parametrize("stream", STREAMS, ids=BY_NAME)
+def test_a_notice_about_a_security_is_a_notice(
+    stream: Stream, data: dict[str, Any]
+) -> None:
+    text = json.dumps({"type": "info", "message": "subscribed", "data": data})
+    found = read(stream, text, received=1, source="live", sole="AAPL")
+    assert isinstance(found, Notice)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"action": "deleted", "ticker": "AAPL"},
+        {"action": "Removed", "id": "c", "content": {"ticker": "AAPL"}},
+        {"action": "deleted", "id": "c", "content": ""},
+    ],
+)
+def test_a_delete_needs_no_figures(data: dict[str, Any]) -> None:
+    change = changed({"type": "x", "data": data}, "AAPL")
+    assert (change.action, change.symbol) == ("deleted", "AAPL")
+
+
 def test_the_label_never_follows_the_value() -> None:
     frame = {"data": {"consensus_rating": "SELL", "consensus_rating_val": 4.9}}
     assert changed(frame).headline[0] == "SELL"
@@ -87,6 +145,21 @@ def test_the_label_never_follows_the_value() -> None:
         ({"ticker": "AAPL"}, "ISIN:US0378331005", "ISIN:US0378331005"),  # contract, 1
         ({"isin": "US0378331005"}, "AAPL", "AAPL"),
         ({"ticker": "RY", "security": {"exchange": "TSX"}}, "", "TSX:RY"),
+        # Where no exchange is given, the sole symbol's own ticker is that symbol …
+        ({"ticker": "shop"}, "TSX:SHOP", "TSX:SHOP"),
+        ({"security": {"symbol": "SHOP"}}, "TSX:SHOP", "TSX:SHOP"),
+        ({"ticker": "SHOP", "exchange": "TSX"}, "TSX:SHOP", "TSX:SHOP"),
+        ({"ticker": "SHOP", "symbol": "TSX:SHOP"}, "TSX:SHOP", "TSX:SHOP"),
+        ({"ticker": "SHOP", "peers": [{"symbol": "T"}]}, "TSX:SHOP", "TSX:SHOP"),
+        # … and no other is.
+        ({"ticker": "SHOP", "exchange": "NYSE"}, "TSX:SHOP", "SHOP"),
+        ({"ticker": "SHOP", "of": {"exchange": "NYSE"}}, "TSX:SHOP", "SHOP"),
+        ({"ticker": "SHOP", "exchange": "CSE"}, "TSX:SHOP", "CSE:SHOP"),
+        ({"ticker": "SHO"}, "TSX:SHOP", "SHO"),
+        ({"ticker": "TSX"}, "TSX:SHOP", "TSX"),
+        ({"ticker": "CSE:SHOP"}, "TSX:SHOP", "CSE:SHOP"),
+        ({"ticker": "SHOP"}, "SHOP", "SHOP"),
+        ({"ticker": "SHOP"}, "", "SHOP"),
         ({"ticker": ["AAPL"]}, "", ""),
         ({"ticker": {"symbol": "AAPL"}}, "", "AAPL"),
         ({"ticker": 7}, "", "7"),
@@ -117,7 +190,7 @@ def test_a_security_is_not_searched_for_without_end(depth: int, expected: str) -
 
 
 def test_times_of_update_compare_in_utc() -> None:
-    change = changed({"data": {"updated_at": "2024-10-04T15:21:06.5-04:00"}})
+    change = changed({"data": {"buy": 1, "updated_at": "2024-10-04T15:21:06.5-04:00"}})
     assert change.moments[2:] == ("updated_at", "2024-10-04T19:21:06.500000000Z")
 
 

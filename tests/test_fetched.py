@@ -122,6 +122,49 @@ def test_a_row_without_a_time_is_the_same_row_later() -> None:
     assert not is_known(changed(row(RATINGS, other, received=RECEIVED + 1_000)), one)
 
 
+APPLE, OTHER = "US0378331005", "US5949181045"
+
+
+def rated(record: str, ticker: str = "AAPL", **fields: str) -> Change | Rejected:
+    return row(
+        RATINGS, json.dumps({"id": record, "ticker": ticker, **fields}), received=1
+    )
+
+
+def insight(record: str, isin: str | None, symbol: str = "AAPL") -> Change | Rejected:
+    content = {"id": record, "security": {"symbol": symbol, "isin": isin}}
+    return row(INSIGHTS, json.dumps(content), received=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted", "unknown"),
+    [
+        ([rated("a", isin=APPLE), rated("b", isin=OTHER)], "a", ""),
+        ([rated("a", isin=""), rated("b")], "", "ab"),
+        ([rated("a"), rated("b", isin=f" {APPLE.lower()}")], "ab", ""),
+        ([rated("a"), rated("b", isin=OTHER)], "", ""),
+        ([rated("a"), rated("b", isin=APPLE), rated("c", isin=OTHER)], "ab", ""),
+        ([rated("a"), rated("b", "T", isin=APPLE)], "b", "a"),
+        ([rated("a", ""), rated("b", "", isin=APPLE)], "b", "a"),
+        ([rated("a", "shop", exchange="TSX"), rated("b", "IBM")], "ab", ""),
+        ([rated("a", "IBM", isin=OTHER)], "a", ""),
+        ([rated("a", "RY", exchange="TSX"), rated("b", "RY", isin=APPLE)], "b", "a"),
+        ([insight("a", APPLE), insight("b", None), insight("c", OTHER)], "ab", ""),
+        ([insight("a", ""), insight("b", OTHER, "T")], "", "a"),
+    ],
+)
+def test_what_is_on_a_watch_list_of_isins(
+    rows: list[Change | Rejected], wanted: str, unknown: str
+) -> None:
+    broken = row(RATINGS, "7", received=1)
+    found, left = fetched.sifted(
+        [*rows, broken], frozenset({"IBM", "SHOP"}), frozenset({APPLE})
+    )
+    assert found.pop() == broken
+    assert "".join(changed(one).record for one in found) == wanted
+    assert "".join(one.record for one in left) == unknown
+
+
 @pytest.mark.parametrize("updated", [SECOND, None, 0])
 def test_a_removal(updated: int | None) -> None:
     made = changed(removal(RATINGS, "r", updated, "raw", received=RECEIVED))

@@ -50,6 +50,7 @@ ENGINE = [
     "backfill",
     "backlog",
     "bridge",
+    "known",
     "ledger",
     "lookups",
     "mirror",

@@ -110,7 +110,6 @@ async def test_the_watch_list_is_asked_at_the_start_and_in_rounds(
         rig,
         rest,
         watched=watched,
-        others=True,
         simplify=True,
         aggregate_type="number",
         refresh=SOON,
@@ -132,6 +131,36 @@ async def test_without_a_watch_list_those_whose_ratings_were_seen(
         await trio.sleep(10)
     assert [name for _, name in rest.asked] == ["A", "B"]
     assert logged(rig) == [("rest", "A")]
+
+
+ISIN = "ISIN:US0378331005"  # what the consensus of a sole one stands under
+
+
+async def test_of_isins_those_whose_ratings_were_seen(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """What they are the ISINs of, only their ratings tell."""
+    rest = FakeRest()
+    seen = ["A", ISIN, "TSX:T", "B"]
+    async with running(rig, rest, seen, isins=True, refresh=SOON) as lookups:
+        await trio.sleep(10)
+        assert [name for _, name in rest.asked] == ["A", "B"]
+        for symbol in ("C", ISIN, "TSX:T"):
+            lookups.rated([symbol])
+        await trio.sleep(10)
+        assert [name for _, name in rest.asked] == ["A", "B", "C"]
+        await trio.sleep(SOON)
+    assert [name for _, name in rest.asked] == [*"ABC", *"AB"]
+    assert logged(rig) == [("rest", name) for name in "ABCAB"]
+
+
+async def test_beside_isins_the_watched_tickers_too(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rest = FakeRest()
+    async with running(rig, rest, ["B", "A"], watched=("A", "C"), isins=True):
+        await trio.sleep(10)
+    assert [name for _, name in rest.asked] == ["A", "C", "B"]
 
 
 async def test_what_is_rated_goes_first_and_at_most_once_in_30_s(
@@ -172,7 +201,11 @@ async def lose_a_night(rig: Rig) -> None:
         (130, {}, 1),
         (0, {}, 1),
         (0, {"watched": ("A", "B")}, 0),
-        (0, {"watched": ("A", "TSX:T"), "others": True}, 1),
+        (0, {"watched": ("A",)}, 0),
+        (0, {"watched": ("A", "TSX:T")}, 1),
+        (0, {"watched": ("TSX:T",)}, 1),
+        (20, {"isins": True}, 1),  # any of them may be whose rating nobody saw
+        (0, {"isins": True, "watched": ("A",)}, 1),
         (20, {"abroad": ["TSX:T"]}, 1),
     ],
 )

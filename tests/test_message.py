@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from contextlib import suppress
 
 import pytest
@@ -27,7 +28,7 @@ VALUES = st.recursive(
 )
 
 
-def envelope(frame: str, *, flat: bool = False) -> Envelope:
+def envelope(frame: str, *, flat: Collection[str] = ()) -> Envelope:
     parsed = parse(frame, flat=flat)
     assert isinstance(parsed, Envelope)
     return parsed
@@ -68,8 +69,10 @@ def test_the_kind_changes_nothing(kind: object) -> None:
 
 
 @pytest.mark.parametrize("empty", ["", None, {}, []])
-@pytest.mark.parametrize("flat", [False, True])
-def test_a_delete_may_come_without_content(empty: object, flat: bool) -> None:  # noqa: FBT001 - a case
+@pytest.mark.parametrize("flat", [(), ("buy",)])
+def test_a_delete_may_come_without_content(
+    empty: object, flat: tuple[str, ...]
+) -> None:
     frame = data(action="Deleted", id="r", timestamp="t", content=empty)
     found = envelope(frame, flat=flat)
     assert (found.action, found.record, found.content) == ("deleted", "r", None)
@@ -79,11 +82,11 @@ def test_a_delete_may_come_without_content(empty: object, flat: bool) -> None:  
 @pytest.mark.parametrize("empty", ["", None, {}])
 def test_flat_content_stands_beside_the_envelopes_own_fields(empty: object) -> None:
     fields = {"action": "created", "id": "r", "timestamp": "t", "content": empty}
-    assert envelope(data(**fields, buy=1), flat=True).content == {"buy": 1}
+    assert envelope(data(**fields, buy=1), flat=("buy",)).content == {"buy": 1}
 
 
 def test_content_goes_before_flat_fields() -> None:
-    assert envelope(data(content={"a": 1}, buy=1), flat=True).content == {"a": 1}
+    assert envelope(data(content={"a": 1}, buy=1), flat=("buy",)).content == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +132,43 @@ def test_notices(frame: str, is_error: bool) -> None:  # noqa: FBT001 - a case
     assert parse(frame) == Notice(frame, is_error)
 
 
+@pytest.mark.parametrize("flat", [(), ("buy", "aggregate_ratings")])
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"tickers": ["AAPL"]},
+        {"ticker": "AAPL", "timestamp": "2024-10-04T19:21:06Z"},
+        {"action": "", "id": None, "content": {}, "buy": "", "aggregate_ratings": {}},
+        {"content": [], "aggregate_ratings": {"hold": ""}},
+    ],
+)
+@pytest.mark.parametrize("about", [{"type": "info", "message": "x"}, {"status": "ok"}])
+def test_a_notice_may_have_a_data_object(
+    about: dict[str, str], data: dict[str, object], flat: tuple[str, ...]
+) -> None:
+    frame = json.dumps(about | {"data": data})
+    assert parse(frame, flat=flat) == Notice(frame, is_error=False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"action": "deleted"},
+        {"action": "deleted", "id": "r"},
+        {"content": {"a": 1}},
+        {"buy": 0},
+        {"buy": "1"},
+        {"aggregate_ratings": {"hold": 0}},
+    ],
+)
+def test_a_message_stays_one_beside_the_words_of_a_notice(
+    data: dict[str, object],
+) -> None:
+    frame = json.dumps({"type": "x", "status": "ok", "code": 7, "data": data})
+    envelope(frame, flat=("buy", "aggregate_ratings"))
+
+
 def test_a_long_notice_is_cut() -> None:
     parsed = parse(json.dumps({"message": "x" * 1000}))
     assert isinstance(parsed, Notice)
@@ -154,6 +194,8 @@ def test_a_long_notice_is_cut() -> None:
         ('{"data":[1],"type":"x"}', "without a data object"),
         ('{"data":"text","message":"x"}', "without a data object"),
         (data(), "without content"),
+        ('{"type":"x","data":{"id":"r"}}', "without content"),
+        ('{"type":"x","data":{"action":"exploded"}}', "unknown action"),
         (data(action="created", id="r"), "created without content"),
         (data(action="created", id="r", content=""), "created without content"),
         (data(id="r", content=[1]), "data.content is not an object"),
@@ -216,7 +258,7 @@ def test_scalars_as_text(value: object, expected: str) -> None:
 @given(VALUES)
 def test_any_json_is_parsed_or_unusable(value: object) -> None:
     for frame in (json.dumps(value), json.dumps({"data": value})):
-        for flat in (False, True):
+        for flat in ((), ("buy",)):
             with suppress(Unusable):
                 assert isinstance(parse(frame, flat=flat), Envelope | Pong | Notice)
 

@@ -10,12 +10,20 @@ from collections.abc import Iterator
 
 import attrs
 
-from bzredis.message import Envelope, text
+from bzredis.errors import Unusable
+from bzredis.message import Envelope, is_blank, text
 from bzredis.streams.model import reader
 from bzredis.streams.stream import Reading, Stream
 from bzredis.symbols import symbol
 from bzredis.times import comparable, milliseconds
 
+# A consensus has one of them at least: all else may be about anything.
+FIGURES = (
+    *("consensus_rating", "consensus_rating_val", "consensus_price_target"),
+    *("high_price_target", "low_price_target"),
+    *("total_analyst_count", "unique_analyst_count"),
+    *("aggregate_ratings", "strong_buy", "buy", "hold", "sell", "strong_sell"),
+)
 _TICKERS = ("ticker", "symbol")
 _DEEPEST = 8  # levels of nesting that are searched for a security
 
@@ -51,12 +59,18 @@ def _scalar(holder: dict[str, object], name: str) -> str:
     return "" if isinstance(value, dict | list) else text(value)
 
 
+def _named(ticker: str, exchange: str, sole: str) -> str:
+    name = symbol(ticker, exchange)
+    return sole if not exchange.strip() and name == sole.rpartition(":")[2] else name
+
+
 def security(frame: dict[str, object], sole: str = "") -> str:
     """Return the symbol of the one security that the frame is about, or "".
 
     A subscription to one single ISIN decides by itself. Else a ticker anywhere in the
     frame goes before an ISIN (``ISIN:…``), and both before `sole`, of a subscription to
-    one ticker: that decides only where none or several are named.
+    one ticker: that decides only where none or several are named. A ticker of no
+    exchange is the sole symbol, of whatever exchange, if that has the same ticker.
     """
     if sole.startswith("ISIN:"):
         return sole
@@ -67,7 +81,7 @@ def security(frame: dict[str, object], sole: str = "") -> str:
     isins: set[str] = set()
     for holder in holders:
         exchange = _scalar(holder, "exchange") or market
-        tickers.update(symbol(_scalar(holder, name), exchange) for name in _TICKERS)
+        tickers.update(_named(_scalar(holder, t), exchange, sole) for t in _TICKERS)
         if isin := _scalar(holder, "isin").strip():
             isins.add(symbol(f"ISIN:{isin}"))
     tickers.discard("")
@@ -81,8 +95,15 @@ def security(frame: dict[str, object], sole: str = "") -> str:
 
 
 def read(envelope: Envelope, sole: str) -> Reading:
-    """Read one consensus; `sole` is the symbol of a subscription to one security."""
-    consensus = _consensus(envelope.content) if envelope.content else _NOTHING
+    """Read one consensus; `sole` is the symbol of a subscription to one security.
+
+    Raises Unusable for what has no figures: it must not take the place of some.
+    """
+    content = envelope.content or {}
+    if envelope.action != "deleted" and all(is_blank(content.get(f)) for f in FIGURES):
+        msg = "no consensus in it"
+        raise Unusable(msg)
+    consensus = _consensus(content) if content else _NOTHING
     updated = milliseconds(consensus.updated_at)
     return Reading(
         symbol=security(envelope.frame, sole),
@@ -108,5 +129,5 @@ CONSENSUS = Stream(
         "target",
     ),  # and `shift`, which needs what stood before
     read=read,
-    flat=True,
+    flat=FIGURES,
 )

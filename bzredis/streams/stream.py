@@ -39,4 +39,5 @@ class Stream:
     keyed: Literal["record", "symbol"]
     headline: tuple[str, ...]  # fields of each log entry, so that alerts need no JSON
     read: Callable[[Envelope, str], Reading] = attrs.field(repr=False)
-    flat: bool = False  # content may stand in `data` itself
+    # Content may stand in `data` itself, which then has one of these fields.
+    flat: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from store.servers import (
 )
 
 from bzredis.change import Change, read
+from bzredis.message import Notice, Pong
 from bzredis.streams import CONSENSUS
 from bzredis.times import rfc3339
 
@@ -102,6 +103,28 @@ def test_the_hash_and_its_history(peer: Peer) -> None:
     }
     assert peer.entries(HISTORY) == [first, peer.hash(LATEST)]
     assert peer.symbols("consensus") == {"AAPL"}
+
+
+@pytest.mark.parametrize(
+    ("frame", "result"),
+    [
+        ('{"type":"info","message":"ready","data":{"tickers":["AAPL"]}}', None),
+        ('{"type":"subscribed","data":{"ticker":"AAPL"}}', None),
+        ('{"data":{"ticker":"AAPL"}}', "rejected"),
+        ('{"data":{"action":"created","content":{"ticker":"AAPL"}}}', "rejected"),
+    ],
+)
+def test_what_is_no_consensus_leaves_the_hash_alone(
+    peer: Peer, frame: str, result: str | None
+) -> None:
+    apply(peer, consensus(1))
+    before = peer.hash(LATEST)
+    made = read(CONSENSUS, frame, received=RECEIVED, source="live", sole="AAPL")
+    assert isinstance(made, Notice) == (result is None)
+    if not isinstance(made, Notice | Pong):
+        assert apply(peer, made) == (result,)
+    assert peer.hash(LATEST) == before
+    assert len(peer.entries("consensus:events")) == 1
 
 
 SHIFTS = [
@@ -232,14 +255,14 @@ def test_a_sole_subscription_names_the_symbol(peer: Peer) -> None:
 
 
 def wrapped(version: float, at: float = 0, action: str = "updated") -> str:
-    content = {"ticker": "AAPL", "updated_at": stamp(version), "n": version}
+    content = {"ticker": "AAPL", "updated_at": stamp(version), "hold": version}
     return message("c1", content, action=action, at=at)
 
 
 def test_a_record_names_the_symbol_that_it_had(peer: Peer) -> None:
-    named, bare = wrapped(1), message("c1", {"n": 2, "updated_at": stamp(2)}, at=2)
+    named, bare = wrapped(1), message("c1", {"hold": 2, "updated_at": stamp(2)}, at=2)
     assert apply(peer, named, bare) == ("latest", "latest")
-    assert peer.hash(LATEST)["n"] == "2"
+    assert peer.hash(LATEST)["hold"] == "2"
     assert peer.hash(LATEST)["_record"] == "c1"
 
 
