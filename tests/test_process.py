@@ -318,7 +318,7 @@ async def test_the_demo_shows_the_keys_and_ends_by_itself(
     mine = connect(server.url)
     environ = {"HOME": str(tmp_path), "BZREDIS_REDIS": server.url}
     more = ["--redis", server.url] if named else []
-    async with bzredis("demo", "--seconds", "4", *more, environ=environ) as process:
+    async with bzredis("demo", "--seconds", "8", *more, environ=environ) as process:
         assert process.stdout is not None
         said = b""
         seen = set()
