@@ -92,6 +92,9 @@ class Backlog:
     entry: str = ""
     earliest: int | None = None  # ms: how far back goes what Redis acknowledged
     lost: int | None = None  # ms: since when Redis lost something; being repaired
+    # Whether Redis has taken a batch, or none, since it last failed: it may have come
+    # back older, and only then that is noticed.
+    assured: bool = True
     # What else the next process has to know, as notes.
     others: Callable[[], Mapping[str, str]] = dict
     _noted: dict[str, str] = attrs.field(factory=dict)
@@ -201,34 +204,40 @@ class Backlog:
             if self.age() > PATIENCE or self._bytes > MEMORY:
                 await self.flush()
 
-    async def flush(self) -> None:
-        """Move to disk all that is in memory; where it does not fit, note `full`."""
+    async def flush(self) -> bool:
+        """Move to disk all that is in memory, and return whether that worked.
+
+        Where it does not fit, note `full`.
+        """
         async with self.on_disk:
-            await self._write(self.unsaved)
+            return await self._write(self.unsaved)
 
     async def keep(self) -> None:
         """Have on disk what is news to the next process."""
         async with self.on_disk:
-            if news := self._news_of(self.others()):
+            left = {**self.others(), LOST + self.stream: _text(self.lost)}
+            if news := self._news_of(left):
                 # What counts as announced is so once that is on disk, too.
                 if self._memory and self._memory[0][1].number <= self.announced:
                     await self._write(self.unsaved)
                 else:
                     await self._append([], news)
 
-    async def _write(self, items: list[Item]) -> None:
+    async def _write(self, items: list[Item]) -> bool:
         """Move the changes to disk, with what the next process has to know.
 
         In one step: a kill in between would have a gap announced twice, or never.
         """
         rows = [(item.number, item.packed) for item in items]
         notes = self._notes(waits=bool(rows or self.spooled))
-        if await self._append(rows, self._news_of({**self.others(), **notes})):
-            self.spooled += len(rows)
-            self._last = items[-1].number if items else self._last
-            while self._memory and self._memory[0][1].number <= self._last:
-                self._bytes -= len(self._memory.popleft()[1].packed)
-            self._progress.set()
+        if not await self._append(rows, self._news_of({**self.others(), **notes})):
+            return False
+        self.spooled += len(rows)
+        self._last = items[-1].number if items else self._last
+        while self._memory and self._memory[0][1].number <= self._last:
+            self._bytes -= len(self._memory.popleft()[1].packed)
+        self._progress.set()
+        return True
 
     async def _append(self, rows: list[Row], news: dict[str, str]) -> bool:
         """Append to the spool; return whether that has it."""

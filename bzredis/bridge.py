@@ -261,6 +261,7 @@ class Bridge:
                 try:
                     await self._write_status(mirror, self._presence(mirror))
                 except StoreDown as error:
+                    mirror.backlog.assured = False
                     log.debug("status not written", error=str(error))
             with trio.move_on_after(STATUS):
                 await self._news.wait()
@@ -271,8 +272,8 @@ class Bridge:
             return "apart"
         waits = mirror.backlog.spooled or mirror.backlog.age() > STALE
         missing = mirror.ledger.continuity.is_open
-        is_fresh = self._claimed.is_set() and not waits and not missing
-        return "fresh" if is_fresh else "connected"
+        is_fresh = self._claimed.is_set() and mirror.backlog.assured
+        return "fresh" if is_fresh and not waits and not missing else "connected"
 
     async def _write_status(self, mirror: Mirror, presence: Presence) -> None:
         mirror.status.backlog = len(mirror.backlog)
@@ -329,10 +330,8 @@ class Bridge:
 async def _save(mirror: Mirror) -> None:
     """Save what Redis did not take, as long as there is time and the disk refuses."""
     mirror.backlog.others = partial(_left_open, mirror, last=True)
-    await mirror.backlog.flush()
-    while mirror.backlog.unsaved:
+    while not await mirror.backlog.flush():  # noqa: ASYNC110 - what locks it, sets no Event
         await trio.sleep(SAVING_AGAIN)
-        await mirror.backlog.flush()
 
 
 def _left_open(mirror: Mirror, *, last: bool = False) -> dict[str, str]:

@@ -232,6 +232,12 @@ def received_of(packed: bytes) -> str:
     return unpack(packed).received if packed else ""
 
 
+def symbol_of(packed: bytes) -> str:
+    """Return the symbol of a packed message, "" for any other change."""
+    change = unpack(packed)
+    return change.symbol if isinstance(change, Change) else ""
+
+
 def _fingerprint(*parts: str) -> str:
     # A length before each part would matter only if ids held a NUL.
     return _hash("\0".join(parts).encode())

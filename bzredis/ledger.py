@@ -14,7 +14,7 @@ import structlog
 
 from bzredis import writer
 from bzredis.backlog import Backlog, Item
-from bzredis.change import Change, Rejected, gap, owe, paid, received_of
+from bzredis.change import Change, Rejected, gap, owe, paid, received_of, symbol_of
 from bzredis.recovery import Recovery
 from bzredis.replay import Continuity, Uncovered
 from bzredis.status import StreamStatus
@@ -52,9 +52,13 @@ class Ledger:
         self, batch: Sequence[Item], applied: writer.Applied, *, doubtful: int
     ) -> None:
         """Count what came of changes, and what it proves of a replay."""
+        concerned = [*applied.concerned]
         for item, result in zip(batch, applied.results, strict=True):
-            self._answered(item, result, resent=item.number <= doubtful)
-        self.concern(applied.concerned)
+            resent = item.number <= doubtful
+            self._answered(item, result, resent=resent)
+            if resent and result == "duplicate":  # whose, said the answer that was lost
+                concerned.append(symbol_of(item.packed))
+        self.concern(concerned)
         self.settle()
 
     def _answered(self, item: Item, result: str, *, resent: bool) -> None:

@@ -133,7 +133,7 @@ class Spool:
         """Add changes at the end, and note values under names; all of it, or none."""
         size = sum(len(packed) for _, packed in rows)
         with self._lock, _translated(self.path), _transaction(self._db):
-            if self._bytes + size > self.limit:
+            if rows and self._bytes + size > self.limit:
                 msg = f"{self.path} holds its limit of {self.limit} bytes"
                 raise SpoolFull(msg)
             self._db.executemany(_INSERT, ((stream, *row) for row in rows))

@@ -143,10 +143,12 @@ class Writer:
                 applied = await self._apply([item.packed for item in batch])
                 break
             except StoreRolledBack as error:
+                self.backlog.assured = False
                 self._note(str(error))
                 self._rollback, self._entry = self._begun(), ""
                 continue
             except StoreDown as error:
+                self.backlog.assured = False
                 self._note(str(error))
                 is_slow = isinstance(error, StoreSlow)
                 at_once = len(batch) if sent else self._size
@@ -163,6 +165,7 @@ class Writer:
             if sent:
                 self._doubtful = max(self._doubtful, reached)
             await trio.sleep(delay)
+        self.backlog.assured = True
         self._note("")
         self._size = min(BATCH, self._size * 2)
         await self._confirm(batch, applied)
@@ -224,9 +227,9 @@ class Writer:
         was known already when we wrote it tells nothing. Nor was anything forgotten
         where there was nothing before it.
         """
-        told = {"stream": self.stream.name, "held": len(self._held)}
-        log.warning("Redis lost what it had confirmed; applying it again", **told)
         if rollback.since is None:
+            told = {"stream": self.stream.name, "held": len(self._held)}
+            log.warning("Redis lost what it had confirmed; applying it again", **told)
             self._entry, received = await self.store.newest(self.stream)
             lost = self.backlog.lost
             # An older version of this program did not note how far back Redis went.

@@ -166,6 +166,16 @@ def test_another_process_that_writes_is_no_damage_nor_want_of_room(
     assert packed(spool) == [packed for _, packed in rows(2)]
 
 
+def test_notes_alone_need_no_room(open_spool: Open) -> None:
+    spool = open_spool(10)
+    spool.put_in("ratings", rows(1))
+    with pytest.raises(SpoolFull):
+        spool.append("ratings", rows(2), {"a": "b"})
+    assert not spool.note("a")
+    spool.append("ratings", (), {"a": "b"})
+    assert spool.note("a") == "b"
+
+
 def test_a_lock_is_waited_for_long_only_where_nobody_tries_again(
     open_spool: Open, tmp_path: Path
 ) -> None:

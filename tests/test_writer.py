@@ -189,6 +189,19 @@ async def test_what_redis_takes_in_one_go_is_found_out(
         assert desk.numbers == list(range(100))
 
 
+async def test_nothing_is_halved_while_redis_is_away(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    async with desk.writing():
+        desk.store.trouble = "LOADING"
+        desk.put(*range(20))
+        await trio.sleep(30)
+        desk.store.trouble = ""
+        await trio.sleep(5)
+        assert desk.numbers == list(range(20))
+        assert 20 in desk.store.batches
+
+
 async def test_batches_grow_again(desk: Desk, autojump_clock: MockClock) -> None:
     desk.store.most = 20
     async with desk.writing():

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 import attrs
 import trio
-from redis import ConnectionPool, Redis
+from redis import ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
@@ -35,14 +35,15 @@ ROLLED_BACK: Final = (
     "Redis came back older, or emptied, without what it had confirmed; it gets again "
     "what the bridge still holds, and the rest is fetched or announced as a gap"
 )
-NOT_HERE: Final = "non local key"  # in what a script is told that crosses slots
+NOT_HERE: Final = "non local key"  # in what a script is told whose keys are elsewhere
 NO_TAG: Final = (
-    "Redis Cluster takes our keys only where they share a slot: give them a hash tag, "
-    "as in --prefix '{bz}'"
+    "Redis Cluster takes our keys only where they share a slot: it is moving that slot "
+    "now, or they need a hash tag, as in --prefix '{bz}'"
 )
 TOLD: Final[dict[type[RedisError], str]] = {
     ClusterCrossSlotError: NO_TAG,
-    AskError: "Redis Cluster is moving our keys",  # MOVED too, when it comes twice
+    # MOVED too, where it comes twice, or on a Unix socket.
+    AskError: "Redis Cluster has our keys elsewhere, or is moving them",
     NoScriptError: "Redis lost our script; it is loaded again",  # since it was loaded
 }
 
@@ -71,10 +72,11 @@ class Connection:
     url: str = attrs.field(repr=False)
     first: Redis = attrs.field(init=False, repr=False)  # whom the URL names
     _node: Redis = attrs.field(init=False, repr=False)  # who has our keys
+    _last: Redis = attrs.field(init=False, repr=False)  # who had them, of the others
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
-        self.first = self._node = _client(self.url)
+        self.first = self._node = self._last = _client(self.url)
 
     async def run(self, call: Callable[[Redis], T]) -> T:
         """Run a blocking call in a thread; at its limit the thread is left to itself.
@@ -107,15 +109,19 @@ class Connection:
         try:
             return call(node)
         except MovedError as moved:
-            self._node = self._neighbour(moved)
+            self._node = self._last = self._neighbour(moved)
         except (RedisConnectionError, RedisTimeoutError):
-            self._node = self.first  # a node that is gone knows no successor
+            # A node that is gone knows no successor; by turns, for the other one may be
+            # gone for longer.
+            self._node = self.first if node is not self.first else self._last
             raise
         return call(self._node)
 
     def _neighbour(self, moved: MovedError) -> Redis:
         """Return a client for the node that another one named."""
         pool = self._node.connection_pool
+        if issubclass(pool.connection_class, UnixDomainSocketConnection):
+            raise moved  # whose address would have to be put in the URL
         # It may leave out the host: then it means its own, under another port.
         place = {"host": moved.host, "port": moved.port}
         if not moved.host:

@@ -13,8 +13,13 @@
 
 local me, lasts, state = ARGV[1], ARGV[2], ARGV[3]
 local connected = state == 'fresh' or state == 'connected'
-local holder = redis.pcall('GET', KEYS[3])
-if type(holder) == 'string' and holder ~= me and not connected then return 0 end
+local holder = redis.pcall('GET', KEYS[3]) -- an older version leaves just `alive`
+if not holder then holder = redis.pcall('GET', KEYS[2]) end
+local other = type(holder) == 'string' and holder ~= me
+if other and not connected then return 0 end
+-- What is no text there is nobody's; all else that is wrong is.
+local wrong = type(holder) == 'table' and holder.err
+if wrong and not string.find(wrong, 'WRONGTYPE') then return holder end
 redis.call('DEL', unpack(KEYS))
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 if state == 'fresh' then redis.call('SET', KEYS[2], me, 'EX', lasts) end

@@ -96,7 +96,7 @@ ANSWERS = {
     b"-NOREPLICAS Not enough good replicas\r\n": "refused: NOREPLICAS",
     b"-NOSCRIPT No matching script.\r\n": "lost our script",
     b"-MOVED 1 127.0.0.1:1\r\n": "cannot reach Redis: .*127.0.0.1:1",
-    b"-ASK 1 127.0.0.1:1\r\n": "moving our keys",
+    b"-ASK 1 127.0.0.1:1\r\n": "is moving them",
     b"-CROSSSLOT Keys in request do not share\r\n": "hash tag",
     b"-ERR nothing of the kind\r\n": "refused: nothing of the kind",
     b"I speak no such thing\r\n": "Redis refused: .*",
@@ -300,6 +300,24 @@ async def test_after_a_bridge_another_one_may_tell(peer: Peer, how: str) -> None
         assert 13 < peer.redis.ttl(HOLDER) <= 15
         peer.redis.delete(HOLDER)  # it expired
     assert await store.write_status(RATINGS, {"of": "it"}, "it", "apart")
+    assert peer.hash("ratings:status") == {"of": "it"}
+
+
+async def test_a_bridge_of_an_older_version_is_left_alone_too(peer: Peer) -> None:
+    peer.redis.set(ALIVE, "older", ex=15)
+    store = peer.store()
+    assert not await store.write_status(RATINGS, {"of": "me"}, "me", "apart")
+    assert peer.redis.get(ALIVE) == "older"
+    assert await store.write_status(RATINGS, {"of": "me"}, "me", "connected")
+
+
+async def test_who_may_not_ask_for_the_holder_writes_nothing(peer: Peer) -> None:
+    await peer.store().write_status(RATINGS, {"of": "it"}, "it", "fresh")
+    peer.redis.execute_command(
+        "ACL", "SETUSER", "b", "reset", "on", ">pw", "~*", "&*", "+@all", "-get"
+    )
+    with pytest.raises(StoreDown):
+        await peer.store(user="b:pw").write_status(RATINGS, {}, "me", "apart")
     assert peer.hash("ratings:status") == {"of": "it"}
 
 

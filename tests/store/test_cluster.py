@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import trio
-from store.servers import Peer, rating, running
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MovedError
+from store.servers import Peer, consensus, rating, running
 
 from bzredis.errors import StoreDown
 from bzredis.store import connection
 from bzredis.store.client import Store
-from bzredis.streams import RATINGS
+from bzredis.store.connection import Connection
+from bzredis.streams import CONSENSUS, RATINGS
 
 SLOTS = 16_384
 TAG = "{bz}"
@@ -49,14 +54,18 @@ class Cluster:
     def name(self, node: int) -> str:
         return str(self.nodes[node].redis.execute_command("CLUSTER", "MYID"))
 
-    def begin_to_move(self) -> tuple[int, int]:
-        """Have the cluster move our keys; return from which node to which."""
-        here = self.owner()
-        there = 1 - here
+    def announce_a_move(self, here: int, there: int) -> None:
         tell = self.nodes[there].redis.execute_command
         tell("CLUSTER", "SETSLOT", self.slot, "IMPORTING", self.name(here))
         tell = self.nodes[here].redis.execute_command
         tell("CLUSTER", "SETSLOT", self.slot, "MIGRATING", self.name(there))
+
+    def begin_to_move(self) -> tuple[int, int]:
+        """Have the cluster move our keys; return from which node to which."""
+        here = self.owner()
+        there = 1 - here
+        self.announce_a_move(here, there)
+        tell = self.nodes[here].redis.execute_command
         keys = tell("CLUSTER", "GETKEYSINSLOT", self.slot, 1_000)
         port = self.nodes[there].server.port
         tell("MIGRATE", "127.0.0.1", port, "", 0, 5_000, "KEYS", *keys)
@@ -122,10 +131,23 @@ async def test_the_rest_of_the_store_goes_there_too(cluster: Cluster) -> None:
     assert await store.earliest(RATINGS)
 
 
+def test_what_comes_while_the_slot_is_moved_waits(cluster: Cluster) -> None:
+    """A key that is not there yet is not this node's any more."""
+    here = cluster.owner()
+    peer, store = cluster.nodes[here], cluster.store(here)
+    frames = consensus(1, "3"), '{"x":1}', consensus(2, "4", symbol="MSFT")
+    assert peer.apply(CONSENSUS, *frames[:2], store=store) == ("latest", "rejected")
+    cluster.announce_a_move(here, 1 - here)
+    with pytest.raises(StoreDown, match="moving that slot"):
+        peer.one(frames[2], CONSENSUS, store=store)
+    peer.redis.execute_command("CLUSTER", "SETSLOT", cluster.slot, "STABLE")
+    assert peer.one(frames[2], CONSENSUS, store=store) == "latest"
+
+
 def test_keys_that_move_are_followed(cluster: Cluster) -> None:
     here, there = cluster.begin_to_move()
     peer, store = cluster.nodes[here], cluster.store(here)
-    with pytest.raises(StoreDown, match="moving our keys"):
+    with pytest.raises(StoreDown, match="is moving"):
         peer.one(rating("b"), store=store)
     cluster.end_the_move(there)
     assert peer.one(rating("b"), store=store) == "latest"
@@ -151,7 +173,40 @@ async def test_a_node_that_is_gone_is_not_asked_for_ever(
     assert await store.marker("mine")
 
 
+def test_of_two_nodes_the_one_that_is_there_is_found() -> None:
+    at, up = Connection("redis://127.0.0.1:1/0"), {"first": True, "other": True}
+
+    def ask(redis: Redis) -> str:
+        name = "first" if redis is at.first else "other"
+        if not up[name]:
+            raise RedisConnectionError(f"{name} is down")
+        if name == "first":
+            raise MovedError("5 127.0.0.1:2")
+        return name
+
+    async def blips() -> str:
+        await at.run(ask)
+        up["first"] = up["other"] = False
+        for _ in range(3):
+            with pytest.raises(StoreDown):
+                await at.run(ask)
+        up["other"] = True
+        with suppress(StoreDown):
+            return await at.run(ask)
+        return await at.run(ask)
+
+    assert trio.run(blips) == "other"
+
+
 def test_without_a_hash_tag_it_says_what_to_do(cluster: Cluster) -> None:
     peer = cluster.nodes[0]
     with pytest.raises(StoreDown, match=re.escape("--prefix '{bz}'")):
         peer.one(rating("c"), store=peer.store(prefix="bz"))
+
+
+async def test_a_cluster_on_a_unix_socket_is_told_in_words(tmp_path: Path) -> None:
+    def ask(redis: Redis) -> None:
+        raise MovedError("5 127.0.0.1:2")
+
+    with pytest.raises(StoreDown, match="has our keys elsewhere"):
+        await Connection(f"unix://{tmp_path / 's.sock'}").run(ask)

@@ -22,8 +22,11 @@ local SERVER = {
   MASTERDOWN = true,
 }
 
+-- So does a cluster that is moving our keys, or is down: what a script is told then has no
+-- code of its own.
 local function concerns_server(why)
-  return SERVER[string.match(why, '^%u+') or '']
+  return SERVER[string.match(why, '^%u+') or ''] or string.find(why, 'non local key', 1, true)
+    or string.find(why, 'cluster is down', 1, true)
 end
 
 local function problem_with(key, wanted)
