@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeVar
 
 import attrs
 import structlog
@@ -40,6 +40,8 @@ BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered
 ROOM: Final = 4 * 2**20
 BEFORE_ALL: Final = -(2**62)  # a number below that of any change
 ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
+
+T = TypeVar("T")
 
 Row = tuple[int, bytes]
 
@@ -111,6 +113,8 @@ class Backlog:
     _trouble: trio.Event = attrs.field(factory=trio.Event)
     _told: str = ""  # the trouble with the disk that a person was told of
     on_disk: trio.Lock = attrs.field(factory=trio.Lock)
+    _leaving: bool = False
+    _working: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
     def resume(self, spool: Spool, count: int, last: int) -> None:
         """Begin, or go on, with what stands on disk."""
@@ -176,7 +180,7 @@ class Backlog:
         if self.spooled:
             async with self.on_disk:
                 read = partial(self.spool.oldest, self.stream, limit)
-                return [Item(*row) for row in await trio.to_thread.run_sync(read)]
+                return [Item(*row) for row in await self._work(read)]
         await trio.lowlevel.checkpoint()
         return [item for _, item in islice(self._memory, limit)]
 
@@ -195,7 +199,7 @@ class Backlog:
         """Remove from disk what Redis has."""
         if self.spooled:
             remove = partial(self.spool.remove, self.stream, self._confirmed)
-            self.spooled -= await trio.to_thread.run_sync(remove)
+            self.spooled -= await self._work(remove)
 
     async def spill(self) -> NoReturn:
         """Move to disk what Redis has not confirmed in time, until cancelled."""
@@ -244,7 +248,7 @@ class Backlog:
         if not rows and not news:
             return True
         try:
-            await trio.to_thread.run_sync(self.spool.append, self.stream, rows, news)
+            await self._work(partial(self.spool.append, self.stream, rows, news))
         except SpoolFull as error:
             if rows:  # what is to be noted alone is tried again
                 self._note_trouble(error)
@@ -253,6 +257,21 @@ class Backlog:
             self._told = ""
         self._noted |= news
         return True
+
+    async def _work(self, call: Callable[[], T]) -> T:
+        """Have the disk do something, in a thread; one thing at a time (`on_disk`).
+
+        What it does is waited for, or nobody would know whether it is done. Only as we
+        leave it may be cancelled: a disk may hang for ever.
+        """
+        with trio.CancelScope(shield=not self._leaving) as self._working:
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+        raise AssertionError  # nobody cancels just this
+
+    def leave(self) -> None:
+        """Wait for the disk no longer than those who call may wait."""
+        self._leaving = True
+        self._working.shield = False
 
     def _notes(self, *, waits: bool) -> dict[str, str]:
         notes = {LOST + self.stream: _text(self.lost)}

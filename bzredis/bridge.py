@@ -44,6 +44,7 @@ DRAIN: Final = 3.0
 SAVING: Final = 0.8  # … so much for the disk, which another process may have locked, …
 SAVING_AGAIN: Final = 0.1
 FAREWELL: Final = 0.8  # … and so much for the last status.
+CLOSING: Final = 0.1  # Nothing hangs on that: all is committed.
 TOLD_ALL_REFUSED: Final = (
     "upstream refused every stream, so the bridge ends: check that BENZINGA_TOKEN (or "
     "the token file) holds the right key, and start it again"
@@ -246,6 +247,7 @@ class Bridge:
         streams.deadline = trio.current_time() + DRAIN
         self._asking.cancel()
         for mirror in self.mirrors:
+            mirror.backlog.leave()
             mirror.scope.cancel()
 
     # ---- status
@@ -301,7 +303,8 @@ class Bridge:
                         nursery.start_soon(_save, mirror)
             with trio.move_on_after(FAREWELL):
                 await self._last_status()
-            self.spool.close()
+            with trio.move_on_after(CLOSING):
+                await trio.to_thread.run_sync(self.spool.close, abandon_on_cancel=True)
         waiting = sum(mirror.backlog.spooled for mirror in self.mirrors)
         lost = sum(len(mirror.backlog.unsaved) for mirror in self.mirrors)
         if lost:

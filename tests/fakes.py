@@ -394,19 +394,22 @@ class FakeStore:
 class Disk:
     """In the place of worker threads, during which virtual time would jump.
 
-    Like them it cannot be cancelled once it works. `delay` is how long that takes.
+    Like them it cannot be cancelled once it works, only left alone. `delay` is how long
+    that takes, before and after.
     """
 
     delay: float = 0.0
     calls: int = 0
 
-    async def run_sync(self, call: Callable[..., T], *args: object) -> T:
+    async def run_sync(
+        self, call: Callable[..., T], *args: object, abandon_on_cancel: bool = False
+    ) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         self.calls += 1
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=not abandon_on_cancel):
             await trio.sleep(self.delay)
         found = call(*args)
-        with trio.CancelScope(shield=True):
+        with trio.CancelScope(shield=not abandon_on_cancel):
             await trio.sleep(self.delay)
         return found
 

@@ -662,6 +662,21 @@ async def test_a_disk_that_is_locked_as_we_stop_is_tried_again(
     assert [e["spooled"] for e in said if "spooled" in e] == [3]
 
 
+@pytest.mark.parametrize("away", [True, False])
+@pytest.mark.parametrize("wait", [0.1, 1.0, 3.0])
+async def test_a_disk_that_hangs_does_not_hold_up_the_stop(
+    rig: Rig, disk: Disk, autojump_clock: MockClock, *, away: bool, wait: float
+) -> None:
+    """`rig.running` sees that it takes no more than 5 s."""
+    async with rig.running():
+        await trio.sleep(5)
+        rig.store.trouble = "down" if away else ""
+        disk.delay = 3_600
+        rig.upstream.say(frame(1))
+        await trio.sleep(wait)
+    assert rig.store.numbers() == ([] if away else [1])
+
+
 async def test_notes_that_a_lock_kept_from_the_disk_as_we_stop_are_tried_again(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
