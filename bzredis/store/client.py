@@ -45,7 +45,7 @@ class Limits:
 
 @attrs.frozen
 class Applied:
-    """What came of a batch: a result per change, and what of the log and of symbols.
+    """What came of a batch: results, the newest log entry, and whose records changed.
 
     A result is ``latest``, ``record`` or ``none`` (the change's effect),
     ``unattributed``, ``duplicate``, ``rejected``, ``gap``, ``owed SINCE``, ``paid``,
