@@ -16,6 +16,8 @@ from trio.testing import MockClock
 
 from bzredis.asking import Asking
 from bzredis.backfill import Backfill
+from bzredis.backlog import Backlog
+from bzredis.change import unpack
 from bzredis.errors import FeedLost, RestDown, RestRefused, StoreDown
 from bzredis.recovery import Recovery
 from bzredis.tables import Removal
@@ -195,6 +197,26 @@ async def test_rest_has_a_minute_to_close_a_gap(
     for gap in rig.store.gaps():
         assert (gap["cause"], gap["recovered"]) == ("restart", 2)
         assert gap["end"] == rfc3339(began)
+
+
+async def test_what_is_doubtful_is_announced_before_the_debt_is_paid(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """A kill in between would leave neither a debt nor a gap."""
+    kept: list[str] = []
+    put = Backlog.put
+
+    def noting(self: Backlog, packed: bytes) -> int:
+        kept.append(type(unpack(packed)).__name__)
+        return put(self, packed)
+
+    await lose_a_night(rig)
+    monkeypatch.setattr(Backlog, "put", noting)
+    # Connected a while after the start: else the look of each second comes in between.
+    rig.upstream.sessions.insert(0, LOST)
+    async with running(rig, FakeRest([2, 3]), **listed("T2")):
+        await trio.sleep(90)
+    assert kept.index("Gap") < kept.index("Paid")
 
 
 @pytest.mark.parametrize("delay", [50.0, 1e6])

@@ -128,7 +128,7 @@ async def test_not_alive_while_a_replay_is_read(
 ) -> None:
     """It may still bring what `latest` does not know yet."""
     async with rig.running():
-        await trio.sleep(1)
+        await trio.sleep(1.5)  # the status has been written since
         assert rig.store.status()["state"] == "live"
         assert not rig.store.is_alive()
         await trio.sleep(4)
