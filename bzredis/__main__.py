@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line; every way out ends the process with its exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
-    from bzredis.cli import bzredis  # noqa: PLC0415 - most of the start is this import
+    from bzredis.commands.cli import bzredis  # noqa: PLC0415 - most of the start is this import
 
     bzredis.main(prog_name="bzredis")
 

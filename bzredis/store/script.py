@@ -15,6 +15,6 @@ AFTER: Final = ("batch",)
 
 def script(stream: Stream) -> str:
     """Return the script for streams of this one's kind (`Stream.keyed`)."""
-    folder = files("bzredis.store") / "apply"
+    folder = files("bzredis.store") / "lua"
     names = (*BEFORE, *OF_KIND[stream.keyed], *AFTER)
     return "\n".join((folder / f"{name}.lua").read_text() for name in names)

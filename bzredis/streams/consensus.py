@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import attrs
 
 from bzredis.errors import Unusable
-from bzredis.message import Envelope, is_blank, text
-from bzredis.streams.model import reader
+from bzredis.messages.envelope import Envelope, is_blank, text
+from bzredis.messages.model import reader
+from bzredis.messages.symbols import symbol
+from bzredis.messages.times import comparable, milliseconds
 from bzredis.streams.stream import Reading, Stream
-from bzredis.symbols import symbol
-from bzredis.times import comparable, milliseconds
 
 # A consensus has one of them at least: all else may be about anything.
 FIGURES = (

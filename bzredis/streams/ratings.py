@@ -6,12 +6,12 @@ import re
 
 import attrs
 
-from bzredis.message import Envelope
-from bzredis.streams.direction import direction
-from bzredis.streams.model import reader
+from bzredis.messages.direction import direction
+from bzredis.messages.envelope import Envelope
+from bzredis.messages.model import reader
+from bzredis.messages.symbols import symbol
+from bzredis.messages.times import milliseconds, published
 from bzredis.streams.stream import Reading, Stream
-from bzredis.symbols import symbol
-from bzredis.times import milliseconds, published
 
 # Plain digits only: sign, whole, fraction; either of these two may be missing.
 _PRICE = re.compile(r"([+-]?)(?=\.?\d)(\d{0,18})(?:\.(\d{0,18}))?", re.ASCII)

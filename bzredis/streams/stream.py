@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-from bzredis.message import Envelope
+from bzredis.messages.envelope import Envelope
 
 
 @attrs.frozen

@@ -9,14 +9,14 @@ import attrs
 from faults import model
 from faults.model import Message
 
-from bzredis.simulator.book import Deleted
-from bzredis.simulator.catalogue import COMPANIES, FIRMS
-from bzredis.simulator.desk import Desk
 from bzredis.simulator.faults import RestFaults
-from bzredis.simulator.opinions import NOTHING
-from bzredis.simulator.records import Insight, Rating
-from bzredis.simulator.request import Request
-from bzredis.simulator.rest import Answer, json_answer
+from bzredis.simulator.market.book import Deleted
+from bzredis.simulator.market.catalogue import COMPANIES, FIRMS
+from bzredis.simulator.market.opinions import NOTHING
+from bzredis.simulator.market.records import Insight, Rating
+from bzredis.simulator.server.http import Desk
+from bzredis.simulator.server.request import Request
+from bzredis.simulator.server.rest import Answer, json_answer
 
 # Nobody asks for what the market makes of these: the press words the rows itself.
 COMPANY, FIRM = COMPANIES[0], FIRMS[0]

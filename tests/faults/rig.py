@@ -18,9 +18,9 @@ from faults.process import TOKEN, Bridge
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bzredis.embedded import Server, server_binary
+from bzredis.commands.embedded import Server, server_binary
 from bzredis.simulator import Settings, Simulator
-from bzredis.simulator.records import Published
+from bzredis.simulator.market.records import Published
 
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer

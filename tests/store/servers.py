@@ -20,8 +20,8 @@ import msgspec
 import redis
 import trio
 
-from bzredis.change import Change, Gap, Owe, Paid, Rejected, Source, read
-from bzredis.embedded import Server
+from bzredis.changes.read import Change, Gap, Owe, Paid, Rejected, Source, read
+from bzredis.commands.embedded import Server
 from bzredis.store.client import Applied, Limits, Store
 from bzredis.streams import RATINGS, Stream
 

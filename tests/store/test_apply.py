@@ -20,11 +20,11 @@ from store.servers import (
     stamp,
 )
 
-from bzredis.change import gap
+from bzredis.changes.read import gap
+from bzredis.messages.times import rfc3339
 from bzredis.store import client
 from bzredis.store.keys import ENTRY_FIELDS, entry_fields
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
-from bzredis.times import rfc3339
 
 FULL: dict[str, Any] = {
     "date": "2024-10-04",

@@ -13,13 +13,13 @@ import pytest
 import trio
 from store.servers import BASE, PREFIX, RECEIVED, Peer, consensus, pack, rating
 
-from bzredis.change import gap
+from bzredis.changes.read import gap
 from bzredis.errors import StoreDown, StoreSlow
-from bzredis.status import Presence
+from bzredis.messages.times import rfc3339
+from bzredis.ports import Presence
 from bzredis.store import connection
 from bzredis.store.client import Store
 from bzredis.streams import CONSENSUS, RATINGS
-from bzredis.times import rfc3339
 
 SECRET = "s3cr3t"
 STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"

@@ -17,10 +17,10 @@ from store.servers import (
     stamp,
 )
 
-from bzredis.change import Change, read
-from bzredis.message import Notice, Pong
+from bzredis.changes.read import Change, read
+from bzredis.messages.envelope import Notice, Pong
+from bzredis.messages.times import rfc3339
 from bzredis.streams import CONSENSUS
-from bzredis.times import rfc3339
 
 LATEST = "consensus:latest:AAPL"
 HISTORY = "consensus:history:AAPL"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from store.servers import Peer, consensus, deleted, pack, rating, stamp
 from store.servers import message as written
 
-from bzredis.change import Change, read
+from bzredis.changes.read import Change, read
 from bzredis.store.client import Limits, Store
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 

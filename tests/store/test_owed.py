@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from store.servers import BASE, RECEIVED, Peer, rating
 
-from bzredis.change import Owe, Paid, owe, paid
+from bzredis.changes.read import Owe, Paid, owe, paid
+from bzredis.messages.times import rfc3339
 from bzredis.streams import RATINGS
-from bzredis.times import rfc3339
 
 WINDOW = 1_000_000  # ms
 MS = BASE * 1_000

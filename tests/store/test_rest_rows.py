@@ -17,8 +17,8 @@ from store.servers import (
     rating,
 )
 
-from bzredis.change import Change
-from bzredis.fetched import consensus_row, removal, row
+from bzredis.changes.read import Change
+from bzredis.changes.rows import consensus_row, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 
 

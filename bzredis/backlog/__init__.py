@@ -1,0 +1,1 @@
+"""What was read waits here until Redis has it."""

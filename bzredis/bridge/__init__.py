@@ -1,0 +1,1 @@
+"""Who sees to it all: nurseries, coverage, REST."""

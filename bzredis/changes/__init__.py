@@ -1,0 +1,1 @@
+"""What a message changes: a plain value for the script. Pure."""

@@ -1,0 +1,134 @@
+"""The demo: a bridge with its own server and upstream, and a line per event."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import Counter
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import attrs
+import click
+import trio
+
+from bzredis.backlog.backlog import Item
+from bzredis.backlog.statefolder import locked
+from bzredis.bridge.bridge import Bridge
+from bzredis.changes.read import Change, unpack
+from bzredis.commands import embedded
+from bzredis.commands.run import assemble, run_to_the_end, stop_on_signal
+from bzredis.settings.addresses import Origin, RedisURL, redis_url
+from bzredis.settings.config import Config
+from bzredis.simulator import Settings, Simulator
+from bzredis.streams import Stream
+
+RATE = 5.0  # messages a second: enough to see something, slow enough to read it
+PACE = 50.0  # requests a second: its upstream is its own, and the first look is now
+SYMBOL = "AAPL"  # which the examples ask for, and the simulated market knows
+
+
+def run_demo(
+    config: Config, redis: RedisURL | None, seconds: float | None, simulator: Settings
+) -> int:
+    """Run until stopped, or for so many seconds; return the exit code.
+
+    What was not given a Redis gets one of its own, which ends with it.
+    """
+    return trio.run(_demo, config, redis, seconds, simulator)
+
+
+async def _demo(
+    config: Config,
+    redis: RedisURL | None,
+    seconds: float | None,
+    simulator: Settings,
+) -> int:
+    async with AsyncExitStack() as stack:
+        # Before, and after, all that leaves something behind where a signal ends it.
+        signals = stack.enter_context(
+            trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
+        )
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
+        server = None
+        if redis is None:
+            server = await stack.enter_async_context(embedded.running(folder / "redis"))
+            redis = redis_url(server.url)
+        stack.enter_context(locked(folder / "state", "the demo"))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        upstream = Simulator(simulator)
+        _speak_of(upstream, SYMBOL)
+        port = await nursery.start(upstream.serve)
+        config = attrs.evolve(
+            config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=redis
+        )
+        seen: Counter[tuple[str, str]] = Counter()
+        bridge = assemble(
+            config,
+            lambda: simulator.token,
+            folder / "state",
+            partial(_show, seen),
+            pace=PACE,
+        )
+        _greet(config, is_embedded=server is not None)
+        nursery.start_soon(stop_on_signal, bridge, signals)
+        if seconds is not None:
+            nursery.start_soon(_stop_after, bridge, seconds)
+        code = await run_to_the_end(bridge)
+        _summarise(config, seen)
+        nursery.cancel_scope.cancel()
+    return code
+
+
+def _speak_of(upstream: Simulator, symbol: str) -> None:
+    """Have something in the replay for the examples to show."""
+    now = upstream.clock()
+    published = upstream.market.opine(now, symbol)
+    [rating] = (one for one in published if one.stream == "ratings")
+    record = json.loads(rating.text)["data"]["id"]
+    upstream.broadcast(*published, *upstream.market.comment(now, record))
+
+
+async def _stop_after(bridge: Bridge, seconds: float) -> None:
+    await trio.sleep(seconds)
+    bridge.stop.set()
+
+
+def _greet(config: Config, *, is_embedded: bool) -> None:
+    place = "an embedded server that ends with the demo" if is_embedded else "yours"
+    cli = f"redis-cli -u {config.redis.shown}"
+    if is_embedded:
+        cli = f"redis-cli -p {config.redis.shown.rpartition(':')[2].split('/')[0]}"
+    click.echo(
+        "This is SIMULATED data: made up, moving like the real one, worth nothing.\n"
+        f"It goes to {config.redis.shown}, {place}. Look at it from another terminal:\n"
+        f"  {cli} HGETALL {config.prefix}:ratings:latest:{SYMBOL}\n"
+        f"  {cli} ZREVRANGE {config.prefix}:consensus:symbols 0 9\n"
+        f"  {cli} XREVRANGE {config.prefix}:insights:events + - COUNT 1\n"
+        "`bzredis keys` lists all keys; Ctrl-C ends the demo.\n"
+    )
+
+
+def _show(
+    seen: Counter[tuple[str, str]], stream: Stream, item: Item, result: str
+) -> None:
+    """Print a line per event, once it stands in Redis."""
+    change = unpack(item.packed)
+    seen[stream.name, result.partition(" ")[0]] += 1
+    if not isinstance(change, Change) or result.startswith("duplicate"):
+        return
+    headline = zip(stream.headline, change.headline, strict=True)
+    said = "  ".join(f"{name} {value}" for name, value in headline if value)
+    moment = change.received[11:19]
+    name = click.style(f"{change.symbol or '-':8}", bold=True)
+    click.echo(f"{moment} {stream.name:9} {change.action:7} {name} {said}")
+
+
+def _summarise(config: Config, seen: Counter[tuple[str, str]]) -> None:
+    click.echo("\nWhat came to Redis:")
+    for stream in config.streams:
+        counts = {result: n for (name, result), n in seen.items() if name == stream}
+        said = ", ".join(f"{n} {result}" for result, n in sorted(counts.items()))
+        click.echo(f"  {stream:9} {sum(counts.values()):6} messages: {said or 'none'}")

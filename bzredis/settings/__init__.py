@@ -1,0 +1,1 @@
+"""What a person said: options, addresses, the configuration."""

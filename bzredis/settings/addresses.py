@@ -1,0 +1,237 @@
+"""Where upstream and Redis are: values that know what of them may be shown. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import attrs
+import idna
+
+from bzredis.settings.options import Parser, text
+
+# A name as resolvers and TLS take it; `_` stands in names of container networks.
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_FOUR_NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
+_IN_BRACKETS: Final = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+# What may follow a Redis URL's `?`, and what its values look like. redis-py knows more,
+# but takes whatever stands there for arguments: it dies of an unknown one, and others
+# would undo what the bridge relies on, its time limits and answers in bytes.
+_ANY: Final = (".+", "a value")
+_ANYWHERE: Final = {
+    "db": ("[0-9]{1,9}", "the number of a database"),
+    "username": _ANY,
+    "password": _ANY,
+}
+_WITH_TLS: Final = {
+    "ssl_ca_certs": _ANY,
+    "ssl_ca_path": _ANY,
+    "ssl_certfile": _ANY,
+    "ssl_keyfile": _ANY,
+    "ssl_password": _ANY,
+    "ssl_cert_reqs": ("none|optional|required", "none, optional or required"),
+    # redis-py takes any other word, `off` too, for true.
+    "ssl_check_hostname": ("(?i:true|false)", "true or false"),
+}
+_SECRET: Final = ("password", "ssl_password")
+_ENCODE = "special characters in a password have to be percent-encoded"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` can only be this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _split(value: object, what: str) -> SplitResult:
+    """Take a URL apart; what is said of a bad one repeats nothing of it."""
+    url = text(value)
+    if any(character.isspace() for character in url):
+        raise ValueError(f"is no {what}: there is white space in it")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read only when asked for
+    except ValueError:
+        raise ValueError(f"is no {what}: host or port cannot be read") from None
+    return parts
+
+
+def _host(parts: SplitResult, what: str) -> str:
+    """Return the host in plain letters; raises ValueError where it cannot be one.
+
+    Each library that is asked to go there would die of such a one in its own way.
+    """
+    host = parts.hostname or ""
+    place = parts.netloc.rpartition("@")[2]
+    with suppress(ValueError):  # of idna too
+        if "[" in place:
+            ip_address(host if _IN_BRACKETS.fullmatch(place) else "")
+            return host
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode()
+        if _FOUR_NUMBERS.fullmatch(name):
+            ip_address(name)
+        for label in name.split("."):
+            if label.startswith("xn--"):
+                idna.decode(label)
+        if _NAME.fullmatch(name):
+            return name
+    raise ValueError(f"is no {what}: its host is neither a name nor an address")
+
+
+@attrs.frozen
+class Origin:
+    """A scheme, a host and a port, and nothing that could be a secret."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is spoken there."""
+        return self.scheme in {"wss", "https"}
+
+    def __str__(self) -> str:
+        """Write it as a URL, the port always with it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def origin(secure: str, plain: str) -> Parser:
+    """Return a parser of origins: `secure` anywhere, `plain` on loopback hosts only.
+
+    The token goes there in clear text where there is no TLS.
+    """
+    ports = {secure: 443, plain: 80}
+
+    def parse(value: object) -> Origin:
+        parts = _split(value, "URL")
+        if parts.scheme not in ports or not parts.hostname:
+            raise ValueError(f"has to be of the form {secure}://HOST or {plain}://HOST")
+        if "@" in parts.netloc:
+            raise ValueError(
+                "has a user or password in it, which upstream has no use for"
+            )
+        if parts.path not in {"", "/"} or parts.query or parts.fragment:
+            raise ValueError(
+                f"has to end after the host, as {secure}://HOST: the bridge adds the"
+                " paths itself"
+            )
+        host = _host(parts, "URL")
+        if parts.scheme == plain and not is_loopback(host):
+            raise ValueError(
+                f"{plain}:// is for this machine only (127.0.0.1, ::1, localhost),"
+                f" since the token would travel readable; write {secure}://"
+            )
+        if parts.port == 0:
+            raise ValueError("has port 0, where nobody can be reached")
+        return Origin(parts.scheme, host, parts.port or ports[parts.scheme])
+
+    return parse
+
+
+@attrs.frozen
+class RedisURL:
+    """Where Redis is. Only `shown` may be told to anyone, and so says `str`."""
+
+    url: str = attrs.field(repr=False)
+    shown: str
+    secrets: frozenset[str] = attrs.field(repr=False, default=frozenset())
+
+    def __str__(self) -> str:
+        """Show where it is, without user and password."""
+        return self.shown
+
+
+def redis_url(value: object) -> RedisURL:
+    """Read a URL in the forms that redis-py knows."""
+    parts = _split(value, "Redis URL")
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError(
+            "has to begin with redis://, rediss:// or unix://, as"
+            " redis://127.0.0.1:6379/0"
+        )
+    if parts.fragment:
+        raise ValueError(f"has a # in it: {_ENCODE}, # as %23")
+    if parts.scheme == "unix" and not parts.path.strip("/"):
+        raise ValueError("names no socket: unix:///path/to/redis.sock")
+    if parts.scheme != "unix":
+        if not parts.hostname:
+            raise ValueError("names no host: redis://HOST:PORT/DATABASE")
+        _host(parts, "Redis URL")
+        database = parts.path.strip("/")
+        if database and not (database.isascii() and database.isdigit()):
+            raise ValueError(f"has to end in the number of a database; {_ENCODE}")
+    if parts.netloc.count("@") > 1:
+        raise ValueError(f"has more than one @ in it: {_ENCODE}, @ as %40")
+    options = _redis_options(parts)
+    user, _, place = parts.netloc.rpartition("@")
+    hidden = "***@" if user else ""
+    return RedisURL(
+        url=text(value),
+        shown=f"{parts.scheme}://{hidden}{place}{_database(parts, options)}",
+        secrets=_secrets(parts),
+    )
+
+
+def _redis_options(parts: SplitResult) -> dict[str, str]:
+    """Return what follows the `?`; raises ValueError where redis-py would crash."""
+    known = _ANYWHERE | (_WITH_TLS if parts.scheme == "rediss" else {})
+    found: dict[str, str] = {}
+    for name, given in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in known:
+            raise ValueError(_not_understood(parts, name, known))
+        form, words = known[name]
+        if not re.fullmatch(form, given) or not given.isprintable():
+            raise ValueError(f"has to have {words} after ?{name}=")
+        if name in found:
+            raise ValueError(f"has the option {name} in it twice")
+        found[name] = given
+    return found
+
+
+def _not_understood(parts: SplitResult, name: str, known: Mapping[str, object]) -> str:
+    if name in _WITH_TLS:
+        return f"has the option {name} in it, which is for rediss:// only"
+    # What looks like options may be the rest of a password.
+    if "@" in parts.query or not re.fullmatch(r"[A-Za-z_]{1,40}", name):
+        return f"has something after its ? that is no option: {_ENCODE}, ? as %3F"
+    return (
+        f"has the option {name} in it, which is not understood; known are"
+        f" {', '.join(known)}"
+    )
+
+
+def _database(parts: SplitResult, options: Mapping[str, str]) -> str:
+    """Return the end of what is shown: the path, and the database that is meant."""
+    database = options.get("db")
+    if database is None:
+        return parts.path
+    if parts.scheme == "unix":
+        return f"{parts.path}?db={database}"
+    if parts.path.strip("/") not in {"", database}:
+        raise ValueError("names two databases, one after / and one after ?db=")
+    return f"/{database}"
+
+
+def _secrets(parts: SplitResult) -> frozenset[str]:
+    """Return the passwords, as written and as meant; a lone user name is one too."""
+    written = [parts.password or parts.username or ""]
+    written += [
+        pair.partition("=")[2]
+        for pair in parts.query.split("&")
+        if pair.partition("=")[0] in _SECRET
+    ]
+    meant = [unquote(secret) for secret in written]
+    meant += [secret for name, secret in parse_qsl(parts.query) if name in _SECRET]
+    return frozenset({*written, *meant} - {""})

@@ -1,0 +1,74 @@
+"""Read the token from where it stands, anew at each use: files get replaced.
+
+But a pipe, as of `--token-file <(pass show benzinga)`, gives it once. Who else may read
+the file is not checked: container secrets are readable to all.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import attrs
+
+from bzredis.errors import ConfigError
+from bzredis.settings.config import TOKEN_VARIABLE, Token
+
+LONGEST = 4_096  # bytes; a file larger than that is some other file
+
+
+def lasting(token: Token) -> Token:
+    """Return where the token stands for as long as one likes; ConfigError as `read`.
+
+    What can be read only once is read now, and kept: later it would be empty, or wait
+    for somebody to write into it.
+    """
+    if token.path is None or not _gives_once(_expanded(token.path)):
+        return token
+    return attrs.evolve(token, literal=read(token), path=None)
+
+
+def _gives_once(path: Path) -> bool:
+    # Some systems open these as what they stand for, read to its end as it may be.
+    if path.is_relative_to("/dev/fd") or path == Path("/dev/stdin"):
+        return True
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # whoever reads it will say so
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _expanded(path: Path) -> Path:
+    # Leaves a ~ that it cannot resolve as it is, where pathlib raises.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def read(token: Token) -> str:
+    """Return the token itself, or raise ConfigError that names its variable or file."""
+    if token.path is None:
+        return _checked(token.literal, token.source)
+    path = _expanded(token.path)
+    where = f"{token.source}: the file {path}"
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LONGEST + 1)
+        if len(raw) > LONGEST:
+            raise ConfigError(f"{where} is too large to hold a token")
+        return _checked(raw.decode("utf-8-sig"), where)
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where} is not text, so it holds no token") from None
+
+
+def _checked(text: str, where: str) -> str:
+    token = text.strip()
+    if not token:
+        raise ConfigError(f"{where} is empty: it has to hold the {TOKEN_VARIABLE}")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError(
+            f"{where} holds no token: there are white space or special characters in it"
+        )
+    return token

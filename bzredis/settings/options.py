@@ -1,0 +1,262 @@
+"""What an option is, and how its text becomes a value: pure.
+
+A parser takes what the command line or a variable gave, a string, or what TOML gave,
+and returns the value or raises ValueError in words that follow "OPTION: ". It repeats
+the value only where that can be no secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+
+from bzredis.messages.symbols import LONGEST, symbol
+
+Parser = Callable[[object], object]
+
+RUN = "run"
+DEMO = "demo"
+SIMULATE = "simulate"
+KEYS = "keys"
+
+_KINDS = {
+    bool: "true or false",
+    int: "a number",
+    float: "a number with a point or an exponent",
+    list: "a list",
+    dict: "a table",
+    str: "text",
+}
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Python's stand-ins for bytes of the command line or a variable that are no UTF-8.
+_BYTES = re.compile(r"[\ud800-\udfff]")
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+_HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
+
+
+@attrs.frozen
+class Option:
+    """One option, however it is given: flag, variable and TOML key derive from it."""
+
+    name: str  # as on the command line, without its dashes
+    field: str  # of Config
+    parse: Parser
+    help: str
+    metavar: str = ""
+    shown: str = ""  # the default, in words
+    repeatable: bool = False
+    switch: bool = False  # --name and --no-name (--no-x: alone), without a value
+    variables: tuple[str, ...] = ()  # further names in the environment
+    commands: frozenset[str] = frozenset({RUN, DEMO})
+
+    @property
+    def key(self) -> str:
+        """As click calls it, and as a name of Python's would be."""
+        return self.name.replace("-", "_")
+
+    @property
+    def flag(self) -> str:
+        """As it stands on the command line."""
+        return f"--{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """As it is called in the environment."""
+        return f"BZREDIS_{self.key.upper()}"
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
+
+
+def text(value: object) -> str:
+    """Return text as it is, trimmed; the empty one is no value."""
+    if not isinstance(value, str):
+        raise ValueError(f"has to be text, not {_kind(value)}")
+    if not (trimmed := value.strip()):
+        raise ValueError("is empty")
+    if _BYTES.search(trimmed):
+        raise ValueError("is not text in UTF-8")
+    if _CONTROL.search(trimmed):
+        raise ValueError("has control characters in it")
+    return trimmed
+
+
+def path(value: object) -> Path:
+    """Return a path, with `~` as it was written."""
+    return Path(text(value))
+
+
+def boolean(value: object) -> bool:
+    """Return TOML's boolean, or what the usual words for one mean."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"has to be true or false, not {_kind(value)}")
+    word = text(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise ValueError(f"has to be true or false, not {word!r}")
+    return word in _TRUE
+
+
+def number(least: int, most: int) -> Parser:
+    """Return a parser of whole numbers between two bounds, which belong to them."""
+
+    def parse(value: object) -> int:
+        if type(value) is int:
+            found = value
+        elif not isinstance(value, str):
+            raise ValueError(f"has to be a whole number, not {_kind(value)}")
+        else:
+            digits = text(value).replace("_", "")
+            if not re.fullmatch(r"[+-]?[0-9]{1,18}", digits):
+                raise ValueError(f"has to be a whole number, not {value!r}")
+            found = int(digits)
+        if not least <= found <= most:
+            raise ValueError(f"has to be between {least} and {most}, not {found}")
+        return found
+
+    return parse
+
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SIZE = re.compile(r"([0-9]{1,15}) ?(?:([kmgt]?)(?:i?b)?)", re.IGNORECASE)
+
+
+def size(least: int, most: int) -> Parser:
+    """Return a parser of sizes: bytes, or with a unit of 1,024, as 500MiB and 1g."""
+
+    def parse(value: object) -> int:
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {_kind(value)}")
+        words = text(str(value)).replace("_", "")
+        if not (match := _SIZE.fullmatch(words)):
+            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {value!r}")
+        found = int(match[1]) * _UNITS[match[2].lower()]
+        if not least <= found <= most:
+            raise ValueError(f"has to be between {least} and {most} bytes, not {found}")
+        return found
+
+    return parse
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"([0-9]{1,9}) ?([smhdw])", re.IGNORECASE)
+
+
+def duration(least: float, most: float) -> Parser:
+    """Return a parser of times with a unit, as 90m, 12h and 7d; it gives seconds."""
+
+    def parse(value: object) -> float:
+        if not isinstance(value, str):
+            raise ValueError(
+                f"has to be a time in quotes, as 90m, 12h or 7d, not {_kind(value)}"
+            )
+        if not (match := _DURATION.fullmatch(text(value))):
+            raise ValueError(f"has to be a time, as 90m, 12h or 7d, not {value!r}")
+        found = float(int(match[1]) * _SECONDS[match[2].lower()])
+        if not least <= found <= most:
+            raise ValueError(
+                f"has to be between {least:.0f}s and {most / 86_400:g}d, not {value!r}"
+            )
+        return found
+
+    return parse
+
+
+def choice(known: Iterable[str]) -> Parser:
+    """Return a parser that takes one of the `known` words."""
+    words = tuple(known)
+
+    def parse(value: object) -> str:
+        word = text(value).lower()
+        if word not in words:
+            raise ValueError(f"has to be one of {', '.join(words)}, not {word!r}")
+        return word
+
+    return parse
+
+
+def _items(value: object) -> list[str]:
+    """Return the parts of a comma list, a TOML array or a repeated flag."""
+    if isinstance(value, str):
+        # A variable of the shell's that was never set, say: it is not meant that all
+        # is wanted, or nothing. What is meant to be empty is left out, or TOML's [].
+        if not (items := [item for part in value.split(",") if (item := part.strip())]):
+            raise ValueError("is empty; leave it out for its default")
+        return items
+    if isinstance(value, list | tuple):
+        for item in value:
+            if not isinstance(item, str):
+                raise ValueError(f"has to be a list of texts; {_kind(item)} is in it")
+        return [part for item in value for part in _items(item)]
+    raise ValueError(f"has to be a list, or text with commas, not {_kind(value)}")
+
+
+def several(parse_one: Parser) -> Parser:
+    """Return a parser of lists without duplicates, in the order given."""
+
+    def parse(value: object) -> tuple[object, ...]:
+        return tuple(dict.fromkeys(parse_one(item) for item in _items(value)))
+
+    return parse
+
+
+def at_least_one(parse_several: Parser) -> Parser:
+    """Return a parser that refuses the empty list."""
+
+    def parse(value: object) -> object:
+        if not (found := parse_several(value)):
+            raise ValueError("is empty; leave it out for its default")
+        return found
+
+    return parse
+
+
+def ticker(value: object) -> str:
+    """Return a ticker as upstream knows it: trimmed, in capitals."""
+    if not (found := symbol(text(value))):
+        raise ValueError(
+            f"{value!r} is no ticker: at most {LONGEST} characters, no white space and"
+            " none of { } *"
+        )
+    return found
+
+
+def isin(value: object) -> str:
+    """Return an ISIN in capitals, known by its shape alone."""
+    found = text(value).upper()
+    if not _ISIN.fullmatch(found):
+        raise ValueError(
+            f"{value!r} is no ISIN: two letters, nine letters or digits, one digit"
+        )
+    return found
+
+
+def prefix(value: object) -> str:
+    """Return what every key begins with.
+
+    Braces are Redis Cluster's hash tag: one pair around it all puts all keys into one
+    slot. `*` would make a pattern of what programs scan and subscribe to.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"has to be text, not {_kind(value)}")
+    if not value:
+        raise ValueError("is empty")
+    if _BYTES.search(value):
+        raise ValueError("is not text in UTF-8")
+    if re.search(r"\s", value) or _CONTROL.search(value):
+        raise ValueError("has white space or control characters in it")
+    if "*" in value:
+        raise ValueError("has a * in it, which Redis takes for a pattern")
+    if not _HASH_TAG.fullmatch(value):
+        raise ValueError(
+            f"{value!r}: braces stand only around the whole of it, as {{bz}}, for a"
+            " hash tag of Redis Cluster"
+        )
+    return value

@@ -1,0 +1,1 @@
+"""A made-up market: pure and seeded."""

@@ -1,0 +1,1 @@
+"""The market on real sockets, as upstream would be."""

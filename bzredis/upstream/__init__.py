@@ -1,0 +1,1 @@
+"""The way in: text comes, over WebSockets and REST."""

@@ -1,0 +1,316 @@
+"""The one module that knows httpx: its errors stop here, ours go on.
+
+REST gives back what the streams lost: rows newer than a time, removals, and the
+consensus of one security. Rows come as the text that was sent; what is in them is the
+pure core's business (change.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from random import Random
+from typing import Any, Final, Self, TypeVar
+
+import httpx
+import trio
+from attrs import define, field, frozen
+
+from bzredis import __version__
+from bzredis.backoff import delays
+from bzredis.errors import FeedLost, RestDown, RestRefused
+from bzredis.ports import Removal
+from bzredis.upstream import pages as tables
+from bzredis.upstream.pacing import Pace, retry_after
+from bzredis.upstream.pages import Odd, Table
+
+CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
+SILENCE: Final = 30.0  # s without a byte; upstream counts a while before the first
+ANSWER: Final = 60.0  # s for one answer whole; a full page of insights has some 3 MB
+WHOLE: Final = 180.0  # s for one request with all its attempts and waits
+GOODBYE: Final = 2.0  # s; a stop has 5 s in all
+LARGEST: Final = 64 * 2**20  # bytes unpacked: twenty such pages, and no harm to memory
+
+AT_ONCE: Final = 2  # requests: a look-up need not wait for the end of a long back-fill
+
+ATTEMPTS: Final = 4
+FIRST, LAST = 1.0, 15.0  # s; back-off within a call
+PATIENCE: Final = 60.0  # s; who is asked to wait longer comes back later
+
+# A server that ignores `page` in some way that we do not notice would send rows for
+# ever. A day has some 500 rows: even cut down to 50, these pages reach back weeks.
+PAGES: Final = 200
+
+REDIRECTS: Final = range(300, 400)
+REFUSALS: Final = {401, 403}  # a person has to mend these
+SLOW_DOWN: Final = 429
+PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
+
+CONSENSUS: Final = "/api/v1/consensus-ratings"
+ANSWERED: Final = {200: b"", 204: b"null"}  # and the JSON for an empty body
+
+T = TypeVar("T")
+
+# At DEBUG they tell of headers, and complain of those that they cannot send. Their own
+# level counts, whatever the level of the root logger.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@frozen
+class _Failure:
+    """Why an attempt came to nothing, in words that go on after the host's name."""
+
+    words: str
+    status: int = 0
+    passing: bool = False  # whether the same request may do better in a moment
+    asked: float | None = None  # s that upstream asked us to wait
+
+
+@define(eq=False)
+class Rest:
+    """Asks upstream's REST, at one pace for all who use it.
+
+    An async context manager; or call `aclose`. The rows' iterators want `aclosing`
+    around them where they may be left early. Every call raises `RestDown`, once its own
+    few attempts are spent, and `RestRefused`.
+    """
+
+    origin: str  # "https://api.benzinga.com", "http://127.0.0.1:8000"
+    # Asked at each request; a FeedLost from it becomes RestDown.
+    token: Callable[[], str] = field(repr=False)
+    pace: float = 2.0  # requests a second; upstream has published no limit
+    tls: ssl.SSLContext | None = field(default=None, repr=False)  # None: the default
+    rng: Random = field(factory=Random, repr=False)
+    transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
+    _client: httpx.AsyncClient = field(init=False, repr=False)
+    _turns: Pace = field(init=False, repr=False)
+    _slots: trio.CapacityLimiter = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Prepare the client; nothing is sent yet."""
+        self._turns = Pace(self.pace)
+        self._slots = trio.CapacityLimiter(AT_ONCE)
+        self._client = httpx.AsyncClient(
+            base_url=self.origin,
+            headers={
+                "Accept": "application/json",  # else XML comes
+                "Accept-Encoding": "gzip",
+                "User-Agent": f"bzredis/{__version__}",
+            },
+            # Proxies of the environment are not for us. The streams go directly too, so
+            # where one is needed the bridge could not work anyway; and one that is set
+            # without an exception for loopback would get to read the token.
+            trust_env=False,
+            follow_redirects=False,  # the token is for this host
+            timeout=httpx.Timeout(SILENCE, connect=CONNECT, pool=None),
+            verify=self.tls or ssl.create_default_context(),
+            transport=self.transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        with trio.move_on_after(GOODBYE, shield=True):
+            await self._client.aclose()
+
+    @property
+    def host(self) -> str:
+        """The name or address alone, fit to be shown."""
+        return httpx.URL(self.origin).host
+
+    def ratings(
+        self, since: int, tickers: Sequence[str] = ()
+    ) -> AsyncGenerator[str, None]:
+        """Yield the rows updated at `since` (unix s) or later, as JSON, byte for byte.
+
+        Newest first, and some twice where others came in between two pages. So who goes
+        on from the newest row stored must have them all before the first is stored.
+        """
+        return self._rows(tables.RATINGS, since, tickers)
+
+    def insights(
+        self, since: int, tickers: Sequence[str] = ()
+    ) -> AsyncGenerator[str, None]:
+        """Yield rows as `ratings` does."""
+        return self._rows(tables.INSIGHTS, since, tickers)
+
+    async def removed(self, since: int) -> AsyncGenerator[Removal, None]:
+        """Yield the ratings removed at `since` (unix s) or later, or nobody knows when.
+
+        Upstream's own filters are not to be relied on.
+        """
+        async with aclosing(self._rows(tables.REMOVED, since)) as found:
+            async for row in found:
+                gone = tables.removal(row)
+                if gone and (gone.updated is None or gone.updated >= since):
+                    yield gone
+
+    async def consensus(
+        self, ticker: str, *, simplify: bool = False, aggregate_type: str | None = None
+    ) -> str | None:
+        """Return a ticker's consensus as JSON, byte for byte; None if there is none.
+
+        Nothing in it says whose it is; that only US tickers may be asked for is the
+        caller's concern.
+        """
+        query = {
+            "parameters[tickers]": ticker,
+            "simplify": "true" if simplify else "",
+            "aggregate_type": aggregate_type or "",
+        }
+        given = {name: value for name, value in query.items() if value}
+        return await self._read(CONSENSUS, given, tables.one_object)
+
+    async def _rows(
+        self, table: Table, since: int, tickers: Sequence[str] = ()
+    ) -> AsyncGenerator[str, None]:
+        split = partial(tables.rows, name=table.name)
+        for query in table.queries(since, tickers):
+            before: list[str] = []
+            for page in range(PAGES):
+                asked = {**query, "page": str(page)}
+                found = await self._read(table.path, asked, split)
+                again = found == before
+                if again and len(found) == tables.PAGE:
+                    raise self._down(table.path, "sends the same full page again")
+                if again:
+                    break
+                for row in found:
+                    yield row
+                # Short is what is shorter than the page before. What is shorter than
+                # was asked for may be what upstream takes for a page.
+                if len(found) < len(before):
+                    break
+                before = found
+            else:
+                raise self._down(table.path, f"has no end of pages ({PAGES})")
+
+    async def _read(
+        self, path: str, query: dict[str, str], read: Callable[[bytes], T]
+    ) -> T:
+        body = await self._fetch(path, query)
+        try:
+            return read(body)
+        except Odd as odd:
+            down = self._down(path, f"answered with {odd}")
+        raise down
+
+    async def _fetch(self, path: str, query: dict[str, str]) -> bytes:
+        """Ask until there is an answer, or no more sense in asking now."""
+        failure = _Failure(f"gave no answer within {WHOLE:.0f} s")
+        pauses = delays(FIRST, LAST, rng=self.rng)
+        with trio.move_on_after(WHOLE):
+            for left in reversed(range(ATTEMPTS)):
+                answer = await self._attempt(path, query)
+                if not isinstance(answer, _Failure):
+                    return answer
+                failure = answer
+                asked = failure.asked or 0.0
+                wait = min(asked, PATIENCE) + next(pauses)
+                if failure.status == SLOW_DOWN:
+                    self._turns.hold(wait)  # that was meant for all of us
+                if not (left and failure.passing and asked <= PATIENCE):
+                    break
+                if failure.status != SLOW_DOWN:
+                    await trio.sleep(wait)
+        down = self._down(path, failure.words, failure.asked)
+        raise RestRefused(str(down)) if failure.status in REFUSALS else down
+
+    async def _attempt(self, path: str, query: dict[str, str]) -> bytes | _Failure:
+        async with self._slots:
+            await self._turns.turn()
+            with trio.move_on_after(ANSWER) as limit:
+                try:
+                    return await self._ask(path, query, limit)
+                except (FeedLost, Odd, httpx.RequestError) as error:
+                    return _told(error)
+            if trio.current_time() < limit.deadline:
+                return _Failure(f"answered with more than {LARGEST // 2**20} MiB")
+            return _Failure(f"was not done within {ANSWER:.0f} s", passing=True)
+
+    async def _ask(
+        self, path: str, query: dict[str, str], limit: trio.CancelScope
+    ) -> bytes | _Failure:
+        async with self._client.stream(
+            "GET", path, params=query, headers=self._authorization()
+        ) as response:
+            if response.status_code not in ANSWERED:
+                return _failure(response)
+            body = await _body(response, limit)
+            if response.headers.get("Content-Encoding", "").lower() == "gzip":
+                body = tables.unpacked(body, LARGEST)
+            return body or ANSWERED[response.status_code]
+
+    def _authorization(self) -> dict[str, Any]:
+        # As bytes: httpx's complaint about text that is not ASCII would quote it.
+        return {"Authorization": f"token {self.token()}".encode()}
+
+    def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
+        return RestDown(f"{self.host}, asked for {path}, {words}", retry_after=asked)
+
+
+async def _body(response: httpx.Response, limit: trio.CancelScope) -> bytes:
+    body = bytearray()
+    async for piece in response.aiter_raw():
+        body += piece
+        if len(body) > LARGEST:
+            # To raise here would leave httpx's own iterators behind, unfinished; what
+            # httpx raises while it unpacks would do so too.
+            limit.cancel()
+    await trio.lowlevel.checkpoint_if_cancelled()
+    return bytes(body)
+
+
+def _failure(response: httpx.Response) -> _Failure:
+    """Tell of an answer by its status alone: upstream's 401 quotes the token."""
+    status = response.status_code
+    redirect = ", a redirect, which is not followed" if status in REDIRECTS else ""
+    return _Failure(
+        f"answered HTTP {status}{redirect}",
+        status=status,
+        passing=status in PASSING,
+        asked=retry_after(
+            response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+        ),
+    )
+
+
+def _told(error: FeedLost | Odd | httpx.RequestError) -> _Failure:
+    """Put a failure into words; those of the network's other end stay out of them."""
+    match error:
+        case FeedLost():
+            return _Failure(f"was not asked: {error}")
+        case Odd():
+            return _Failure(f"answered with {error}", passing=True)
+        case httpx.LocalProtocolError():
+            return _Failure("was not asked: the token fits into no HTTP header")
+        case httpx.ConnectTimeout():
+            words = f"no connection within {CONNECT:.0f} s"
+        case httpx.TimeoutException():
+            words = f"nothing came for {SILENCE:.0f} s"
+        case httpx.RemoteProtocolError():
+            words = "it hung up before the answer was whole, or broke HTTP"
+        case _:
+            words = _cause(error)
+    return _Failure(f"failed: {words}", passing=True)
+
+
+def _cause(error: BaseException) -> str:
+    """Find what the system said, behind what the libraries made of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
+            cause = cause.exceptions[0]
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return "the connection broke"

@@ -1,0 +1,169 @@
+"""The transport under a feed: every wait has its limit, every end its reason."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import trio
+from attrs import define, field
+
+from bzredis.errors import FeedLost
+from bzredis.upstream.framing import Splitter
+
+CONNECT = 10.0  # for name and TCP together, then for TLS: a healthy network needs 1 s
+SILENCE = 40.0  # upstream PINGs every 10 s: four missed, and noticed within 45 s
+SEND = 10.0  # we send a few bytes; only a dead link leaves no room for them
+HEAD = 16 * 1024  # bytes of an answer kept: what h11 allows for a whole HTTP head
+STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})")
+
+E = TypeVar("E", bound=BaseException)
+
+
+async def reach(
+    host: str, port: int, dial: Callable[[str, int], Awaitable[trio.abc.Stream]]
+) -> trio.abc.Stream:
+    """Open a connection within the limit, or raise `FeedLost`."""
+    words = f"no answer within {CONNECT:.0f} s"
+    with trio.move_on_after(CONNECT):
+        try:
+            return await dial(host, port)
+        except (OSError, UnicodeError) as error:  # the latter of an impossible name
+            words = reason(error)
+    raise FeedLost(f"{host} cannot be reached: {words}")
+
+
+async def secure(
+    tcp: trio.abc.Stream, host: str, tls: ssl.SSLContext
+) -> trio.abc.Stream:
+    """Speak TLS over `tcp`, or raise `FeedLost`; `tcp` stays the caller's to close."""
+    stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
+    words = f"no end of it within {CONNECT:.0f} s"
+    with trio.move_on_after(CONNECT):
+        try:
+            await stream.do_handshake()
+        except trio.BrokenResourceError as error:
+            words = reason(error)
+        else:
+            return stream
+    raise FeedLost(f"{host} failed the TLS handshake: {words}")
+
+
+@define(eq=False, repr=False)  # what a server says may hold the token
+class Wire(trio.abc.Stream):
+    """The transport as trio-websocket sees it: each wait limited, its end explained.
+
+    It lies above TLS: what counts as life are bytes of the conversation, PINGs too.
+    """
+
+    _stream: trio.abc.Stream
+    _inbox: trio.MemorySendChannel[str | bytes]
+    _splitter: Splitter
+    ending: str | None = None  # in words that go on after the host's name
+    answer: tuple[int, bytes] | None = None  # status and body where it said no
+    waiting: trio.CancelScope = field(factory=trio.CancelScope)
+    _head: bytearray = field(factory=bytearray)
+
+    def end(self, words: str) -> None:
+        """Keep the first reason, and let nobody wait for an answer any longer.
+
+        trio-websocket itself waits on: for ever, where the server leaves before it
+        has answered the handshake.
+        """
+        self.ending = self.ending or words
+        self.waiting.cancel()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send within the limit, or break the connection, for those in line too."""
+        if self.ending is not None:
+            raise trio.BrokenResourceError
+        try:
+            with trio.fail_after(SEND):
+                await self._stream.send_all(data)
+        except trio.TooSlowError:
+            self.end(f"does not take our bytes ({SEND:.0f} s)")
+            raise trio.BrokenResourceError from None
+        except trio.BrokenResourceError as error:
+            self.end(f"broke the connection ({reason(error)})")
+            raise
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Receive what is not a whole text frame; those go straight to the inbox."""
+        data = b""  # something may have waited
+        while True:
+            texts, rest = self._splitter.feed(data)
+            for text in texts:
+                await self._deliver(text)
+            if rest:
+                return rest
+            data = await self._read(max_bytes)
+            if not data:
+                return self._splitter.rest()
+
+    async def _read(self, max_bytes: int | None) -> bytes:
+        """Read; silence beyond the limit is the end of the stream.
+
+        The limit is around the read alone: while the queue of messages is full
+        nobody reads, which is not the server's silence.
+        """
+        data: bytes | bytearray = b""
+        try:
+            with trio.move_on_after(SILENCE) as silence:
+                data = await self._stream.receive_some(max_bytes)
+        except trio.BrokenResourceError as error:
+            self.end(f"broke the connection ({reason(error)})")
+            raise
+        if silence.cancelled_caught:
+            self.end(f"sent no byte for {SILENCE:.0f} s")
+        elif not data:
+            self.end("dropped the connection without saying why")
+        self._head += data[: HEAD - len(self._head)]
+        return bytes(data)
+
+    async def _deliver(self, text: str) -> None:
+        # Nobody takes what comes after our goodbye.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
+                self._inbox.send_nowait(text)
+            except trio.WouldBlock:
+                await self._inbox.send(text)
+
+    def rejection(self) -> tuple[int, bytes] | None:
+        """Return status and body of a refusal, even of one that was cut short.
+
+        A body without a length ends with the connection; trio-websocket then says
+        nothing of the status.
+        """
+        line = STATUS_LINE.match(self._head)
+        if self.answer or line is None or line[1] == b"101":
+            return self.answer
+        return int(line[1]), bytes(self._head.partition(b"\r\n\r\n")[2])
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def reason(error: BaseException) -> str:
+    """Put into words why the network or TLS failed."""
+    cause = error.__cause__ or error
+    if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
+        cause = first(cause)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted, {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.replace("_", " ").lower()
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return str(cause) or "no reason given"
+
+
+def first(group: BaseExceptionGroup[E]) -> E:
+    """Return one error of a group."""
+    error = group.exceptions[0]
+    return first(error) if isinstance(error, BaseExceptionGroup) else error

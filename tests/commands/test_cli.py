@@ -1,0 +1,368 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from bzredis import __version__
+from bzredis.commands import cli, logs
+from bzredis.commands.form import load
+from bzredis.errors import ConfigError, FeedLost
+from bzredis.settings import credentials
+from bzredis.settings.config import OPTIONS, Config, Token
+from bzredis.settings.options import RUN
+from bzredis.store.keys import KEYS
+from bzredis.streams import STREAMS
+
+TOKEN = "t0ken-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the command line an empty home, and no variable of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "BZREDIS_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    for option in OPTIONS:
+        for name in (option.variable, *option.variables, "BENZINGA_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cli, "configure_logs", lambda *_: None)
+    yield tmp_path
+    logs._secrets.clear()
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.bzredis, arguments, prog_name="bzredis")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, cli.TokenReader]]:
+    """Keep what the bridge would have been started with."""
+    found: list[tuple[Config, cli.TokenReader]] = []
+
+    def run_bridge(config: Config, token: cli.TokenReader) -> int:
+        found.append((config, token))
+        return 3
+
+    monkeypatch.setattr(cli, "run_bridge", run_bridge)
+    return found
+
+
+def test_alone_it_shows_its_commands() -> None:
+    result = invoke()
+    assert result.exit_code == 0
+    for name in ("run", "demo", "simulate", "keys"):
+        assert f"\n  {name} " in result.stdout
+
+
+def test_it_knows_its_version() -> None:
+    assert invoke("--version").stdout == f"bzredis {__version__}\n"
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_each_command_has_the_options_of_the_table(option: object) -> None:
+    option = next(each for each in OPTIONS if each is option)
+    for name in ("run", "demo", "simulate", "keys"):
+        shown = invoke(name, "--help").stdout.split()
+        own = name == "demo" and option.name == "redis"  # not from variable or file
+        assert (option.flag in shown) == (own or name in option.commands)
+    assert RUN in option.commands
+    assert f"[{option.variable};" in " ".join(invoke("run", "--help").stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frob"], "No such command 'frob'"),
+        (["run", "--frob"], "No such option"),
+        (["run", "--prefix"], "requires an argument"),
+        (["run", "--prefix", "a b"], "--prefix: has white space"),
+        (["run", "--prefix", "x{bz}"], "--prefix: 'x{bz}': braces stand only"),
+        (["run", "--stream", "earnings"], "--stream: has to be one of"),
+        (["run", "--stream", "ratings", "--stream", ""], "--stream: is empty"),
+        (["run", "--no-ping", ""], "--no-ping: is empty"),
+        (["run", "--no-replay", ""], "--no-replay: is empty"),
+        (["run", "--tickers", ","], "--tickers: is empty"),
+        (["run", "--tickers", "AAPL", "--tickers", ""], "--tickers: is empty"),
+        (["run", "--config", "/absent.toml"], "/absent.toml: cannot be read"),
+        (["demo", "--seconds", "0"], "'--seconds': 0.0 is not in the range"),
+        (["demo", "--seconds", "-1"], "'--seconds': -1.0 is not in the range"),
+        (["demo", "--seconds", "nan"], "'--seconds': 'nan' is no number that one"),
+        (["demo", "--seconds", "inf"], "'--seconds': 'inf' is no number that one"),
+        (["simulate", "--rate", "nan"], "'--rate': 'nan' is no number that one"),
+        (["simulate", "--rate", "inf"], "'--rate': inf is not in the range"),
+        (["simulate", "--rate", "-1"], "'--rate': -1.0 is not in the range"),
+        (["simulate", "--rate", "1e6"], "'--rate': 1000000.0 is not in the range"),
+        (["run", "--prefix", os.fsdecode(b"a\xff")], "--prefix: is not text in UTF-8"),
+        (["demo", "--redis", "redis://h?a=b"], "--redis: has the option a in it"),
+        (["run", "--token-file", "/absent"], "the file /absent cannot be read"),
+        (["run"], "set BENZINGA_TOKEN, or name a file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(arguments: list[str], words: str) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert not result.stdout
+    assert result.stderr.startswith("bzredis: ")
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+
+
+def test_a_token_among_the_arguments_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
+    result = invoke("run", TOKEN)
+    assert result.exit_code == 2
+    assert "unexpected extra argument" in result.stderr
+    assert TOKEN not in result.stderr
+
+
+def test_a_token_of_strange_bytes_is_no_bug_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strange = os.fsdecode(b"t0ken-\xff-0123")
+    monkeypatch.setenv("BENZINGA_TOKEN", strange)
+    result = invoke("run", strange)
+    assert result.exit_code == 2
+    assert "unexpected extra argument (***)" in result.stderr
+    assert invoke("run").stderr.startswith("bzredis: BENZINGA_TOKEN holds no token")
+
+
+@pytest.mark.parametrize("argument", [f"--token={TOKEN}", "--token-fil=x"])
+def test_a_token_is_never_an_argument(argument: str) -> None:
+    result = invoke("run", argument)
+    assert result.exit_code == 2
+    assert TOKEN not in result.output
+
+
+def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BZREDIS_EVENTS_MAXLEN", "lots")
+    result = invoke("demo")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("bzredis: BZREDIS_EVENTS_MAXLEN: has to be a whole")
+
+
+def test_flags_variables_and_file_come_together(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    file = home / "bz.toml"
+    file.write_text('prefix = "file"\nstate-dir = "~/state"\ntickers = ["aapl"]\n')
+    monkeypatch.setenv("BZREDIS_PREFIX", "variable")
+    monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
+    flags = ["--stream", "ratings", "--stream", "insights", "--no-simplify"]
+    result = invoke("run", "--config", str(file), *flags, "--no-ping", "ratings")
+    assert result.exit_code == 3
+    [(config, token)] = started
+    assert config.prefix == "variable"
+    assert config.state_dir == home / "state"
+    assert config.tickers == ("AAPL",)
+    assert config.streams == ("ratings", "insights")
+    assert config.no_ping == ("ratings",)
+    assert config.simplify is False
+    assert token() == TOKEN
+    assert logs.redact(TOKEN) == logs.HIDDEN
+
+
+def test_watch_lists_given_twice_add_up(
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
+    monkeypatch.setenv("BZREDIS_TICKERS", "T")  # the flags go before it, as ever
+    isins = ["US0378331005", "US5949181045"]
+    tickers = ["--tickers", "AAPL,brk.b", "--tickers", "msft,AAPL"]
+    invoke("run", *tickers, "--isins", isins[0], "--isins", isins[1])
+    [(config, _)] = started
+    assert config.tickers == ("AAPL", "BRK.B", "MSFT")
+    assert config.isins == tuple(isins)
+
+
+def test_the_file_has_its_usual_place(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    monkeypatch.setattr(
+        "bzredis.commands.form.user_config_path", lambda app: home / app
+    )
+    assert load(None, {}).prefix == "bz"
+    (home / "bzredis").mkdir()
+    (home / "bzredis" / "config.toml").write_text('prefix = "usual"')
+    assert load(None, {}).prefix == "usual"
+
+
+def test_where_the_file_would_be_may_be_out_of_sight(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_sight(self: Path, *_: object, **__: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "stat", out_of_sight)
+    monkeypatch.setattr(Path, "read_text", out_of_sight)
+    assert invoke("keys").exit_code == 0
+    for by_flag in (True, False):
+        monkeypatch.setenv("BZREDIS_CONFIG", "" if by_flag else f"{home}/x.toml")
+        arguments = ["--config", f"{home}/x.toml"] if by_flag else []
+        result = invoke("keys", *arguments)
+        assert result.exit_code == 2
+        assert result.stderr == (
+            f"bzredis: {home}/x.toml: cannot be read: Permission denied\n"
+        )
+
+
+@pytest.mark.parametrize("command", ["run", "keys"])
+def test_a_folder_is_no_file_of_options(home: Path, command: str) -> None:
+    result = invoke(command, "--config", str(home))
+    assert result.exit_code == 2
+    assert result.stderr == f"bzredis: {home}: cannot be read: Is a directory\n"
+
+
+def test_the_file_may_be_named_by_a_variable(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BZREDIS_CONFIG", str(home / "other.toml"))
+    with pytest.raises(ConfigError, match=r"other\.toml: cannot be read"):
+        load(None, {})
+    (home / "other.toml").write_text('prefix = "other"')
+    assert load(None, {}).prefix == "other"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"prefix = ", "is no TOML"),
+        (b"\xff", "is not text in UTF-8"),
+        (b"prefx = 'a'", "prefx: there is no such option; is prefix meant?"),
+        (b"token = 't0ken-0123456789'", "a token has no place among settings"),
+        (b"prefix = 3", "prefix: has to be text, not a number"),
+    ],
+)
+def test_a_bad_file_is_named(home: Path, content: bytes, words: str) -> None:
+    file = home / "bz.toml"
+    file.write_bytes(content)
+    result = invoke("run", "--config", str(file))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"bzredis: {file}: ")
+    assert words in result.stderr
+    assert TOKEN not in result.stderr
+
+
+def test_state_is_kept_in_the_users_folder(home: Path) -> None:
+    state_dir = load(None, {}).state_dir
+    assert state_dir.is_absolute()
+    assert home in state_dir.parents
+
+
+def test_a_token_file_that_is_just_being_replaced_is_tried_again(
+    home: Path, started: list[tuple[Config, cli.TokenReader]]
+) -> None:
+    file = home / "token"
+    file.write_text("first")
+    assert invoke("run", "--token-file", str(file)).exit_code == 3
+    [(_, token)] = started
+    file.unlink()
+    with pytest.raises(FeedLost, match="cannot be read"):
+        token()
+    file.write_text("second")
+    assert token() == "second"
+    assert logs.redact("first second") == "*** ***"
+
+
+def test_a_token_from_a_pipe_serves_every_connection(
+    started: list[tuple[Config, cli.TokenReader]],
+) -> None:
+    read, write = os.pipe()
+    os.write(write, TOKEN.encode())
+    os.close(write)
+    result = invoke("run", "--token-file", f"/dev/fd/{read}")
+    os.close(read)
+    assert result.exit_code == 3
+    [(config, token)] = started
+    assert [token() for _ in range(3)] == [TOKEN] * 3
+    assert TOKEN not in repr(token) + repr(config) + result.output
+    assert logs.redact(TOKEN) == logs.HIDDEN
+
+
+def test_the_token_is_not_in_the_readers_repr() -> None:
+    reader = cli.TokenReader(Token("BENZINGA_TOKEN", TOKEN))
+    assert TOKEN not in repr(reader)
+    assert credentials.read(reader.token) == TOKEN
+
+
+def test_keys_shows_the_table_under_its_prefix() -> None:
+    shown = invoke("keys", "--prefix", "{x}").stdout
+    for stream in STREAMS:
+        for key in KEYS:
+            there = f"{{x}}:{stream.name}:{key.name} " in shown
+            assert there == (stream.keyed in key.keyed)
+        assert " ".join(stream.headline) in shown
+
+
+def test_an_interrupt_before_anything_ran_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load", interrupted)
+    assert invoke("keys").exit_code == 0
+
+
+def test_other_complaints_of_click_are_one_line_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failed(*_: object) -> None:
+        raise click.ClickException("two\nlines")
+
+    monkeypatch.setattr(cli, "load", failed)
+    result = invoke("keys")
+    assert (result.exit_code, result.stderr) == (2, "bzredis: two lines\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_simulator_says_where_it_is_and_ends_when_asked(
+    number: signal.Signals,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "bzredis", "simulate", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "upstream is at ws://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=10)
+    assert (process.returncode, complaints) == (0, "")
+
+
+def test_a_port_that_is_taken_is_said_so() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = invoke("simulate", "--port", str(port))
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"bzredis: --port {port}: cannot be had: ")
+
+
+def test_as_a_program_it_ends_with_the_code_and_the_line() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "bzredis", "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert not ended.stdout
+    assert ended.stderr.startswith("bzredis: there is no token: set BENZINGA_TOKEN")
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from bzredis.errors import ConfigError
+from bzredis.settings import credentials
+from bzredis.settings.config import Token
+
+
+def test_a_token_in_a_variable() -> None:
+    assert credentials.read(Token("BENZINGA_TOKEN", " t0ken\n")) == "t0ken"
+
+
+def test_a_file_is_read_anew_at_each_use(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    token = Token("--token-file", path=file)
+    file.write_text("\ufefffirst\r\n")
+    assert credentials.read(token) == "first"
+    file.write_text("second")
+    assert credentials.read(token) == "second"
+
+
+def test_home_may_be_written_as_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("t")
+    assert credentials.read(Token("--token-file", path=Path("~/token"))) == "t"
+
+
+@pytest.mark.parametrize("text", ["", " \n", "two words", "a\x00b", "a\nb", "tökén"])
+def test_what_is_no_token_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^BENZINGA_TOKEN (is empty|holds)"
+    ) as caught:
+        credentials.read(Token("BENZINGA_TOKEN", text))
+    assert not text.strip() or text not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"", "is empty"),
+        (b"\xff\xfe", "is not text"),
+        (b"x" * 5_000, "is too large"),
+    ],
+)
+def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, words: str) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as caught:
+        credentials.read(Token("BENZINGA_TOKEN_FILE", path=file))
+    assert str(caught.value).startswith(f"BENZINGA_TOKEN_FILE: the file {file}")
+
+
+def feed(pipe: Path, token: str) -> Thread:
+    """Write a token into a pipe, once somebody reads it, and close it."""
+    feeding = Thread(target=pipe.write_text, args=(token,))
+    feeding.start()
+    return feeding
+
+
+def test_what_a_pipe_gave_is_kept_and_not_shown(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    feeding = feed(pipe, "t0ken-0123\n")
+    token = credentials.lasting(Token("--token-file", path=pipe))
+    feeding.join()
+    assert [credentials.read(token) for _ in range(2)] == ["t0ken-0123"] * 2
+    assert token.source == "--token-file"
+    assert "t0ken" not in repr(token)
+
+
+def test_so_is_what_came_through_a_descriptor() -> None:
+    read, write = os.pipe()
+    os.write(write, b"t0ken")
+    os.close(write)
+    token = credentials.lasting(Token("--token-file", path=Path(f"/dev/fd/{read}")))
+    os.close(read)
+    assert credentials.read(token) == "t0ken"
+
+
+def test_a_pipe_that_gives_nothing_is_told_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    feeding = feed(pipe, "")
+    with pytest.raises(ConfigError, match=r"^--token-file: the file .*pipe is empty"):
+        credentials.lasting(Token("--token-file", path=pipe))
+    feeding.join()
+
+
+@pytest.mark.parametrize("name", ["token", "link", "absent", "."])
+def test_all_else_is_read_where_it_stands(tmp_path: Path, name: str) -> None:
+    (tmp_path / "token").write_text("first")
+    (tmp_path / "link").symlink_to(tmp_path / "token")  # as Kubernetes' secrets are
+    token = Token("--token-file", path=tmp_path / name)
+    assert credentials.lasting(token) is token
+    assert credentials.lasting(Token("BENZINGA_TOKEN", "t")).literal == "t"
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        credentials.read(Token("--token-file", path=tmp_path))
