@@ -53,8 +53,12 @@ class StoreSlow(StoreDown):
     """Again, with less at once: Redis did not answer in time."""
 
 
-class StoreRolledBack(StoreDown):
-    """Redis came back without what it had confirmed: apply what is held again."""
+class StoreForeign(BridgeError):
+    """Stop: what stands under our keys in Redis came from another upstream."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"the keys in Redis hold what came from {host}")
+        self.host = host
 
 
 class SpoolFull(BridgeError):

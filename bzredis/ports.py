@@ -1,14 +1,189 @@
-"""The seams between the engine and its edges, each declared once."""
+"""The seams between the engine and its edges, each declared once, and their values.
+
+Times are ms since 1970 by our clock, unless a name says otherwise.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
 
 import attrs
+
+from bzredis.streams import Stream
+from bzredis.streams.stream import Table
 
 # How a bridge stands to a stream: what `latest` says is fresh; connected, though it may
 # be stale; not connected; gone for good.
 Presence = Literal["fresh", "connected", "apart", "gone"]
+
+
+# ---- what was read
+
+
+@attrs.frozen
+class Log:
+    """What one process read of one stream, numbered from 0. All of it holds for all."""
+
+    id: str
+    subscription: str  # `*`, or the list in order, with commas
+    window: int  # ms that REST is asked back for what was not subscribed to; 0: not
+    upstream: str  # its host
+
+
+@attrs.frozen
+class Item:
+    """A packed change and its number in its log."""
+
+    log: Log
+    number: int
+    packed: bytes
+
+
+@attrs.frozen
+class Batch:
+    """Changes of one log in order, the first of them numbered `first`; perhaps none."""
+
+    log: Log
+    first: int
+    packed: Sequence[bytes]
+    since: int | None  # from when on this stream is followed, as far as we know
+    may_hold: bool = True  # False: what is lacking before `first` is held no more
+
+
+# ---- what Redis says
+
+
+@attrs.frozen
+class Hole:
+    """A time of which something may be missing; once announced it is called a gap."""
+
+    id: str
+    begin: int
+    end: int
+    cause: str  # restart, reconnect, redis-rollback, first
+    resume: int  # ms by upstream's clock: from there REST is asked
+    announced: bool
+
+
+@attrs.frozen
+class Coverage:
+    """Until when all is in Redis, but for the holes (coverage.md)."""
+
+    since: int | None = None  # None: nothing was ever read of this stream
+    until: int | None = None
+    subscription: str = ""
+    reader: str = ""  # the log whose connection counts
+    holes: tuple[Hole, ...] = ()
+
+
+@attrs.frozen
+class Applied:
+    """What came of a batch.
+
+    A result is ``latest``, ``record`` or ``none`` (the change's effect),
+    ``unattributed``, ``duplicate``, ``rejected``, ``refused WHY``, or ``again`` for
+    what had been applied before; of marks ``opened``, ``late``, ``heard``,
+    ``replayed``, ``filled``, ``gap`` where it was announced, ``given up`` where not.
+    """
+
+    last: int  # number of the last change that Redis has of this log
+    results: tuple[str, ...]
+    symbols: tuple[str, ...]  # of which a record changed
+    fetched: int  # rows of REST that took effect
+    coverage: Coverage
+
+
+@attrs.frozen
+class Behind:
+    """Nothing was applied: Redis has this log only up to number `at`."""
+
+    at: int
+
+
+class Store(Protocol):
+    """Redis. See `bzredis.store.client`. Everything may raise StoreDown."""
+
+    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind:
+        """Apply a batch atomically. Also raises StoreForeign."""
+
+    async def ping(self) -> None:
+        """Ask whether Redis answers."""
+
+    async def symbols(self, stream: Stream, /) -> list[str]:
+        """Return the symbols that have a `latest`, the newest change first."""
+
+    async def write_status(
+        self, stream: Stream, fields: Mapping[str, str], sign: Sign, /
+    ) -> bool:
+        """Write a status and `alive`; return whether `alive` stands as was wanted.
+
+        False where another bridge holds them, or Redis has less of the log than it had.
+        """
+
+
+@attrs.frozen
+class Sign:
+    """A sign of life: whose, how it stands, and what Redis is known to have."""
+
+    bridge: str  # instance id
+    presence: Presence
+    log: str
+    confirmed: int  # number of the log's last change that Redis confirmed; -1: none
+
+
+# ---- the disk
+
+
+class Spool(Protocol):
+    """Changes on disk, in order; blocking. See `bzredis.backlog.spool`.
+
+    Raises SpoolFull, or SpoolLocked while another process holds its lock.
+    """
+
+    limit: int  # bytes of packed changes
+
+    @property
+    def room(self) -> int:
+        """Bytes that still fit under the limit."""
+
+    def append(self, stream: str, items: Sequence[Item], /) -> None:
+        """Add changes at the end; all of them, or none."""
+
+    def oldest(self, stream: str, limit: int, /) -> list[Item]:
+        """Return the oldest changes, all of one log."""
+
+    def remove(self, stream: str, log: str, last: int, /) -> int:
+        """Remove a log's changes up to a number; return how many they were."""
+
+    def count(self, stream: str, /) -> int:
+        """Return how many changes of a stream wait."""
+
+    def since(self, stream: str, at: int | None = None, /) -> int | None:
+        """Return, or set, from when on a stream is followed."""
+
+    def close(self) -> None:
+        """Close the file; nothing is lost."""
+
+
+# ---- upstream
+
+
+class Link(Protocol):
+    """A connection to one stream. See `bzredis.upstream.websocket`."""
+
+    async def send(self, text: str, /) -> None:
+        """Send a text frame; raises FeedLost."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next frame; raises FeedLost."""
+
+    def arrived(self) -> Iterable[str | bytes]:
+        """Return the frames that have been read already."""
+
+
+Connect = Callable[[Stream], AbstractAsyncContextManager[Link]]
 
 
 @attrs.frozen
@@ -18,3 +193,20 @@ class Removal:
     record: str  # "" where the row does not say: only good to be rejected
     updated: int | None  # unix s; None where upstream does not know
     raw: str  # the row as sent
+
+
+class Rest(Protocol):
+    """REST. See `bzredis.upstream.rest`. Everything may raise RestDown, RestRefused."""
+
+    def rows(
+        self, table: Table, since: int, tickers: Sequence[str] = (), /
+    ) -> AsyncGenerator[str, None]:
+        """Yield the rows updated at `since` (unix s) or later, as JSON."""
+
+    def removals(self, table: Table, since: int, /) -> AsyncGenerator[Removal, None]:
+        """Yield what was removed at `since` (unix s) or later, or nobody knows when."""
+
+    async def lookup(
+        self, table: Table, ticker: str, query: Mapping[str, str], /
+    ) -> str | None:
+        """Return the one object of a ticker as JSON, None for none."""

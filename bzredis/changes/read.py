@@ -1,117 +1,24 @@
-"""Change: one message, ready to apply. A plain value; what it does is in store/apply/.
-
-Pure: no trio, no socket, no clock. `read` is the whole way from a frame to a change.
-"""
+"""From a frame to a change: the whole way. Pure: no trio, no socket, no clock."""
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from itertools import chain
-from typing import Literal
+from typing import Final
 
-import msgspec
-
+from bzredis.changes.fingerprints import fingerprint, fingerprints
+from bzredis.changes.kinds import Change, Packed, Rejected, Source
 from bzredis.errors import Unusable
-from bzredis.messages.envelope import (
-    Envelope,
-    Json,
-    Notice,
-    Pong,
-    canonical,
-    json_text,
-    parse,
-)
+from bzredis.messages.envelope import Envelope, Json, Notice, Pong, json_text, parse
 from bzredis.messages.envelope import text as scalar
 from bzredis.messages.times import comparable, milliseconds, rfc3339
 from bzredis.streams.stream import Reading, Stream
 
-Source = Literal["live", "replay", "rest"]
-
-FINGERPRINT = 12  # bytes: with a billion messages, one false match in 10^11 years
-MOST_FIELDS = 1_000  # of a hash: more is no record, and would overflow Lua's stack
-LONGEST_RECORD = 200  # characters of a record id
-LONGEST_REASON = 500  # characters of a reason in `rejected`
-
-_FIXMAP, _MAP_16 = 0x8, 0xDE  # MessagePack: how maps of those sizes begin
-
-_pack = msgspec.msgpack.Encoder().encode
-
-
-class Packed(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
-    """What stands in the backlog: a plain value, packed as the script reads it.
-
-    An array that begins with its kind: text and numbers only, since Redis' MessagePack
-    knows no binary. Times are in ms since 1970, but for those in words (RFC 3339).
-    """
-
-    received: str
-    # The same message has one of these in common with its other copies …
-    known_by: tuple[str, ...]
-    # … and leaves these behind.
-    remember: tuple[str, ...]
-
-    def pack(self) -> bytes:
-        """Return it as MessagePack."""
-        return _pack(self)
-
-
-class Change(Packed, frozen=True, array_like=True, tag="message"):
-    """One message: what to log, what to write, and under which version."""
-
-    raw: str
-    symbol: str
-    action: str
-    record: str
-    version: int
-    source: Source
-    envelope: str
-    timestamp: str  # as sent
-    published: int
-    published_at: str
-    dated: bool  # False: `published` is only the time of this message
-    # What orders equal versions: field of the hash, comparable time, …
-    moments: tuple[str, ...]
-    headline: tuple[str, ...]  # values for `Stream.headline`
-    fields: tuple[str, ...]  # of the hash: name, value, name, value, …
-    updated: int = 0  # what the content said, if it did: what REST is asked from
-
-
-class Rejected(Packed, frozen=True, array_like=True, tag="rejected"):
-    """A frame that cannot be used, kept where a person can look at it."""
-
-    raw: str
-    reason: str
-
-
-class Owe(Packed, frozen=True, array_like=True, tag="owe"):
-    """From here on messages may hide what is missing: fix where REST has to resume.
-
-    It stands in the backlog between what came before a connection and what comes
-    after. `since` counts where Redis knows nothing, or nothing of a part of the
-    subscription.
-    """
-
-    since: int
-    subscription: str  # `*` or the list
-
-
-class Paid(Packed, frozen=True, array_like=True, tag="paid"):
-    """All that REST owed, in the words of Redis, stands in the backlog before this."""
-
-    debt: str
-    subscription: str
-
-
-class Gap(Packed, frozen=True, array_like=True, tag="gap"):
-    """Between two times (RFC 3339) messages may be missing."""
-
-    begin: str
-    end: str
-    cause: str
-    recovered: int
-
-
-unpack = msgspec.msgpack.Decoder(Change | Rejected | Owe | Paid | Gap).decode
+MOST_FIELDS: Final = 1_000  # of a hash: more is none, and would overflow Lua's stack
+LONGEST_RECORD: Final = 200  # characters of a record id
+LONGEST_REASON: Final = 500  # characters of a reason in `rejected`
+# ms by which upstream's clock may be ahead of ours. What it dates later comes from a
+# clock gone wrong, and would hide all that is missing until then.
+AHEAD: Final = 3_600_000
 
 
 def read(
@@ -147,7 +54,7 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
 
     `reading` stands in for what the stream's definition would read.
     """
-    if stream.keyed == "record" and not message.record:
+    if stream.state == "records" and not message.record:
         msg = "no record id"
         raise Unusable(msg)
     if len(message.record) > LONGEST_RECORD:
@@ -161,8 +68,10 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
             version = received if sent is None else sent
         if published is None:
             published = version if sent is None else sent
-    known_by, remember = _fingerprints(stream, message, reading, version, source)
+    known_by, remember = fingerprints(stream, message, reading, version, source)
+    updated = reading.updated if message.content else 0
     return Change(
+        t=received,
         received=rfc3339(received),
         known_by=known_by,
         remember=remember,
@@ -180,109 +89,22 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         moments=("_timestamp", comparable(message.timestamp), *reading.moments),
         headline=reading.headline,
         fields=_fields(message.content or {}, reading),
-        # A time to come, from a clock gone wrong, would hide all that is missing.
-        updated=min(reading.updated or 0, received) if message.content else 0,
+        updated=updated if updated and updated <= received + AHEAD else 0,
     )
 
 
 def rejected(reason: str, frame: str | bytes, *, received: int) -> Rejected:
     """Set a frame aside. The same bytes again, in a replay say, are not kept twice."""
     raw = frame if isinstance(frame, str) else frame.decode(errors="backslashreplace")
-    identity = (_fingerprint("rejected", raw or reason),)
+    identity = (fingerprint("rejected", raw or reason),)
     reason = reason[:LONGEST_REASON]
-    return Rejected(rfc3339(received), identity, identity, raw, reason)
+    return Rejected(received, rfc3339(received), identity, identity, raw, reason)
 
 
-def gap(*, begin: int, end: int, cause: str, recovered: int = 0) -> Gap:
-    """Announce that messages between two times (ms) may be missing."""
-    span = (rfc3339(begin), rfc3339(end))
-    identity = (_fingerprint("gap", *span, cause),)
-    return Gap(span[1], identity, identity, *span, cause, recovered)
-
-
-def owe(*, since: int, now: int, subscription: str = "*") -> Owe:
-    """Fix where REST has to resume; times in ms."""
-    return Owe(rfc3339(now), (), (), since, subscription)
-
-
-def paid(*, owed: str, now: int, subscription: str = "*") -> Paid:
-    """Mark the end of what REST gave for what was owed; `now` in ms."""
-    return Paid(rfc3339(now), (), (), owed, subscription)
-
-
-def renewed(packed: bytes) -> bytes:
-    """Return a change as it is packed now: a spool's first format held maps."""
-    if packed[0] != _MAP_16 and packed[0] >> 4 != _FIXMAP:
-        return packed
-    was = msgspec.msgpack.decode(packed)
-    kind = was.pop("kind")
-    if kind == "message":
-        was["moments"] = [part for pair in was["moments"] for part in pair]
-        was["headline"] = was["headline"][1::2]  # without the names
-    elif kind == "owe":
-        was["subscription"] = "*"  # nobody noted it
-    elif kind == "paid":
-        was |= {"debt": "", "subscription": "*"}  # no debt's words: it is fetched again
-    kinds = (Change, Rejected, Owe, Paid, Gap)
-    model = next(m for m in kinds if m.__struct_config__.tag == kind)
-    return model(**{name: was[name] for name in model.__struct_fields__}).pack()
-
-
-def instead(packed: bytes, reason: str) -> Rejected:
-    """Return a rejected frame to stand in the place of a packed change."""
-    was = unpack(packed)
+def instead(was: Packed, reason: str) -> Rejected:
+    """Return a rejected frame to stand in the place of what Redis cannot take."""
     raw = was.raw if isinstance(was, Change | Rejected) else ""
-    return rejected(reason, raw, received=milliseconds(was.received) or 0)
-
-
-def received_of(packed: bytes) -> str:
-    """Return when a packed change was received (RFC 3339), "" for none."""
-    return unpack(packed).received if packed else ""
-
-
-def symbol_of(packed: bytes) -> str:
-    """Return the symbol of a packed message, "" for any other change."""
-    change = unpack(packed)
-    return change.symbol if isinstance(change, Change) else ""
-
-
-def _fingerprint(*parts: str) -> str:
-    # A length before each part would matter only if ids held a NUL.
-    return _hash("\0".join(parts).encode())
-
-
-def _hash(data: bytes) -> str:
-    return blake2b(data, digest_size=FINGERPRINT).hexdigest()
-
-
-def _fingerprints(
-    stream: Stream, message: Envelope, reading: Reading, version: int, source: Source
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what tells this message from others (contract.md, promise 1).
-
-    First what other copies of it may have left behind, then what this one leaves. Of a
-    frame's copies a row of REST comes last: record.lua looks at that one more closely.
-    """
-    owner = message.record or reading.symbol
-    moment = message.timestamp if reading.updated is None else ""
-    about = f"\0{message.action}\0{owner}\0{moment}"
-    same: tuple[str, ...] = (_hash(canonical(message.content) + about.encode()),)
-    if message.id:
-        same = (_fingerprint("envelope", message.id, message.record), *same)
-    # The version tells only where one of the two copies came over REST: two messages of
-    # a stream may well share one.
-    ending = "deleted" if message.action == "deleted" else "live"
-    if stream.keyed == "record":
-        version //= 1_000  # REST knows seconds only, also of what a stream tells in ms
-    else:
-        owner = reading.symbol or owner  # REST knows no record
-    of_rest = _fingerprint("version", owner, str(version), ending)
-    of_stream = f"{of_rest}s"
-    if source == "rest":
-        # A row without a time has a version of its own each time that it comes.
-        undated = same if message.record and reading.updated is None else ()
-        return (*same, of_rest, of_stream), (*undated, of_rest)
-    return (*same, of_rest), (*same, of_stream)
+    return rejected(reason, raw, received=was.t)
 
 
 def _fields(content: Json, reading: Reading) -> tuple[str, ...]:

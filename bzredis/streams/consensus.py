@@ -15,7 +15,7 @@ from bzredis.messages.envelope import Envelope, is_blank, text
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import comparable, milliseconds
-from bzredis.streams.stream import Reading, Stream
+from bzredis.streams.stream import Reading, Stream, Table
 
 # A consensus has one of them at least: all else may be about anything.
 FIGURES = (
@@ -122,7 +122,7 @@ CONSENSUS = Stream(
     name="consensus",
     path="/api/v1/consensus-ratings/stream",
     parameters=("tickers", "isins", "simplify", "aggregate_type"),
-    keyed="symbol",
+    state="per_symbol",
     headline=(
         "rating",
         "value",
@@ -130,4 +130,5 @@ CONSENSUS = Stream(
     ),  # and `shift`, which needs what stood before
     read=read,
     flat=FIGURES,
+    lookup=Table(path="/api/v1/consensus-ratings", tickers="parameters[tickers]"),
 )

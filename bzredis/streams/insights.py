@@ -9,7 +9,7 @@ from bzredis.messages.envelope import Envelope
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
-from bzredis.streams.stream import Reading, Stream
+from bzredis.streams.stream import Reading, Stream, Table
 
 
 @attrs.frozen
@@ -57,7 +57,15 @@ INSIGHTS = Stream(
     name="insights",
     path="/api/v1/analyst/insights/stream",
     parameters=("tickers", "isins"),
-    keyed="record",
+    state="records",
     headline=("firm", "direction", "rating", "pt"),
     read=read,
+    rows=Table(
+        path="/api/v1/analyst/insights",
+        name="analyst-insights",
+        since="parameters[updated]",
+        sizes=("pageSize", "pagesize"),
+        tickers="symbols",
+    ),
+    isin="security_isin",
 )

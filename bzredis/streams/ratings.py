@@ -11,7 +11,7 @@ from bzredis.messages.envelope import Envelope
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
-from bzredis.streams.stream import Reading, Stream
+from bzredis.streams.stream import Reading, Stream, Table
 
 # Plain digits only: sign, whole, fraction; either of these two may be missing.
 _PRICE = re.compile(r"([+-]?)(?=\.?\d)(\d{0,18})(?:\.(\d{0,18}))?", re.ASCII)
@@ -114,7 +114,7 @@ RATINGS = Stream(
     name="ratings",
     path="/api/v2.1/calendar/ratings/stream",
     parameters=("tickers", "isins"),
-    keyed="record",
+    state="records",
     headline=(
         "firm",
         "direction",
@@ -125,4 +125,19 @@ RATINGS = Stream(
         "importance",
     ),
     read=read,
+    rows=Table(
+        path="/api/v2.1/calendar/ratings",
+        name="ratings",
+        since="parameters[updated]",
+        sizes=("pagesize",),
+        tickers="parameters[tickers]",
+    ),
+    removals=Table(
+        path="/api/v2.1/calendar-removed/",
+        name="removed",
+        since="updated",
+        sizes=("pageSize", "pagesize"),
+        type="ratings",
+    ),
+    isin="isin",
 )

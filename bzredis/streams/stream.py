@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Literal
 
 import attrs
 
 from bzredis.messages.envelope import Envelope
+
+TICKERS: Final = 50  # of one request (upstream.md, 4)
+PAGE: Final = 1_000  # rows; the most that upstream gives at once
 
 
 @attrs.frozen
@@ -24,8 +27,33 @@ class Reading:
 
 
 @attrs.frozen
+class Table:
+    """A path of REST, and what is asked of it.
+
+    It answers with an array of rows, page by page, or with the one object of a ticker.
+    """
+
+    path: str
+    tickers: str = ""  # the parameter that names them; "": it takes none
+    name: str = ""  # of the array
+    since: str = ""
+    sizes: tuple[str, ...] = ()  # a wrong spelling goes unnoticed: pages are small then
+    type: str = ""  # of a table of removals: whose it is to tell
+
+    def queries(self, since: int, tickers: Sequence[str]) -> Iterator[dict[str, str]]:
+        """Yield the queries that it takes: one for each so many tickers."""
+        sizes = dict.fromkeys(self.sizes, str(PAGE))
+        kind = {"type": self.type} if self.type else {}
+        asked = {self.since: str(since), **sizes, **kind}
+        if not tickers:
+            yield asked
+        for first in range(0, len(tickers), TICKERS):
+            yield {**asked, self.tickers: ",".join(tickers[first : first + TICKERS])}
+
+
+@attrs.frozen
 class Stream:
-    """All that sets one upstream stream apart from another.
+    """All that sets one upstream stream apart from another, REST included.
 
     `read` takes an envelope and the symbol of a subscription to one single security
     (else ""); it raises Unusable.
@@ -36,8 +64,13 @@ class Stream:
     parameters: tuple[str, ...]  # of the query, besides the token
     # Where the state stands: a hash per record with a timeline and a latest per symbol,
     # or just one hash per symbol with a history.
-    keyed: Literal["record", "symbol"]
+    state: Literal["records", "per_symbol"]
     headline: tuple[str, ...]  # fields of each log entry, so that alerts need no JSON
     read: Callable[[Envelope, str], Reading] = attrs.field(repr=False)
     # Content may stand in `data` itself, which then has one of these fields.
     flat: tuple[str, ...] = ()
+    # What REST gives back: rows newer than a time and removals, or one object a ticker.
+    rows: Table | None = None
+    removals: Table | None = None
+    lookup: Table | None = None
+    isin: str = ""  # the field of the hash that names a row's security
