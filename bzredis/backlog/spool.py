@@ -1,182 +1,181 @@
 """The one module that knows sqlite3: what Redis has not confirmed, safe on disk.
 
-One file for one prefix in one Redis database; in it, per stream, numbered changes in
-the order in which they were read. Blocking: the backlog calls it in a thread.
+A file for each prefix, database and upstream host; in it logs (ports.py), and their
+numbered changes in the order in which they were read. Blocking.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
-from types import MappingProxyType
 from typing import Final
 
 import attrs
 
-from bzredis.backlog import notes
-from bzredis.changes.read import renewed
 from bzredis.errors import SpoolFull, SpoolLocked, SpoolUnusable
+from bzredis.ports import Item, Log
 
-Row = tuple[int, bytes]  # a change's number and its packed form
-
-FORMAT: Final = "2"  # of the file; another one is set aside, not misread, …
-BEFORE: Final = "1"  # … but for this one: its changes are packed anew
+FORMAT: Final = 3  # of the file; another one is set aside, not misread
 # s to wait for another process that holds the file's lock, a backup say. The backlog
 # tries again anyway, and a stop, which has 5 s in all, makes several calls in turn.
 BUSY: Final = 0.05
-OPENING: Final = 2.0  # … where nobody tries again: at the start, and between two files
+OPENING: Final = 2.0  # … but at the start, where nobody tries again
 # Pages that a drained spool leaves behind are given back once they are worth it.
 SHRINK: Final = 16 * 2**20
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_DAMAGED = ("malformed", "not a database", "corrupt", "disk image", "no such table")
-_SCHEMA = """
+_DAMAGED = ("malformed", "not a database", "corrupt", "disk image", "no such")
+_SCHEMA: Final = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL; -- a commit survives the power, not only the process
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS item (
-  stream TEXT NOT NULL, number INTEGER NOT NULL, packed BLOB NOT NULL,
-  PRIMARY KEY (stream, number)
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS target (name TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS followed (stream TEXT PRIMARY KEY, since INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS log (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, id TEXT NOT NULL,
+  subscription TEXT NOT NULL, back INTEGER NOT NULL, upstream TEXT NOT NULL,
+  UNIQUE (stream, id)
 );
+CREATE TABLE IF NOT EXISTS item (
+  log INTEGER NOT NULL, number INTEGER NOT NULL, packed BLOB NOT NULL,
+  PRIMARY KEY (log, number)
+);
+DELETE FROM log WHERE number NOT IN (SELECT log FROM item);
+PRAGMA user_version = {FORMAT};
+COMMIT;
 """
-_BEFORE_ALL: Final = -(2**62)
-NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_INSERT: Final = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
-_NOTE: Final = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+_BEFORE_ALL: Final = -1
+_ADD_LOG: Final = (
+    "INSERT OR IGNORE INTO log (stream, id, subscription, back, upstream)"
+    " VALUES (?, ?, ?, ?, ?)"
+)
+_LOG: Final = "SELECT number FROM log WHERE stream = ? AND id = ?"
+_ADD: Final = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
+_OLDEST_LOG: Final = (
+    "SELECT number, id, subscription, back, upstream FROM log WHERE stream = ?"
+    " AND EXISTS (SELECT 1 FROM item WHERE log = log.number) ORDER BY number"
+)
 _ROWS: Final = (
-    "SELECT number, packed FROM item WHERE stream = ? AND number > ?"
+    "SELECT number, packed FROM item WHERE log = ? AND number > ?"
     " ORDER BY number LIMIT ?"
 )
-_DELETE: Final = "DELETE FROM item WHERE stream = ? AND number <= ?"
-_TOTAL: Final = "SELECT coalesce(sum(length(packed)), 0) FROM item"
+_DELETE: Final = "DELETE FROM item WHERE log = ? AND number <= ?"
 _SIZE: Final = (
     "SELECT count(*), coalesce(sum(length(packed)), 0) FROM item"
-    " WHERE stream = ? AND number > ? AND number <= ?"
+    " WHERE log = ? AND number > ? AND number <= ?"
 )
-
-
-@attrs.frozen
-class Span:
-    """What a spool holds of one stream: how many changes, and the last one's number."""
-
-    count: int
-    last: int
+_TOTAL: Final = "SELECT coalesce(sum(length(packed)), 0) FROM item"
+_COUNT: Final = (
+    "SELECT count(*) FROM item JOIN log ON log = log.number WHERE stream = ?"
+)
+_WAITING: Final = "SELECT name, (SELECT count(*) FROM item) FROM target"
+_SINCE: Final = "SELECT since FROM followed WHERE stream = ?"
+_NOTE_SINCE: Final = "INSERT OR REPLACE INTO followed VALUES (?, ?)"
 
 
 @attrs.define
 class Spool:
-    """An open spool file. Raises SpoolFull where the disk or the limit is full.
-
-    Or SpoolLocked, while another process holds its lock.
-    """
+    """An open spool file: `bzredis.ports.Spool`."""
 
     path: Path
     limit: int  # bytes of packed changes
     _db: sqlite3.Connection = attrs.field(repr=False)
     _lock: Lock = attrs.field(factory=Lock, repr=False)
     _bytes: int = 0
-    # Per stream, up to which number changes are done with that could not be removed.
-    _done: dict[str, int] = attrs.field(factory=dict)
+    # Per log, up to which number changes are done with that could not be removed.
+    _done: dict[int, int] = attrs.field(factory=dict)
 
     @classmethod
-    def open(cls, path: Path, limit: int) -> Spool:
+    def open(cls, path: Path, limit: int, target: str = "") -> Spool:
         """Open or make the file; raises SpoolUnusable where it is damaged."""
-        try:
+        with ExitStack() as on_failure, _translated(path):
             db = sqlite3.connect(
                 path, timeout=OPENING, isolation_level=None, check_same_thread=False
             )
-        except sqlite3.Error as error:
-            msg = f"{path}: {error}"
-            raise SpoolUnusable(msg) from None
-        with ExitStack() as on_failure:
             on_failure.callback(db.close)
-            with _translated(path):
-                db.executescript(_SCHEMA)
-                spool = cls(path, limit, db)
-                spool._check()
-                _wait(db, BUSY)
+            [[verdict]] = db.execute("PRAGMA quick_check(1)")
+            [[known]] = db.execute("PRAGMA user_version")
+            if verdict != "ok" or known not in (0, FORMAT):
+                raise SpoolUnusable(f"{path}: {verdict}, format {known}")
+            db.executescript(_SCHEMA)
+            db.execute("INSERT OR IGNORE INTO target VALUES (?)", (target,))
+            [[size]] = db.execute(_TOTAL)
+            db.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
             on_failure.pop_all()
-        return spool
+        return cls(path, limit, db, bytes=size)
 
-    def _check(self) -> None:
-        [verdict] = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        known = self.note("format") or self.note("format", FORMAT)
-        if verdict == "ok" and known == BEFORE:
-            known = self._renew()
-        if verdict != "ok" or known != FORMAT:
-            msg = f"{self.path}: {verdict}, format {known}"
-            raise SpoolUnusable(msg)
-        [self._bytes] = self._db.execute(_TOTAL).fetchone()
-
-    def _renew(self) -> str:
-        """Bring an older file into today's format, or leave it as it is."""
-        self._db.create_function("renewed", 1, renewed)
-        with _transaction(self._db):
-            self._db.execute("UPDATE item SET packed = renewed(packed)")
-            return self.note("format", FORMAT)
-
-    def note(self, name: str, value: str | None = None) -> str:
-        """Return what was noted under a name, "" if nothing; note `value` if given."""
-        with self._lock, _translated(self.path):
-            if value is not None:
-                self._db.execute(_NOTE, (name, value))
-                return value
-            sql = "SELECT value FROM meta WHERE name = ?"
-            row = self._db.execute(sql, (name,)).fetchone()
-            return str(row[0]) if row else ""
-
-    def append(
-        self, stream: str, rows: Sequence[Row], notes: Mapping[str, str] = NOTHING
-    ) -> None:
-        """Add changes at the end, and note values under names; all of it, or none."""
-        size = sum(len(packed) for _, packed in rows)
+    def append(self, stream: str, items: Sequence[Item]) -> None:
+        """Add changes of one log; all of them, or none."""
+        size = sum(len(item.packed) for item in items)
+        log = items[0].log
         with self._lock, _translated(self.path), _transaction(self._db):
-            if rows and self._bytes + size > self.limit:
-                msg = f"{self.path} holds its limit of {self.limit} bytes"
-                raise SpoolFull(msg)
-            self._db.executemany(_INSERT, ((stream, *row) for row in rows))
-            self._db.executemany(_NOTE, notes.items())
-            self._bytes += size
+            if self._bytes + size > self.limit:
+                raise SpoolFull(f"{self.path} holds its limit of {self.limit} bytes")
+            told = (log.id, log.subscription, log.window, log.upstream)
+            self._db.execute(_ADD_LOG, (stream, *told))
+            [[number]] = self._db.execute(_LOG, (stream, log.id))
+            rows = ((number, item.number, item.packed) for item in items)
+            self._db.executemany(_ADD, rows)
+        self._bytes += size
+        if items[0].number <= self._done.get(number, _BEFORE_ALL):
+            del self._done[number]  # it goes back; what comes with it, Redis skips
 
-    def oldest(self, stream: str, limit: int) -> list[Row]:
-        """Return the oldest changes of a stream, `limit` at the most."""
+    def oldest(self, stream: str, limit: int) -> list[Item]:
+        """Return the oldest changes of a stream, all of one log, without a hole."""
         with self._lock, _translated(self.path):
-            after = self._done.get(stream, _BEFORE_ALL)
-            return self._db.execute(_ROWS, (stream, after, limit)).fetchall()
+            for number, *told in self._db.execute(_OLDEST_LOG, (stream,)).fetchall():
+                after = self._done.get(number, _BEFORE_ALL)
+                if rows := self._db.execute(_ROWS, (number, after, limit)).fetchall():
+                    log, first = Log(*told), rows[0][0]
+                    return [
+                        Item(log, at, packed)
+                        for nth, (at, packed) in enumerate(rows)
+                        if at == first + nth
+                    ]
+        return []
 
-    def remove(self, stream: str, last: int) -> int:
-        """Remove a stream's changes up to number `last`; return how many they were.
+    def remove(self, stream: str, log: str, last: int) -> int:
+        """Remove a log's changes up to number `last`; return how many they were.
 
         A full disk may not even allow that. Then they are out of sight until it does,
-        or come again after a restart; Redis knows them.
+        or come again after a restart; Redis skips them.
         """
         with self._lock, _translated(self.path):
-            first = self._done.get(stream, _BEFORE_ALL)
-            count, size = self._db.execute(_SIZE, (stream, first, last)).fetchone()
+            found = self._db.execute(_LOG, (stream, log)).fetchone()
+            if found is None:
+                return 0
+            [number] = found
+            first = self._done.get(number, _BEFORE_ALL)
+            [[count, size]] = self._db.execute(_SIZE, (number, first, last))
+            if not count and not self._done:
+                return 0
             try:
-                self._db.execute(_DELETE, (stream, last))
-                self._done.pop(stream, None)
+                self._db.execute(_DELETE, (number, last))
+                self._done.pop(number, None)
             except sqlite3.OperationalError:
-                self._done[stream] = last
+                self._done[number] = last
             self._bytes -= size
         if count and not self._bytes:
             with suppress(SpoolFull):
                 self._shrink()
         return int(count)
 
-    def span(self, stream: str) -> Span:
-        """Return how many changes of a stream are here, and the number of the last."""
-        sql = "SELECT count(*), coalesce(max(number), -1) FROM item WHERE stream = ?"
+    def count(self, stream: str) -> int:
+        """Return how many changes of a stream are here."""
         with self._lock, _translated(self.path):
-            return Span(*self._db.execute(sql, (stream,)).fetchone())
+            [[found]] = self._db.execute(_COUNT, (stream,))
+        return int(found)
 
-    def streams(self) -> tuple[str, ...]:
-        """Return the names of the streams of which something is here."""
+    def since(self, stream: str, at: int | None = None) -> int | None:
+        """Return, or set, from when (ms) on a stream is followed."""
         with self._lock, _translated(self.path):
-            rows = self._db.execute("SELECT DISTINCT stream FROM item").fetchall()
-        return tuple(row[0] for row in rows)
+            if at is not None:
+                self._db.execute(_NOTE_SINCE, (stream, at))
+            found = self._db.execute(_SINCE, (stream,)).fetchone()
+        return found and int(found[0])
 
     @property
     def room(self) -> int:
@@ -188,73 +187,47 @@ class Spool:
         with self._lock:
             self._db.close()
 
-    def move_to(self, other: Spool, stream: str, after: int) -> None:
-        """Move a stream's changes above number `after` to the end of another spool."""
-        with self._lock, _translated(self.path), _patience(self._db):
-            other.put_in(stream, self._db.execute(_ROWS, (stream, after, -1)))
-            self._db.execute("DELETE FROM item WHERE stream = ? AND number > ?",
-                             (stream, after))  # fmt: skip
-
-    def adopt(self, elder: Spool) -> None:
-        """Put all of another spool's changes in front of what is here, with its notes.
-
-        All of it, or none.
-        """
-        own, theirs = self._all_notes(), elder._all_notes()
-        shifts: dict[str, int] = {}
-        news: dict[str, str] = {}
-        for stream in {*elder.streams(), *notes.streams(theirs)}:
-            here, there = self._numbers(stream), elder._numbers(stream)
-            shifts[stream] = by = here.start - there.stop
-            if not here:
-                own[notes.ENTRY + stream] = own[notes.EARLIEST + stream] = ""
-            news |= notes.adopted(stream, own, theirs, there, by)
-        db = self._db
-        with self._lock, _translated(self.path), _patience(db), _transaction(db):
-            for stream, by in shifts.items():
-                rows = elder._db.execute(_ROWS, (stream, _BEFORE_ALL, -1))
-                shifted = ((stream, number + by, packed) for number, packed in rows)
-                db.executemany(_INSERT, shifted)
-            db.executemany(_NOTE, news.items())
-            [self._bytes] = db.execute(_TOTAL).fetchone()
-
-    def _all_notes(self) -> dict[str, str]:
-        with self._lock, _translated(self.path):
-            return dict(self._db.execute("SELECT name, value FROM meta").fetchall())
-
-    def _numbers(self, stream: str) -> range:
-        sql = "SELECT min(number), max(number) FROM item WHERE stream = ?"
-        with self._lock, _translated(self.path):
-            first, last = self._db.execute(sql, (stream,)).fetchone()
-        return range(0) if first is None else range(first, last + 1)
-
-    def put_in(self, stream: str, rows: Iterable[Row]) -> None:
-        """Add changes from another file: on disk already, so beyond the limit too."""
-        db = self._db
-        with self._lock, _translated(self.path), _patience(db), _transaction(db):
-            db.executemany(_INSERT, ((stream, *row) for row in rows))
-            [self._bytes] = db.execute(_TOTAL).fetchone()
-
     def _shrink(self) -> None:
         with self._lock, _translated(self.path):
-            [pages] = self._db.execute("PRAGMA page_count").fetchone()
-            [size] = self._db.execute("PRAGMA page_size").fetchone()
+            [[pages]] = self._db.execute("PRAGMA page_count")
+            [[size]] = self._db.execute("PRAGMA page_size")
             if pages * size > SHRINK:
                 self._db.execute("VACUUM")
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _wait(db: sqlite3.Connection, seconds: float) -> None:
-    db.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+def opened(folder: Path, target: str, limit: int) -> tuple[Spool, str]:
+    """Open the target's spool in a folder; also what a person should know, or "".
 
-
-@contextmanager
-def _patience(db: sqlite3.Connection) -> Iterator[None]:
-    _wait(db, OPENING)
+    A file that is damaged is set aside, and a new one takes its place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{blake2b(target.encode(), digest_size=8).hexdigest()}.sqlite3"
     try:
-        yield
-    finally:
-        _wait(db, BUSY)
+        return Spool.open(path, limit, target), ""
+    except SpoolUnusable as error:
+        number = 1
+        while (aside := path.with_name(f"{path.stem}.damaged-{number}.sqlite3")).exists():
+            number += 1
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        news = f"{error}; set aside as {aside.name}"
+        return Spool.open(path, limit, target), news
+
+
+def left_alone(folder: Path, own: Path) -> Iterator[tuple[str, int]]:
+    """Yield for whom else something waits in a folder, and how many changes."""
+    for path in sorted(folder.glob("*.sqlite3")):
+        if path == own or "damaged" in path.name:
+            continue
+        with suppress(sqlite3.Error, ValueError):  # what cannot be read is nobody's
+            uri = f"{path.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY)) as db:
+                [[target, count]] = db.execute(_WAITING)
+                if count:
+                    yield str(target), int(count)
 
 
 @contextmanager
@@ -276,8 +249,7 @@ def _translated(path: Path) -> Iterator[None]:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED:  # the rest: details
             msg = f"{path} is locked by another process, a backup or an sqlite3 shell"
             raise SpoolLocked(msg) from None
-        words = str(error)
-        msg = f"{path}: {words}"
+        words = f"{path}: {error}"
         if any(word in words for word in _DAMAGED):
-            raise SpoolUnusable(msg) from None
-        raise SpoolFull(msg) from None
+            raise SpoolUnusable(words) from None
+        raise SpoolFull(words) from None

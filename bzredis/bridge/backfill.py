@@ -1,16 +1,12 @@
-"""Fetch over REST what a stream missed, after each of its connections.
-
-From where is read in Redis and fixed there before the connection's first message is
-written: a mark in the backlog sees to it (change.Owe, owed.lua). Another mark behind
-the last row tells that all is written. So a crash between them costs nothing.
+"""Fetch over REST what is missing: the holes that Redis knows of (coverage.md).
 
 REST knows no filter by ISIN, and its rows do not always name theirs. What is not known
-to be on a watch-list of ISINs is left, and then what is missing is announced.
+to be on a watch-list of ISINs is left, and then what is missing stays so.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Final, NoReturn
 
@@ -18,130 +14,103 @@ import attrs
 import structlog
 import trio
 
-from bzredis.bridge.known import Symbols, known
-from bzredis.bridge.ledger import Ledger
-from bzredis.bridge.recovery import Recovery
-from bzredis.bridge.retry import Asking
-from bzredis.bridge.subscriber import SPELL
-from bzredis.changes import rows as fetched
-from bzredis.changes.read import Change, Rejected
+from bzredis.bridge.intake import Intake
+from bzredis.bridge.retry import REFUSED, Retry, Symbols, known
+from bzredis.bridge.subscriber import PER_TURN
+from bzredis.changes import rows
+from bzredis.changes.kinds import Change, Rejected
 from bzredis.errors import RestDown, RestRefused
-from bzredis.ports import Removal
+from bzredis.ports import Hole, Rest
 
 log = structlog.get_logger(__name__)
 
 OVERLAP: Final = 5_000  # ms before the newest known: upstream's servers differ a little
+LOOK: Final = 0.5  # s between looks whether something is to be asked
 
-# Both take the unix s from which on; see `bzredis.upstream.rest`.
-Rows = Callable[[int, Sequence[str]], AsyncGenerator[str, None]]
-Removed = Callable[[int], AsyncGenerator[Removal, None]]
-
-
-async def _nobody() -> Sequence[str]:
-    await trio.lowlevel.checkpoint()
-    return ()
-
-
-@attrs.frozen
-class Found:
-    """What REST gave back, and how many rows were left as perhaps not asked for."""
-
-    messages: list[Change | Rejected]
-    doubtful: int = 0
+Rows = list[Change | Rejected]
 
 
 @attrs.define(eq=False)
 class Backfill:
-    """One stream's fetches, in good order with its live messages."""
+    """One stream's fetches, in good order with its live messages.
 
-    ledger: Ledger
-    recovery: Recovery
-    asking: Asking
-    rows: Rows
-    removed: Removed | None = None  # None: upstream tells of no removals
+    `tickers` and `isins` are the watch-list, `symbols` whose messages Redis has.
+    """
+
+    intake: Intake
+    rest: Rest
+    retry: Retry
+    symbols: Symbols
     tickers: Sequence[str] = ()
     isins: frozenset[str] = frozenset()
-    symbols: Symbols = _nobody  # whose messages Redis has
 
     async def run(self) -> NoReturn:
-        """Fetch after each connection; a new one while fetching begins anew."""
-        done = 0
+        """Fetch what is missing, until cancelled."""
         while True:
-            await self.recovery.until(
-                lambda: self.recovery.owed is not None and self.recovery.times > done  # noqa: B023 - it is waited for here
-            )
-            now = self.recovery.times
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._give_up, now, nursery.cancel_scope)
-                await self._pay(now)
-                done = now
-                nursery.cancel_scope.cancel()
+            holes = self.intake.holes.to_ask(trio.current_time())
+            await trio.sleep(await self._fill(holes) if holes else LOOK)
 
-    async def _give_up(self, times: int, scope: trio.CancelScope) -> None:
-        await self.recovery.until(lambda: self.recovery.times > times)
-        scope.cancel()
-
-    async def _pay(self, times: int) -> None:
-        owed, words = self.recovery.owed or 0, self.recovery.words
-        since = max(0, owed - OVERLAP) // 1_000
-        while True:
-            try:
-                found = await self._fetch(since)
-                break
-            except (RestDown, RestRefused) as error:
-                delay = self.asking.failed(error)
-            await trio.sleep(delay)
-        self.asking.answered()
-        for number, message in enumerate(found.messages):
-            if number % SPELL == 0:
-                await self.ledger.backlog.breathe()
+    async def _fill(self, holes: Sequence[Hole]) -> float:
+        """Fetch what these holes lack; return for how many s there is no more to ask."""
+        since = max(0, min(hole.resume for hole in holes) - OVERLAP) // 1_000
+        try:
+            found, is_whole = await self._fetch(since)
+        except (RestDown, RestRefused) as error:
+            return self.retry.failed(error)
+        self.retry.answered()
+        for number, row in enumerate(found):
+            if number % PER_TURN == 0:
+                await self.intake.backlog.breathe()
                 await trio.lowlevel.checkpoint()
-            self.ledger.put_fetched(message)
-        if found.doubtful:
-            # Until the gap is announced, the next process has to find the same.
-            await self.recovery.run_out()
-        if self.recovery.times == times:
-            covered = owed if self.recovery.is_window else 0
-            self.ledger.note_paid(words, None if found.doubtful else covered)
+            self.intake.put(row)
+        if not is_whole:
+            return REFUSED  # what it left out now it will leave out in a moment, too
+        self.intake.filled([hole.id for hole in holes])
+        return LOOK
 
-    async def _fetch(self, since: int) -> Found:
+    async def _fetch(self, since: int) -> tuple[Rows, bool]:
         """Return all rows since a time (unix s), the oldest first, then removals.
 
-        All before any is stored: upstream sends the newest first, and from the newest
-        stored the next fetch goes on.
+        Also whether these are all. All before any is put: upstream sends the newest
+        first, and pages overlap.
         """
+        stream, clock = self.intake.stream, self.intake.clock
+        assert stream.rows is not None
         # The streams let pass what fits either list.
         tickers = () if self.isins else self.tickers
-        clock, stream = self.ledger.clock, self.ledger.stream
-        rows: list[Change | Rejected] = []
-        async with aclosing(self.rows(since, tickers)) as found:
-            async for text in found:
-                rows.append(fetched.row(stream, text, received=clock()))
-                if len(rows) % SPELL == 0:
+        found: Rows = []
+        async with aclosing(self.rest.rows(stream.rows, since, tickers)) as texts:
+            async for text in texts:
+                found.append(rows.row(stream, text, received=clock()))
+                if len(found) % PER_TURN == 0:
                     await trio.lowlevel.checkpoint()
-        whole = await self._sifted(rows) if self.isins else Found(rows)
-        rows = sorted(whole.messages, key=_version)
-        count = len(rows)
-        if self.removed is not None:
-            async with aclosing(self.removed(since)) as gone:
+        left = 0
+        if self.isins:
+            found, left = await self._sifted(found)
+        found.sort(key=_version)
+        count = len(found)
+        if stream.removals is not None:
+            async with aclosing(self.rest.removals(stream.removals, since)) as gone:
                 async for one in gone:
-                    rows.append(
-                        fetched.removal(
+                    found.append(
+                        rows.removal(
                             stream, one.record, one.updated, one.raw, received=clock()
                         )
                     )
         log.info(
             "fetched", stream=stream.name, since=since, rows=count,
-            removals=len(rows) - count, doubtful=whole.doubtful,
+            removals=len(found) - count, unmatched=left,
         )  # fmt: skip
-        return Found(rows, whole.doubtful)
+        return found, not left
 
-    async def _sifted(self, rows: Sequence[Change | Rejected]) -> Found:
-        wanted, unknown = fetched.sifted(rows, frozenset(self.tickers), self.isins)
-        seen = {*await known(self.symbols, self.asking.rng)} if unknown else set()
-        wanted += [row for row in unknown if row.symbol in seen]
-        return Found(wanted, sum(row.symbol not in seen for row in unknown))
+    async def _sifted(self, found: Rows) -> tuple[Rows, int]:
+        """Return the rows on the watch-list, and how many may be on it and are left."""
+        tickers, stream = frozenset(self.tickers), self.intake.stream
+        wanted, unmatched = rows.sifted(stream, found, tickers, self.isins)
+        held = {*await known(self.symbols, self.retry.rng)} if unmatched else set()
+        wanted += [row for row in unmatched if row.symbol in held]
+        return wanted, sum(row.symbol not in held for row in unmatched)
 
 
-def _version(message: Change | Rejected) -> int:
-    return message.version if isinstance(message, Change) else 0
+def _version(row: Change | Rejected) -> int:
+    return row.version if isinstance(row, Change) else 0

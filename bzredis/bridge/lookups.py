@@ -1,74 +1,66 @@
 """Ask REST whose consensus it is: one symbol at a time, never by timing.
 
-A symbol is looked up when its rating has changed, and in rounds: after each connection
-and every few hours. A round is of the watch-list's tickers, or of each symbol whose
-rating was seen where there is none, or where ISINs are on it. REST is asked for US
-symbols only: elsewhere a ticker alone is not unique, and it knows none for an ISIN.
+A symbol is looked up when its rating has changed, and in rounds: after each connection,
+while something is missing, and every few hours. A round is of the watch-list's tickers,
+or of each symbol whose rating was seen where there is none, or where ISINs are on it.
+REST is asked for US symbols only: elsewhere a ticker alone is not unique, and it knows
+none for an ISIN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
-from random import Random
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 import attrs
 import trio
 
-from bzredis.bridge.known import Symbols, known
-from bzredis.bridge.ledger import Ledger
-from bzredis.bridge.recovery import Recovery
-from bzredis.bridge.retry import Asking
-from bzredis.changes import rows as fetched
+from bzredis.bell import Bell
+from bzredis.bridge.backfill import LOOK
+from bzredis.bridge.coverage import REST_HAS
+from bzredis.bridge.intake import Intake
+from bzredis.bridge.retry import Retry, Symbols, known
+from bzredis.changes import rows
 from bzredis.errors import RestDown, RestRefused
+from bzredis.ports import Rest
 
 EVERY: Final = 30.0  # s between two requests for the same symbol
 
 
-class Ask(Protocol):
-    """Ask for one consensus. See `bzredis.upstream.rest`."""
-
-    def __call__(
-        self, ticker: str, /, *, simplify: bool, aggregate_type: str | None
-    ) -> Awaitable[str | None]:
-        """Return it as JSON, None for none; raises RestDown and RestRefused."""
-
-
 @attrs.define(eq=False)
 class Lookups:
-    """The look-ups of consensus.
+    """The look-ups of one stream.
 
-    `symbols` are those whose ratings were seen, `watched` the watch-list's tickers.
+    `symbols` are those whose ratings were seen, `watched` the watch-list's tickers;
+    `isins`: ISINs are on it too, so that not all symbols are known.
     """
 
-    ledger: Ledger
-    recovery: Recovery
-    asking: Asking
-    ask: Ask
+    intake: Intake
+    rest: Rest
+    retry: Retry
     symbols: Symbols
-    rng: Random
     refresh: float  # s
     watched: Sequence[str] = ()
-    isins: bool = False  # whether the watch-list has ISINs: not all symbols are known
-    simplify: bool = False
-    aggregate_type: str | None = None
+    isins: bool = False
+    query: Mapping[str, str] = attrs.field(factory=dict)
     _rated: dict[str, None] = attrs.field(factory=dict)
     _round: dict[str, None] = attrs.field(factory=dict)
-    _covers: int = 0  # the connection whose gap the end of this round closes
+    _rounds: int = 0  # those begun to close what is missing
     _not_before: dict[str, float] = attrs.field(factory=dict)
-    _news: trio.Event = attrs.field(factory=trio.Event)
+    _news: Bell = attrs.field(factory=Bell)
 
     def rated(self, symbols: Iterable[str]) -> None:
         """Note that ratings of these symbols have changed."""
         self._rated.update(dict.fromkeys(filter(is_asked_for, symbols)))
-        self._news.set()
+        self._news.ring()
 
     async def run(self) -> NoReturn:
         """Look up until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._after_connections)
+            nursery.start_soon(self._fill)
             nursery.start_soon(self._every_few_hours)
             while True:
                 await self._look_up(await self._next())
@@ -77,35 +69,49 @@ class Lookups:
     # ---- what there is to ask
 
     async def _after_connections(self) -> NoReturn:
-        done = 0
+        """Look all up after each connection: what changed meanwhile, no frame tells."""
+        done = None
         while True:
-            await self.recovery.until(lambda: self.recovery.times > done)  # noqa: B023 - it is waited for here
-            done = self.recovery.times
-            symbols = await self._all()
-            self._begin_round(symbols)
-            # What REST is not asked for nobody gives back.
-            is_whole = all(map(is_asked_for, symbols)) and not self.isins
-            self._covers = done if symbols and is_whole else 0
+            opened = self.intake.holes.opened
+            if opened is not None and opened != done and self.intake.holes.is_connected:
+                done = opened
+                self._begin_round(await self._all())
+            await trio.sleep(LOOK)
 
     async def _every_few_hours(self) -> NoReturn:
         while True:
             await trio.sleep(self.refresh)
             self._begin_round(await self._all())
 
+    async def _fill(self) -> NoReturn:
+        """Have a whole round close what is missing."""
+        while True:
+            holes = self.intake.holes.to_ask(trio.current_time())
+            symbols = await self._all() if holes else ()
+            if symbols and not self.isins and all(map(is_asked_for, symbols)):
+                self._rounds += 1
+                self._begin_round(symbols)
+                while self._round:
+                    await trio.sleep(LOOK)
+                self.intake.filled([hole.id for hole in holes])
+            elif announced := [hole.id for hole in holes if hole.announced]:
+                # What REST is not asked for nobody gives back.
+                self.intake.forget(announced)
+            await trio.sleep(REST_HAS if holes else LOOK)
+
     def _begin_round(self, symbols: Iterable[str]) -> None:
         self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
-        self._news.set()
+        self._news.ring()
 
     async def _all(self) -> Sequence[str]:
         if self.watched and not self.isins:
             await trio.lowlevel.checkpoint()
             return self.watched
-        return (*self.watched, *await known(self.symbols, self.rng))
+        return (*self.watched, *await known(self.symbols, self.retry.rng))
 
     async def _next(self) -> str:
         """Wait for a symbol that may be asked for now; rated ones go first."""
         while True:
-            self._news = trio.Event()
             soonest = inf
             for symbol in chain(self._rated, self._round):
                 at = self._not_before.get(symbol, -inf)
@@ -118,46 +124,32 @@ class Lookups:
     # ---- and what comes of it
 
     async def _look_up(self, symbol: str) -> None:
-        # Before: what is rated from now on is worth another look.
+        # Before: what is rated from now on is worth another look, and so is a round
+        # that begins while this is asked.
         self._rated.pop(symbol, None)
-        is_of_round = symbol in self._round
-        covers = self._covers
+        rounds = self._rounds
+        table = self.intake.stream.lookup
+        assert table is not None
         try:
-            text = await self.ask(
-                symbol, simplify=self.simplify, aggregate_type=self.aggregate_type
-            )
+            text = await self.rest.lookup(table, symbol, self.query)
         except (RestDown, RestRefused) as error:
-            delay = self.asking.failed(error)
-        else:
-            # From the answer on: the request may have waited for its turn (rest.py).
             self._not_before[symbol] = trio.current_time() + EVERY
-            self.asking.answered()
-            self._take(symbol, text)
-            # A connection while it was asked for wants it once more.
-            if is_of_round and covers == self._covers:
-                self._end_of(symbol)
+            self._put_last(symbol)
+            await trio.sleep(self.retry.failed(error))
             return
+        # From the answer on: the request may have waited for its turn (rest.py).
         self._not_before[symbol] = trio.current_time() + EVERY
-        self._put_last(symbol, of_round=is_of_round)
-        await trio.sleep(delay)
-
-    def _take(self, symbol: str, text: str | None) -> None:
+        self.retry.answered()
         if text is not None:
-            now = self.ledger.clock()
-            self.ledger.put_fetched(fetched.consensus_row(text, symbol, received=now))
+            stream, now = self.intake.stream, self.intake.clock()
+            self.intake.put(rows.looked_up(stream, text, symbol, received=now))
+        if rounds == self._rounds:
+            self._round.pop(symbol, None)
 
-    def _put_last(self, symbol: str, *, of_round: bool) -> None:
-        queue = self._round if of_round else self._rated
+    def _put_last(self, symbol: str) -> None:
+        queue = self._round if symbol in self._round else self._rated
         queue.pop(symbol, None)
         queue[symbol] = None
-
-    def _end_of(self, symbol: str) -> None:
-        self._round.pop(symbol, None)
-        if self._round or not self._covers:
-            return
-        if self._covers == self.recovery.times:
-            self.ledger.note_covered()
-        self._covers = 0
 
 
 def is_asked_for(symbol: str) -> bool:

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Final
 
 import attrs
 import structlog
+import trio
 
 from bzredis.backoff import delays
-from bzredis.errors import RestDown, RestRefused
+from bzredis.errors import RestDown, RestRefused, StoreDown
 
 log = structlog.get_logger(__name__)
 
-FIRST: Final = 5.0  # s; a call has made a few attempts of its own by then (rest.py)
-LAST: Final = 120.0  # s
+RETRY_FIRST: Final = 5.0  # s; a call has made a few attempts of its own by then (rest.py)
+RETRY_LAST: Final = 120.0  # s
 REFUSED: Final = 15 * 60.0  # s until who was refused asks again
 TOLD_REFUSED: Final = (
     "check that BENZINGA_TOKEN (or the token file) holds the right key and that the "
     "key is entitled to it over REST; tried again in 15 min; --no-rest asks no more"
 )
+SYMBOLS_FIRST: Final = 0.5  # s until Redis is asked again for its symbols, …
+SYMBOLS_LAST: Final = 5.0  # … and at the most
+
+Symbols = Callable[[], Awaitable[Sequence[str]]]
+
+
+async def known(symbols: Symbols, rng: Random) -> Sequence[str]:
+    """Return the symbols that Redis knows, however long it is away."""
+    for delay in delays(SYMBOLS_FIRST, SYMBOLS_LAST, rng=rng):
+        with suppress(StoreDown):  # the writer tells of it
+            return await symbols()
+        await trio.sleep(delay)
+    raise AssertionError  # there is always one more delay
 
 
 @attrs.define(eq=False)
-class Asking:
-    """One stream's requests. `note` is where its status is told of trouble."""
+class Retry:
+    """One stream's requests. `on_trouble` is told what is wrong, once."""
 
     stream: str
-    note: Callable[[str], None]
+    on_trouble: Callable[[str], None]
     rng: Random
     _told: str = ""
     _again: Iterator[float] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with no failure behind us."""
-        self._again = delays(FIRST, LAST, rng=self.rng)
+        self._again = delays(RETRY_FIRST, RETRY_LAST, rng=self.rng)
 
     def failed(self, error: RestDown | RestRefused) -> float:
         """Tell of a failure, unless it is the last one again; return the s to wait."""
@@ -46,7 +61,7 @@ class Asking:
         if words != self._told:
             log.warning("REST fails; asking again", stream=self.stream, error=words)
             self._told = words
-            self.note(words)
+            self.on_trouble(words)
         return delay
 
     def answered(self) -> None:

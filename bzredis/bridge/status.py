@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import attrs
 
 from bzredis.messages.times import rfc3339
+from bzredis.ports import Coverage
 
 CONTRACT: Final = "1"  # the number of contract.md
 State = Literal["connecting", "live", "retrying", "refused", "full", "stopped"]
+Source = Literal["feed", "redis", "rest"]  # of an error
+MARKS: Final = {"opened", "late", "heard", "replayed", "filled", "given up"}
+COUNTED: Final = {  # which count a result goes into; all others are events
+    "duplicate": "duplicates",
+    "duplicate of a row": "duplicates",
+    "rejected": "rejected",
+    "refused": "rejected",
+    "gap": "gaps",
+}
 
 
 @attrs.frozen
@@ -34,6 +44,8 @@ class StreamStatus:
     last_frame_at: int | None = None
     last_event_at: int | None = None
     last_pong_at: int | None = None
+    covered_until: int | None = None  # until then all is in Redis, …
+    missing: str = ""  # … but for this: FROM/TO, by spaces
     events: int = 0
     duplicates: int = 0
     rejected: int = 0
@@ -43,64 +55,57 @@ class StreamStatus:
     fetched: int = 0
     backlog: int = 0
     spooled: int = 0
-    error: str = ""
+    _errors: dict[Source, str] = attrs.field(factory=dict)  # one each, the last one last
 
     @since.default
     def _since_start(self) -> int:
         return self.identity.started_at
 
+    @property
+    def error(self) -> str:
+        """The last error, in words; "" if there was none."""
+        return next(reversed(self._errors.values()), "")
+
+    def note_error(self, source: Source, words: str) -> None:
+        """Note what is wrong with one of those that we depend on."""
+        self._errors.pop(source, None)
+        self._errors[source] = words
+
     def enter(self, state: State, now: int, error: str | None = None) -> None:
-        """Note a new state, and the error that led there."""
+        """Note a new state, and the error of the feed that led there."""
         if state != self.state:
             self.state, self.since = state, now
         if error is not None:
-            self.error = error
+            self.note_error("feed", error)
+
+    def note_coverage(self, coverage: Coverage) -> None:
+        """Note until when all is in Redis, and what is missing before."""
+        self.covered_until = coverage.until
+        spans = ((rfc3339(h.begin), rfc3339(h.end)) for h in coverage.holes)
+        self.missing = " ".join(f"{begin}/{end}" for begin, end in spans)
 
     def count(self, result: str) -> None:
-        """Count what came of one change (`store.Applied`)."""
-        match result:
-            case "duplicate" | "duplicate of a row":
-                self.duplicates += 1
-            case "rejected":
-                self.rejected += 1
-            case "gap":
-                self.gaps += 1
-            case "unattributed":
-                self.unattributed += 1
-                self.events += 1
-            case _ if result.startswith("refused"):
-                self.rejected += 1
-            case _:
-                self.events += 1
+        """Count what came of one change (`ports.Applied`)."""
+        if result in MARKS:
+            return
+        counted = COUNTED.get(result.partition(" ")[0] if result[:3] == "ref" else result)
+        self.unattributed += result == "unattributed"
+        setattr(self, counted or "events", getattr(self, counted or "events") + 1)
 
     def fields(self) -> dict[str, str]:
         """Return the hash, every field of it, as text."""
-        identity = self.identity
+        own = {a.name: getattr(self, a.name) for a in attrs.fields(StreamStatus)}
+        del own["identity"], own["_errors"]
+        told: dict[str, Any] = {**own, **attrs.asdict(self.identity)}
         return {
             "contract": CONTRACT,
-            "state": self.state,
-            "since": rfc3339(self.since),
-            "bridge": identity.bridge,
-            "version": identity.version,
-            "started_at": rfc3339(identity.started_at),
-            "upstream": identity.upstream,
-            "subscription": identity.subscription,
-            "connected_at": _time(self.connected_at),
-            "last_frame_at": _time(self.last_frame_at),
-            "last_event_at": _time(self.last_event_at),
-            "last_pong_at": _time(self.last_pong_at),
-            "events": str(self.events),
-            "duplicates": str(self.duplicates),
-            "rejected": str(self.rejected),
-            "unattributed": str(self.unattributed),
-            "gaps": str(self.gaps),
-            "reconnects": str(self.reconnects),
-            "fetched": str(self.fetched),
-            "backlog": str(self.backlog),
-            "spooled": str(self.spooled),
+            **{name: _text(name, value) for name, value in told.items()},
             "error": self.error,
         }
 
 
-def _time(ms: int | None) -> str:
-    return "" if ms is None else rfc3339(ms)
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    is_time = name.endswith("_at") or name in {"since", "covered_until"}
+    return rfc3339(value) if is_time else str(value)

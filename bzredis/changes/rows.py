@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from bzredis.changes.read import Change, Rejected, change, rejected
+from bzredis.changes.kinds import Change, Rejected
+from bzredis.changes.read import change, rejected
 from bzredis.errors import Unusable
 from bzredis.messages import envelope as message
 from bzredis.messages.envelope import Envelope
-from bzredis.streams import CONSENSUS, Reading, Stream
+from bzredis.streams import Reading, Stream
 
 _ISIN = "ISIN:"  # how a symbol begins that is no ticker
-_ISIN_FIELDS = ("isin", "security_isin")  # of a rating's row and of an insight's
 
 
 def row(stream: Stream, text: str, *, received: int) -> Change | Rejected:
@@ -31,7 +31,10 @@ def row(stream: Stream, text: str, *, received: int) -> Change | Rejected:
 
 
 def sifted(
-    rows: Sequence[Change | Rejected], tickers: frozenset[str], isins: frozenset[str]
+    stream: Stream,
+    rows: Sequence[Change | Rejected],
+    tickers: frozenset[str],
+    isins: frozenset[str],
 ) -> tuple[list[Change | Rejected], list[Change]]:
     """Return the rows on a watch-list that has ISINs, and those that may be on it.
 
@@ -40,23 +43,22 @@ def sifted(
     of: dict[str, set[str]] = {}  # the ISINs of each symbol
     for row in rows:
         if isinstance(row, Change) and row.symbol:
-            of.setdefault(row.symbol, set()).update(_isin(row))
+            of.setdefault(row.symbol, set()).update(_isin(stream, row))
     wanted: list[Change | Rejected] = []
     unknown: list[Change] = []
     for row in rows:
         if isinstance(row, Rejected) or _tickers(row) & tickers:
             wanted.append(row)
-        elif told := _isin(row) or of.get(row.symbol):
+        elif told := _isin(stream, row) or of.get(row.symbol):
             wanted += [row] if told & isins else []
         else:
             unknown.append(row)
     return wanted, unknown
 
 
-def _isin(row: Change) -> set[str]:
-    names = row.fields[::2]
-    held = (row.fields[2 * names.index(n) + 1] for n in _ISIN_FIELDS if n in names)
-    return {isin.strip().upper() for isin in held} - {""}
+def _isin(stream: Stream, row: Change) -> set[str]:
+    held = dict(zip(row.fields[::2], row.fields[1::2], strict=True))
+    return {held.get(stream.isin, "").strip().upper()} - {""}
 
 
 def _tickers(row: Change) -> set[str]:
@@ -83,18 +85,20 @@ def removal(
     return _usable(made, text, received)
 
 
-def consensus_row(text: str, symbol: str, *, received: int) -> Change | Rejected:
-    """Make the consensus that REST gave for one symbol into a change of that symbol."""
+def looked_up(
+    stream: Stream, text: str, symbol: str, *, received: int
+) -> Change | Rejected:
+    """Make the object that REST gave for one symbol into a change of that symbol."""
 
     def made() -> Change:
         found = attrs.evolve(message.row(text), record="")  # one per symbol
         return change(
-            CONSENSUS,
+            stream,
             found,
             text,
             received=received,
             source="rest",
-            reading=_attributed(CONSENSUS.read(found, symbol), symbol),
+            reading=_attributed(stream.read(found, symbol), symbol),
         )
 
     return _usable(made, text, received)

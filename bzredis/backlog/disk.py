@@ -1,0 +1,68 @@
+"""One stream's part of the spool: one call at a time, each in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import attrs
+import trio
+
+from bzredis.ports import Item, Spool
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class Disk:
+    """What of one stream waits on disk. All but `count` may raise SpoolFull."""
+
+    stream: str
+    spool: Spool
+    lock: trio.Lock = attrs.field(factory=trio.Lock)  # whoever calls holds it
+    count: int = attrs.field()
+    since: int | None = attrs.field()
+    _leaving: bool = False
+    _working: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+    @count.default
+    def _count_what_an_earlier_process_left(self) -> int:
+        return self.spool.count(self.stream)
+
+    @since.default
+    def _read_since(self) -> int | None:
+        return self.spool.since(self.stream)
+
+    async def append(self, items: Sequence[Item]) -> None:
+        """Add changes at the end."""
+        await self._work(partial(self.spool.append, self.stream, items))
+        self.count += len(items)
+
+    async def oldest(self, limit: int) -> list[Item]:
+        """Return the oldest changes, all of one log."""
+        return await self._work(partial(self.spool.oldest, self.stream, limit))
+
+    async def remove(self, log: str, last: int) -> None:
+        """Let go of a log's changes up to a number."""
+        gone = partial(self.spool.remove, self.stream, log, last)
+        self.count -= await self._work(gone)
+
+    async def note_since(self, at: int) -> None:
+        """Keep from when on the stream is followed: an emptied Redis does not know."""
+        await self._work(partial(self.spool.since, self.stream, at))
+        self.since = at
+
+    def leave(self) -> None:
+        """Wait for the disk no longer than those who call may wait."""
+        self._leaving = True
+        self._working.shield = False
+
+    async def _work(self, call: Callable[[], T]) -> T:
+        """Have the disk do something, and wait, or nobody would know whether it did.
+
+        Only as we leave that may be cancelled: a disk may hang for ever.
+        """
+        with trio.CancelScope(shield=not self._leaving) as self._working:
+            return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+        raise AssertionError  # nobody cancels just this

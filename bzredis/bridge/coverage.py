@@ -1,0 +1,136 @@
+"""What is open of one stream, and who has to see to it: the client's rules. Pure.
+
+Until when all is in Redis, and what is missing, stands in Redis itself (coverage.md).
+This is what its last answer said, and what follows from it. Times are in s of a clock
+that only goes forward, but for `stamp`.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Final
+
+import attrs
+
+from bzredis.ports import Coverage, Hole, Log
+
+REST_HAS: Final = 5.0  # s until REST has what the stream sent (upstream.md, 4)
+GIVE_UP: Final = 60.0  # s from when a hole is first seen; then it is a gap
+ANSWERED: Final = 15.0  # s that an answer of Redis is believed
+
+
+@attrs.define
+class Holes:
+    """The holes of one stream, as one process sees them."""
+
+    log: Log
+    rest: bool  # whether REST is asked
+    coverage: Coverage = Coverage()
+    confirmed: int = -1  # number of our last change that Redis has
+    _is_down: bool = True
+    _answered_at: float = -inf
+    opened: int | None = None  # number of this connection's mark; None: there is none
+    _replayed: int | None = None  # … and of its replay's end
+    _filled: int = -1  # … and of REST's last word
+    _first_seen: dict[str, float] = attrs.field(factory=dict)
+    _given_up: set[str] = attrs.field(factory=set)
+    _stamp: int = 0
+
+    # ---- what happens
+
+    def connected(self, opened: int) -> None:
+        """Note a connection, by the number of its mark."""
+        self.opened, self._replayed = opened, None
+
+    def disconnected(self) -> None:
+        """Note that there is no connection any more."""
+        self.opened = None
+
+    def replayed(self, number: int) -> None:
+        """Note that the replay of this connection is over."""
+        self._replayed = number
+
+    def filled(self, number: int) -> None:
+        """Note that all that REST had stands in the backlog."""
+        self._filled = number
+
+    def applied(self, log: str, last: int, coverage: Coverage, now: float) -> None:
+        """Take an answer of Redis: it has a log up to a number."""
+        self._is_down, self._answered_at = False, now
+        if log == self.log.id:
+            self.confirmed = last
+        self.coverage = coverage
+        ids = [hole.id for hole in coverage.holes]
+        self._first_seen = {id: self._first_seen.get(id, now) for id in ids}
+        self._given_up &= set(ids)
+
+    def failed(self) -> None:
+        """Note that Redis did not take what it was sent."""
+        self._is_down = True
+
+    def stamp(self, now: int) -> int:
+        """Return the time of a mark (ms): after the last one, and after all that is."""
+        return self.not_before(max(self._stamp, self.coverage.until or 0) + 1, now)
+
+    def not_before(self, *times: int) -> int:
+        """Return the last of some times (ms), or that of what came before, if later."""
+        self._stamp = max(self._stamp, *times)
+        return self._stamp
+
+    # ---- what follows
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether Redis knows of the connection that stands, and answers."""
+        opened = self.opened
+        return opened is not None and self.confirmed >= opened and not self._is_down
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is our connection that Redis takes for the one that counts.
+
+        It does not where our clock was behind as it began: it has to be told again.
+        """
+        return self.coverage.reader == self.log.id
+
+    def to_ask(self, now: float) -> tuple[Hole, ...]:
+        """Return the holes that REST is to be asked about now."""
+        waits = self.confirmed < self._filled
+        if waits or not (self.rest and self.is_connected and self._has_all()):
+            return ()
+        return tuple(
+            hole
+            for hole in self.coverage.holes
+            if now - self._first_seen[hole.id] >= REST_HAS
+        )
+
+    def to_give_up(self, now: float) -> tuple[str, ...]:
+        """Return the ids of the holes that nobody filled in time, each once."""
+        if not self.is_connected:
+            return ()
+        is_over = self._replayed is not None and self.confirmed >= self._replayed
+        ids = [
+            hole.id
+            for hole in self.coverage.holes
+            if not hole.announced
+            and hole.id not in self._given_up
+            and (
+                now - self._first_seen[hole.id] > GIVE_UP or (is_over and not self.rest)
+            )
+        ]
+        self._given_up.update(ids)
+        return tuple(ids)
+
+    def is_fresh(self, now: float) -> bool:
+        """Tell whether nothing is missing that has not been announced."""
+        return (
+            self.is_connected
+            and self.counts
+            and now - self._answered_at <= ANSWERED
+            and all(hole.announced for hole in self.coverage.holes)
+        )
+
+    def _has_all(self) -> bool:
+        """Tell whether we subscribe to all that Redis holds."""
+        held, ours = self.coverage.subscription, self.log.subscription
+        return ours == "*" or set(held.split(",")) <= set(ours.split(","))

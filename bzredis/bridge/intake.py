@@ -1,0 +1,169 @@
+"""One stream's way into its backlog, whoever brings something, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+import msgspec
+import structlog
+import trio
+
+from bzredis.backlog.backlog import Backlog
+from bzredis.bell import Bell
+from bzredis.bridge.coverage import Holes
+from bzredis.bridge.status import StreamStatus
+from bzredis.changes.kinds import (
+    Change,
+    Filled,
+    GaveUp,
+    Heard,
+    Opened,
+    Packed,
+    Rejected,
+    Replayed,
+    symbol_of,
+    unpack,
+)
+from bzredis.changes.read import read, rejected
+from bzredis.messages.envelope import Notice, Pong
+from bzredis.messages.times import rfc3339
+from bzredis.ports import Applied, Hole, Item
+from bzredis.streams import Stream
+
+log = structlog.get_logger(__name__)
+
+Observe = Callable[[Stream, bytes, str], None]
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+@attrs.define(eq=False)
+class Intake:
+    """What is read of one stream, numbered, and what is known to be missing.
+
+    `clock` tells ms since 1970. `on_applied` is told of each change that Redis has, and
+    what came of it; `on_symbols` the symbols of which a record changed.
+    """
+
+    stream: Stream
+    backlog: Backlog
+    holes: Holes
+    status: StreamStatus
+    clock: Callable[[], int]
+    urgent: Bell  # rings where the status cannot wait
+    on_applied: Observe = _nothing
+    on_symbols: Callable[[Sequence[str]], None] = _nothing
+    sole: str = ""  # symbol of a subscription to one single security
+
+    # ---- on its way in
+
+    def frame(
+        self, frame: str | bytes, *, is_replay: bool
+    ) -> Change | Rejected | Pong | Notice:
+        """Read a frame, and keep what has to get to Redis; never waits."""
+        now = self.clock()
+        self.status.last_frame_at = now
+        message = read(
+            self.stream,
+            frame,
+            received=now,
+            source="replay" if is_replay else "live",
+            sole=self.sole,
+        )
+        if isinstance(message, Change | Rejected):
+            self.status.last_event_at = now
+            self.put(message)
+        return message
+
+    def put(self, change: Packed) -> int:
+        """Keep a change; return its number."""
+        if isinstance(change, Change | Rejected):
+            t = self.holes.not_before(change.t)
+            if t != change.t:  # our clock stepped back; `received` may, `t` must not
+                change = msgspec.structs.replace(change, t=t)
+        return self.backlog.put(change.pack())
+
+    def reject(self, words: str) -> None:
+        """Keep a word of what ended a connection, where a person can look at it."""
+        self.put(rejected(words, "", received=self.clock()))
+
+    def time(self) -> int:
+        """Return the time for a mark, in ms."""
+        return self.holes.stamp(self.clock())
+
+    def opened(self) -> None:
+        """Note that a connection began, after its handshake."""
+        self.holes.connected(self.put(Opened(self.time())))
+
+    def heard(self, t: int) -> None:
+        """Note that all that was sent before a time has been read."""
+        self.put(Heard(t))
+
+    def replayed(self) -> None:
+        """Note that no more messages belong to the replay that was asked for."""
+        self.holes.replayed(self.put(Replayed(self.time())))
+
+    def filled(self, ids: Sequence[str]) -> None:
+        """Note that all that REST has for these holes stands before this."""
+        self.holes.filled(self.put(Filled(self.time(), tuple(ids))))
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Let go of holes that are announced, and that REST cannot fill."""
+        number = self.put(GaveUp(self.time(), tuple(ids), keep=False))
+        self.holes.filled(number)
+
+    def tend(self) -> None:
+        """See to what the last answer left to do."""
+        if self.holes.is_connected and not self.holes.counts:
+            self.opened()
+        for each in self.holes.to_give_up(trio.current_time()):
+            self.put(GaveUp(self.time(), (each,), keep=self.holes.rest))
+
+    # ---- what comes of it
+
+    def applied(self, items: Sequence[Item], applied: Applied) -> None:
+        """Take what Redis says of a batch."""
+        were_open = {hole.id: hole for hole in self.holes.coverage.holes}
+        log_id = items[0].log.id if items else self.holes.log.id
+        self.holes.applied(log_id, applied.last, applied.coverage, trio.current_time())
+        self.status.note_coverage(applied.coverage)
+        self.status.fetched += applied.fetched
+        symbols = [*applied.symbols]
+        for item, result in zip(items, applied.results, strict=True):
+            self.status.count(result)
+            if result == "gap":
+                self._tell_of_gap(unpack(item.packed), were_open)
+            elif result == "again":  # whose, said an answer that was lost
+                symbols.append(symbol_of(item.packed))
+            elif result.startswith("refused"):
+                log.error("set aside", stream=self.stream.name, reason=result)
+                self.status.note_error("redis", result)
+            self.on_applied(self.stream, item.packed, result)
+        if symbols:
+            self.on_symbols(symbols)
+
+    def _tell_of_gap(self, mark: Packed, were_open: Mapping[str, Hole]) -> None:
+        assert isinstance(mark, GaveUp)
+        for hole in filter(None, map(were_open.get, mark.ids)):
+            log.warning(
+                "messages may be missing",
+                stream=self.stream.name,
+                since=rfc3339(hole.begin),
+                until=rfc3339(hole.end),
+                cause=hole.cause,
+            )
+
+    def trouble(self, words: str) -> None:
+        """Note what is wrong with Redis, "" once it takes changes again."""
+        if words:
+            self.holes.failed()
+            self.status.note_error("redis", words)
+        self.urgent.ring()
+
+    def rest_trouble(self, words: str) -> None:
+        """Note what is wrong with REST."""
+        self.status.note_error("rest", words)
+        self.urgent.ring()
