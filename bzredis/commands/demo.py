@@ -1,4 +1,4 @@
-"""The demo: a bridge with its own server and upstream, and a line per event."""
+"""`bzredis demo`: a bridge with its own server and upstream, and a line per event."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ import attrs
 import click
 import trio
 
-from bzredis.backlog.backlog import Item
 from bzredis.backlog.statefolder import locked
 from bzredis.bridge.bridge import Bridge
-from bzredis.changes.read import Change, unpack
+from bzredis.changes.kinds import Change, Rejected, unpack
 from bzredis.commands import embedded
+from bzredis.commands.form import ALL, Finite, with_options
+from bzredis.commands.logs import configure_logs
 from bzredis.commands.run import assemble, run_to_the_end, stop_on_signal
+from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Origin, RedisURL, redis_url
 from bzredis.settings.config import Config
 from bzredis.simulator import Settings, Simulator
@@ -30,22 +32,41 @@ PACE = 50.0  # requests a second: its upstream is its own, and the first look is
 SYMBOL = "AAPL"  # which the examples ask for, and the simulated market knows
 
 
-def run_demo(
-    config: Config, redis: RedisURL | None, seconds: float | None, simulator: Settings
-) -> int:
-    """Run until stopped, or for so many seconds; return the exit code.
-
-    What was not given a Redis gets one of its own, which ends with it.
-    """
-    return trio.run(_demo, config, redis, seconds, simulator)
+# Of variables and the file: what they name of these is for real data.
+ITS_OWN = {"upstream", "rest", "redis", "token-file"}
 
 
-async def _demo(
-    config: Config,
-    redis: RedisURL | None,
-    seconds: float | None,
-    simulator: Settings,
-) -> int:
+def _named_redis(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> RedisURL | None:
+    try:
+        return None if value is None else redis_url(value)
+    except ValueError as error:
+        raise ConfigError(f"--redis: {error}") from None
+
+
+@click.command()
+@with_options(ALL - ITS_OWN)
+@click.option(
+    "--seconds",
+    type=Finite(min=0, min_open=True),
+    metavar="COUNT",
+    help="End after so long, with a summary. [until Ctrl-C]",
+)
+@click.option(
+    "--redis",
+    metavar="URL",
+    callback=_named_redis,
+    help="Put the made-up data there. [an embedded server]",
+)
+def demo(config: Config, seconds: float | None, redis: RedisURL | None) -> int:
+    """Run the bridge with a server and an upstream of its own; it needs nothing."""
+    configure_logs(config.log_level, ())
+    return trio.run(_demo, config, redis, seconds)
+
+
+async def _demo(config: Config, redis: RedisURL | None, seconds: float | None) -> int:
+    """Run until stopped, or for so many seconds; return the exit code."""
     async with AsyncExitStack() as stack:
         # Before, and after, all that leaves something behind where a signal ends it.
         signals = stack.enter_context(
@@ -58,7 +79,9 @@ async def _demo(
             redis = redis_url(server.url)
         stack.enter_context(locked(folder / "state", "the demo"))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        upstream = Simulator(simulator)
+        # Twice what its own bridge asks of it, at the most.
+        limit = round(2 * PACE * Settings().rest_window)
+        upstream = Simulator(Settings(rate=RATE, rest_limit=limit))
         _speak_of(upstream, SYMBOL)
         port = await nursery.start(upstream.serve)
         config = attrs.evolve(
@@ -67,7 +90,7 @@ async def _demo(
         seen: Counter[tuple[str, str]] = Counter()
         bridge = assemble(
             config,
-            lambda: simulator.token,
+            lambda: upstream.settings.token,
             folder / "state",
             partial(_show, seen),
             pace=PACE,
@@ -112,11 +135,12 @@ def _greet(config: Config, *, is_embedded: bool) -> None:
 
 
 def _show(
-    seen: Counter[tuple[str, str]], stream: Stream, item: Item, result: str
+    seen: Counter[tuple[str, str]], stream: Stream, packed: bytes, result: str
 ) -> None:
     """Print a line per event, once it stands in Redis."""
-    change = unpack(item.packed)
-    seen[stream.name, result.partition(" ")[0]] += 1
+    change = unpack(packed)
+    if isinstance(change, Change | Rejected):
+        seen[stream.name, result.partition(" ")[0]] += 1
     if not isinstance(change, Change) or result.startswith("duplicate"):
         return
     headline = zip(stream.headline, change.headline, strict=True)

@@ -1,33 +1,28 @@
-"""The command line's form: options out of their table, the file, errors in one line.
-
-What the commands do is in `cli`.
-"""
+"""The command line's form: options out of their table, errors in one line."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
+from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn
 
-import attrs
 import click
-from platformdirs import user_config_path, user_state_path
 
 from bzredis.commands.logs import add_secret, redact
 from bzredis.errors import ConfigError
-from bzredis.settings.config import OPTIONS, TOKEN_VARIABLE, Config, configure
+from bzredis.settings.config import OPTIONS, TOKEN_VARIABLE
+from bzredis.settings.file import APP, FILE_VARIABLE, default_file, load
 from bzredis.settings.options import Option
 
-APP = "bzredis"
 # Exit codes: stopped by a signal, and where an option or the configuration is wrong.
 STOPPED, WRONG = 0, 2
-FILE_VARIABLE = "BZREDIS_CONFIG"
+ALL: Final = frozenset(option.name for option in OPTIONS)
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., int]
 
 
 class Group(click.Group):
@@ -56,20 +51,27 @@ def _complain(words: str) -> int:
     return WRONG
 
 
-def with_options(command: str) -> Callable[[Command], Command]:
-    """Give a command those options that the table says it has, and `--config`."""
+def with_options(names: Collection[str]) -> Callable[[Command], Command]:
+    """Give a command these of the table's options and `--config`, and it a Config."""
+    taken = [option for option in OPTIONS if option.name in names]
 
     def decorate(function: Command) -> Command:
-        for option in reversed(OPTIONS):
-            if command in option.commands:
-                function = _decorator(option)(function)
-        return click.option(
+        for option in reversed(taken):
+            function = _decorator(option)(function)
+
+        @click.option(
             "--config",
             "file",
             metavar="FILE",
             type=click.Path(path_type=Path),
             help=f"TOML file of options. [{FILE_VARIABLE}; {default_file()}]",
-        )(function)
+        )
+        @wraps(function)
+        def command(file: Path | None, **values: Any) -> int:
+            flags = {option.key: values.pop(option.key) for option in taken}
+            return function(load(file, flags), **values)
+
+        return command
 
     return decorate
 
@@ -103,47 +105,3 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is no number that one can count to", param, ctx)
         return float(number)
-
-
-def default_file() -> Path:
-    """Return where the TOML file is unless someone says otherwise."""
-    return user_config_path(APP) / "config.toml"
-
-
-def load(file: Path | None, flags: Mapping[str, object]) -> Config:
-    """Return the configuration from flags, the environment and the TOML file.
-
-    Raises ConfigError. A file that was named has to be there, the default one need not.
-    """
-    named = file or (Path(os.environ[FILE_VARIABLE]) if _is_named() else None)
-    path = named or default_file()
-    toml = _read(path) if named or _is_there(path) else {}
-    config = configure(
-        flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
-    )
-    # The shell does not see a ~ that stands in a file. One that cannot be resolved
-    # stays as it is, where pathlib would raise.
-    state_dir = Path(os.path.expanduser(config.state_dir))  # noqa: PTH111
-    return attrs.evolve(config, state_dir=state_dir)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a folder that we may not look into: then none is meant for us
-        return False
-
-
-def _is_named() -> bool:
-    return bool(os.environ.get(FILE_VARIABLE, "").strip())
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text in UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from None

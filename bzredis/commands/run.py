@@ -12,11 +12,12 @@ from pathlib import Path
 from random import Random
 from uuid import uuid4
 
+import click
 import structlog
 import trio
 
 from bzredis import __version__
-from bzredis.backlog.backlog import Backlog, Item
+from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.spoolfolder import SpoolFolder
 from bzredis.backlog.statefolder import locked
 from bzredis.bridge.backfill import Backfill
@@ -26,30 +27,57 @@ from bzredis.bridge.recovery import Recovery
 from bzredis.bridge.retry import Asking
 from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.bridge.subscriber import Mirror
+from bzredis.commands.form import ALL, STOPPED, with_options
+from bzredis.commands.logs import add_secret, configure_logs
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
 from bzredis.messages.symbols import sole_security
-from bzredis.settings.config import Config
+from bzredis.settings.config import TOKEN_VARIABLE, Config
+from bzredis.settings.credentials import token_reader
 from bzredis.store.client import Limits, Store
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
+from bzredis.upstream.pacing import PACE
 from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream, WebSocketLink
 
 log = structlog.get_logger(__name__)
 
-STOPPED, REFUSED = 0, 3  # exit codes (contract.md, 4)
+REFUSED = 3  # exit code (contract.md, 4)
 
 # s; a writer's thread takes the interpreter some four times for each batch. With 5 ms,
 # Python's default, a flood that keeps the reader busy would leave it 50 batches/s.
 SWITCH = 0.0005
 
-PACE = 2.0  # requests/s to REST; upstream has published no limit
 TOLD_NO_REST = (
     "REST is switched off (--no-rest): what a replay no longer holds is announced as a "
     "gap and not fetched, and consensus that names no security stays unattributed"
 )
 
 # Who wants to see each change that Redis has, with what came of it.
-Observe = Callable[[Stream, Item, str], None]
+Observe = Callable[[Stream, bytes, str], None]
+
+
+def _refuse_token(context: click.Context, _: click.Parameter, value: object) -> None:
+    if value is not None:
+        raise click.UsageError(
+            "--token: a token is never an argument, since others can see those; set"
+            f" {TOKEN_VARIABLE}, or name its file with --token-file",
+            context,
+        )
+
+
+@click.command()
+@with_options(ALL)
+@click.option("--token", hidden=True, expose_value=False, callback=_refuse_token)
+def run(config: Config) -> int:
+    """Run the bridge until it is stopped."""
+    if config.token is None:
+        raise ConfigError(
+            f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it"
+            " with --token-file (`bzredis demo` needs none)"
+        )
+    token = token_reader(config.token, add_secret)
+    configure_logs(config.log_level, config.redis.secrets)
+    return run_bridge(config, token)
 
 
 def run_bridge(config: Config, token: Callable[[], str]) -> int:

@@ -15,10 +15,6 @@ import attrs
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Origin, RedisURL, origin, redis_url
 from bzredis.settings.options import (
-    DEMO,
-    KEYS,
-    RUN,
-    SIMULATE,
     Option,
     Parser,
     at_least_one,
@@ -77,7 +73,6 @@ class Config:
         "WebSocket origin; ws:// for loopback hosts only.",
         metavar="URL",
         shown="wss://api.benzinga.com",
-        commands=frozenset({RUN}),
     )
     rest: Origin | None = _option(
         origin("https", "http"),
@@ -85,7 +80,6 @@ class Config:
         "REST origin; http:// for loopback hosts only.",
         metavar="URL",
         shown="upstream's host",
-        commands=frozenset({RUN}),
     )
     no_rest: bool = _option(
         boolean,
@@ -99,7 +93,6 @@ class Config:
         redis_url("redis://127.0.0.1:6379/0"),
         "Redis, as redis://, rediss:// or unix://.",
         metavar="URL",
-        commands=frozenset({RUN}),
     )
     streams: tuple[str, ...] = _option(
         at_least_one(several(choice(NAMES))),
@@ -175,7 +168,6 @@ class Config:
         "bz",
         "What every key begins with; a hash tag, as {bz}, on Redis Cluster.",
         metavar="TEXT",
-        commands=frozenset({RUN, DEMO, KEYS}),
     )
     events_maxlen: int = _option(
         number(*EVENTS),
@@ -208,7 +200,6 @@ class Config:
         "info",
         "The least that is logged.",
         metavar="|".join(LOG_LEVELS),
-        commands=frozenset({RUN, DEMO, SIMULATE}),
     )
     token: Token | None = _option(
         path,
@@ -218,7 +209,6 @@ class Config:
         metavar="FILE",
         shown=f"the token in {TOKEN_VARIABLE}",
         variables=(f"{TOKEN_VARIABLE}_FILE",),
-        commands=frozenset({RUN}),
     )
 
     @property

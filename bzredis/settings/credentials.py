@@ -6,16 +6,37 @@ the file is not checked: container secrets are readable to all.
 
 from __future__ import annotations
 
-import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 
-from bzredis.errors import ConfigError
+from bzredis.errors import ConfigError, FeedLost
 from bzredis.settings.config import TOKEN_VARIABLE, Token
+from bzredis.settings.file import expanded
 
 LONGEST = 4_096  # bytes; a file larger than that is some other file
+
+
+def token_reader(token: Token, keep_secret: Callable[[str], None]) -> Callable[[], str]:
+    """Return what reads the token at each connect, and tells it to `keep_secret`.
+
+    ConfigError now, where a person has to see to it; FeedLost from it later, while the
+    file is being replaced.
+    """
+    token = lasting(token)
+    keep_secret(read(token))
+
+    def read_again() -> str:
+        try:
+            found = read(token)
+        except ConfigError as error:
+            raise FeedLost(str(error)) from None
+        keep_secret(found)
+        return found
+
+    return read_again
 
 
 def lasting(token: Token) -> Token:
@@ -24,7 +45,7 @@ def lasting(token: Token) -> Token:
     What can be read only once is read now, and kept: later it would be empty, or wait
     for somebody to write into it.
     """
-    if token.path is None or not _gives_once(_expanded(token.path)):
+    if token.path is None or not _gives_once(expanded(token.path)):
         return token
     return attrs.evolve(token, literal=read(token), path=None)
 
@@ -40,16 +61,11 @@ def _gives_once(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def _expanded(path: Path) -> Path:
-    # Leaves a ~ that it cannot resolve as it is, where pathlib raises.
-    return Path(os.path.expanduser(path))  # noqa: PTH111
-
-
 def read(token: Token) -> str:
     """Return the token itself, or raise ConfigError that names its variable or file."""
     if token.path is None:
         return _checked(token.literal, token.source)
-    path = _expanded(token.path)
+    path = expanded(token.path)
     where = f"{token.source}: the file {path}"
     try:
         with path.open("rb") as file:

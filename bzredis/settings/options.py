@@ -17,11 +17,6 @@ from bzredis.messages.symbols import LONGEST, symbol
 
 Parser = Callable[[object], object]
 
-RUN = "run"
-DEMO = "demo"
-SIMULATE = "simulate"
-KEYS = "keys"
-
 _KINDS = {
     bool: "true or false",
     int: "a number",
@@ -52,7 +47,6 @@ class Option:
     repeatable: bool = False
     switch: bool = False  # --name and --no-name (--no-x: alone), without a value
     variables: tuple[str, ...] = ()  # further names in the environment
-    commands: frozenset[str] = frozenset({RUN, DEMO})
 
     @property
     def key(self) -> str:

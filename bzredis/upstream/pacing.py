@@ -10,6 +10,7 @@ from typing import Final
 import trio
 from attrs import define, field
 
+PACE: Final = 2.0  # requests a second; upstream has published no limit
 BURST: Final = 4  # requests before the pace counts: the look-ups of one rating at once
 LONGEST: Final = 3_600.0  # s; who asks for more than an hour is mistaken
 

@@ -1,4 +1,4 @@
-"""REST's tables: what to ask for the rows of one, and the rows in what it answers.
+"""The rows, removals and objects in what REST answers.
 
 Rows stay text, byte for byte. Pure: no trio, no socket, no clock.
 """
@@ -6,10 +6,8 @@ Rows stay text, byte for byte. Pure: no trio, no socket, no clock.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import attrs
 import msgspec
 
 from bzredis.errors import Unusable
@@ -17,8 +15,6 @@ from bzredis.messages.envelope import json_object, text
 from bzredis.messages.times import milliseconds
 from bzredis.ports import Removal
 
-TICKERS: Final = 50  # of one request (upstream.md, 4)
-PAGE: Final = 1_000  # rows; the most that upstream gives at once
 GZIP: Final = 16 + zlib.MAX_WBITS  # which format zlib is to read
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -29,50 +25,6 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 class Odd(ValueError):
     """An answer that is not what was asked for, in words after "answered with"."""
-
-
-@attrs.frozen
-class Table:
-    """A path that answers with an array of rows, page by page."""
-
-    path: str
-    name: str  # of the array
-    since: str
-    sizes: tuple[str, ...]  # a wrong spelling goes unnoticed, and pages are small then
-    tickers: str = ""
-    also: tuple[tuple[str, str], ...] = ()
-
-    def queries(self, since: int, tickers: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Yield the queries that it takes: one for each so many tickers."""
-        sizes = dict.fromkeys(self.sizes, str(PAGE))
-        asked = {self.since: str(since), **sizes, **dict(self.also)}
-        if not tickers:
-            yield asked
-        for first in range(0, len(tickers), TICKERS):
-            yield {**asked, self.tickers: ",".join(tickers[first : first + TICKERS])}
-
-
-RATINGS = Table(
-    path="/api/v2.1/calendar/ratings",
-    name="ratings",
-    since="parameters[updated]",
-    sizes=("pagesize",),
-    tickers="parameters[tickers]",
-)
-INSIGHTS = Table(
-    path="/api/v1/analyst/insights",
-    name="analyst-insights",
-    since="parameters[updated]",
-    sizes=("pageSize", "pagesize"),
-    tickers="symbols",
-)
-REMOVED = Table(
-    path="/api/v2.1/calendar-removed/",
-    name="removed",
-    since="updated",
-    sizes=("pageSize", "pagesize"),
-    also=(("type", "ratings"),),
-)
 
 
 def unpacked(body: bytes, most: int) -> bytes:
@@ -118,11 +70,11 @@ def one_object(body: bytes) -> str | None:
         raise _broken(held) from None
 
 
-def removal(row: str) -> Removal | None:
-    """Read a row of removals; None for one of anything but ratings."""
+def removal(row: str, of: str) -> Removal | None:
+    """Read a row of removals; None for one of another type than it is asked for."""
     try:
         fields = json_object(row)
-        if text(fields.get("type")).lower() not in {"ratings", ""}:
+        if text(fields.get("type")).lower() not in {of, ""}:
             return None
         record = text(fields.get("id")).strip()
         updated = milliseconds(text(fields.get("updated")))

@@ -1,15 +1,15 @@
 """The one module that knows httpx: its errors stop here, ours go on.
 
-REST gives back what the streams lost: rows newer than a time, removals, and the
-consensus of one security. Rows come as the text that was sent; what is in them is the
-pure core's business (change.py).
+REST gives back what the streams lost: rows newer than a time, removals, and the one
+object of a security. Which tables it is asked for is a stream's to say; what is in
+their rows, which come as the text that was sent, is for the pure core to tell.
 """
 
 from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from random import Random
@@ -23,9 +23,10 @@ from bzredis import __version__
 from bzredis.backoff import delays
 from bzredis.errors import FeedLost, RestDown, RestRefused
 from bzredis.ports import Removal
-from bzredis.upstream import pages as tables
-from bzredis.upstream.pacing import Pace, retry_after
-from bzredis.upstream.pages import Odd, Table
+from bzredis.streams.stream import PAGE, Table
+from bzredis.upstream import pages
+from bzredis.upstream.pacing import PACE, Pace, retry_after
+from bzredis.upstream.pages import Odd
 
 CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
 SILENCE: Final = 30.0  # s without a byte; upstream counts a while before the first
@@ -38,7 +39,7 @@ AT_ONCE: Final = 2  # requests: a look-up need not wait for the end of a long ba
 
 ATTEMPTS: Final = 4
 FIRST, LAST = 1.0, 15.0  # s; back-off within a call
-PATIENCE: Final = 60.0  # s; who is asked to wait longer comes back later
+LONGEST_RETRY_AFTER: Final = 60.0  # s; who is asked to wait longer comes back later
 
 # A server that ignores `page` in some way that we do not notice would send rows for
 # ever. A day has some 500 rows: even cut down to 50, these pages reach back weeks.
@@ -49,7 +50,6 @@ REFUSALS: Final = {401, 403}  # a person has to mend these
 SLOW_DOWN: Final = 429
 PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
 
-CONSENSUS: Final = "/api/v1/consensus-ratings"
 ANSWERED: Final = {200: b"", 204: b"null"}  # and the JSON for an empty body
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Rest:
     origin: str  # "https://api.benzinga.com", "http://127.0.0.1:8000"
     # Asked at each request; a FeedLost from it becomes RestDown.
     token: Callable[[], str] = field(repr=False)
-    pace: float = 2.0  # requests a second; upstream has published no limit
+    pace: float = PACE  # requests a second
     tls: ssl.SSLContext | None = field(default=None, repr=False)  # None: the default
     rng: Random = field(factory=Random, repr=False)
     transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
@@ -127,60 +127,22 @@ class Rest:
         """The name or address alone, fit to be shown."""
         return httpx.URL(self.origin).host
 
-    def ratings(
-        self, since: int, tickers: Sequence[str] = ()
+    async def rows(
+        self, table: Table, since: int, tickers: Sequence[str] = ()
     ) -> AsyncGenerator[str, None]:
         """Yield the rows updated at `since` (unix s) or later, as JSON, byte for byte.
 
         Newest first, and some twice where others came in between two pages. So who goes
         on from the newest row stored must have them all before the first is stored.
         """
-        return self._rows(tables.RATINGS, since, tickers)
-
-    def insights(
-        self, since: int, tickers: Sequence[str] = ()
-    ) -> AsyncGenerator[str, None]:
-        """Yield rows as `ratings` does."""
-        return self._rows(tables.INSIGHTS, since, tickers)
-
-    async def removed(self, since: int) -> AsyncGenerator[Removal, None]:
-        """Yield the ratings removed at `since` (unix s) or later, or nobody knows when.
-
-        Upstream's own filters are not to be relied on.
-        """
-        async with aclosing(self._rows(tables.REMOVED, since)) as found:
-            async for row in found:
-                gone = tables.removal(row)
-                if gone and (gone.updated is None or gone.updated >= since):
-                    yield gone
-
-    async def consensus(
-        self, ticker: str, *, simplify: bool = False, aggregate_type: str | None = None
-    ) -> str | None:
-        """Return a ticker's consensus as JSON, byte for byte; None if there is none.
-
-        Nothing in it says whose it is; that only US tickers may be asked for is the
-        caller's concern.
-        """
-        query = {
-            "parameters[tickers]": ticker,
-            "simplify": "true" if simplify else "",
-            "aggregate_type": aggregate_type or "",
-        }
-        given = {name: value for name, value in query.items() if value}
-        return await self._read(CONSENSUS, given, tables.one_object)
-
-    async def _rows(
-        self, table: Table, since: int, tickers: Sequence[str] = ()
-    ) -> AsyncGenerator[str, None]:
-        split = partial(tables.rows, name=table.name)
+        split = partial(pages.rows, name=table.name)
         for query in table.queries(since, tickers):
             before: list[str] = []
             for page in range(PAGES):
                 asked = {**query, "page": str(page)}
                 found = await self._read(table.path, asked, split)
                 again = found == before
-                if again and len(found) == tables.PAGE:
+                if again and len(found) == PAGE:
                     raise self._down(table.path, "sends the same full page again")
                 if again:
                     break
@@ -193,6 +155,28 @@ class Rest:
                 before = found
             else:
                 raise self._down(table.path, f"has no end of pages ({PAGES})")
+
+    async def removals(self, table: Table, since: int) -> AsyncGenerator[Removal, None]:
+        """Yield what was removed at `since` (unix s) or later, or nobody knows when.
+
+        Upstream's own filters are not to be relied on.
+        """
+        async with aclosing(self.rows(table, since)) as found:
+            async for row in found:
+                gone = pages.removal(row, table.type)
+                if gone and (gone.updated is None or gone.updated >= since):
+                    yield gone
+
+    async def lookup(
+        self, table: Table, ticker: str, query: Mapping[str, str]
+    ) -> str | None:
+        """Return the one object of a ticker as JSON, byte for byte; None for none.
+
+        Nothing in it says whose it is; that only US tickers may be asked for is the
+        caller's concern.
+        """
+        asked = {table.tickers: ticker, **query}
+        return await self._read(table.path, asked, pages.one_object)
 
     async def _read(
         self, path: str, query: dict[str, str], read: Callable[[bytes], T]
@@ -215,10 +199,10 @@ class Rest:
                     return answer
                 failure = answer
                 asked = failure.asked or 0.0
-                wait = min(asked, PATIENCE) + next(pauses)
+                wait = min(asked, LONGEST_RETRY_AFTER) + next(pauses)
                 if failure.status == SLOW_DOWN:
                     self._turns.hold(wait)  # that was meant for all of us
-                if not (left and failure.passing and asked <= PATIENCE):
+                if not (left and failure.passing and asked <= LONGEST_RETRY_AFTER):
                     break
                 if failure.status != SLOW_DOWN:
                     await trio.sleep(wait)
@@ -247,7 +231,7 @@ class Rest:
                 return _failure(response)
             body = await _body(response, limit)
             if response.headers.get("Content-Encoding", "").lower() == "gzip":
-                body = tables.unpacked(body, LARGEST)
+                body = pages.unpacked(body, LARGEST)
             return body or ANSWERED[response.status_code]
 
     def _authorization(self) -> dict[str, Any]:

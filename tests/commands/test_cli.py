@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -14,16 +14,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bzredis import __version__
-from bzredis.commands import cli, logs
-from bzredis.commands.form import load
-from bzredis.errors import ConfigError, FeedLost
-from bzredis.settings import credentials
-from bzredis.settings.config import OPTIONS, Config, Token
-from bzredis.settings.options import RUN
+from bzredis.commands import cli, form, logs, run, simulate
+from bzredis.errors import FeedLost
+from bzredis.settings.config import OPTIONS, Config
 from bzredis.store.keys import KEYS
 from bzredis.streams import STREAMS
 
 TOKEN = "t0ken-0123456789"
+Started = list[tuple[Config, Callable[[], str]]]
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +33,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for option in OPTIONS:
         for name in (option.variable, *option.variables, "BENZINGA_TOKEN"):
             monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(cli, "configure_logs", lambda *_: None)
+    for module in (run, simulate):
+        monkeypatch.setattr(module, "configure_logs", lambda *_: None)
     yield tmp_path
     logs._secrets.clear()
 
@@ -45,15 +44,15 @@ def invoke(*arguments: str) -> Result:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, cli.TokenReader]]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """Keep what the bridge would have been started with."""
-    found: list[tuple[Config, cli.TokenReader]] = []
+    found: Started = []
 
-    def run_bridge(config: Config, token: cli.TokenReader) -> int:
+    def run_bridge(config: Config, token: Callable[[], str]) -> int:
         found.append((config, token))
         return 3
 
-    monkeypatch.setattr(cli, "run_bridge", run_bridge)
+    monkeypatch.setattr(run, "run_bridge", run_bridge)
     return found
 
 
@@ -69,13 +68,17 @@ def test_it_knows_its_version() -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_each_command_has_the_options_of_the_table(option: object) -> None:
+def test_each_command_has_its_options(option: object) -> None:
     option = next(each for each in OPTIONS if each is option)
-    for name in ("run", "demo", "simulate", "keys"):
+    taken = {
+        "run": True,
+        "demo": option.name not in {"upstream", "rest", "token-file"},
+        "simulate": option.name == "log-level",
+        "keys": option.name == "prefix",
+    }
+    for name, has in taken.items():
         shown = invoke(name, "--help").stdout.split()
-        own = name == "demo" and option.name == "redis"  # not from variable or file
-        assert (option.flag in shown) == (own or name in option.commands)
-    assert RUN in option.commands
+        assert (option.flag in shown) == has
     assert f"[{option.variable};" in " ".join(invoke("run", "--help").stdout.split())
 
 
@@ -155,7 +158,7 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flags_variables_and_file_come_together(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
-    started: list[tuple[Config, cli.TokenReader]],
+    started: Started,
 ) -> None:
     file = home / "bz.toml"
     file.write_text('prefix = "file"\nstate-dir = "~/state"\ntickers = ["aapl"]\n')
@@ -177,7 +180,7 @@ def test_flags_variables_and_file_come_together(
 
 def test_watch_lists_given_twice_add_up(
     monkeypatch: pytest.MonkeyPatch,
-    started: list[tuple[Config, cli.TokenReader]],
+    started: Started,
 ) -> None:
     monkeypatch.setenv("BENZINGA_TOKEN", TOKEN)
     monkeypatch.setenv("BZREDIS_TICKERS", "T")  # the flags go before it, as ever
@@ -187,19 +190,6 @@ def test_watch_lists_given_twice_add_up(
     [(config, _)] = started
     assert config.tickers == ("AAPL", "BRK.B", "MSFT")
     assert config.isins == tuple(isins)
-
-
-def test_the_file_has_its_usual_place(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
-    monkeypatch.setattr(
-        "bzredis.commands.form.user_config_path", lambda app: home / app
-    )
-    assert load(None, {}).prefix == "bz"
-    (home / "bzredis").mkdir()
-    (home / "bzredis" / "config.toml").write_text('prefix = "usual"')
-    assert load(None, {}).prefix == "usual"
 
 
 def test_where_the_file_would_be_may_be_out_of_sight(
@@ -228,16 +218,6 @@ def test_a_folder_is_no_file_of_options(home: Path, command: str) -> None:
     assert result.stderr == f"bzredis: {home}: cannot be read: Is a directory\n"
 
 
-def test_the_file_may_be_named_by_a_variable(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BZREDIS_CONFIG", str(home / "other.toml"))
-    with pytest.raises(ConfigError, match=r"other\.toml: cannot be read"):
-        load(None, {})
-    (home / "other.toml").write_text('prefix = "other"')
-    assert load(None, {}).prefix == "other"
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -258,14 +238,8 @@ def test_a_bad_file_is_named(home: Path, content: bytes, words: str) -> None:
     assert TOKEN not in result.stderr
 
 
-def test_state_is_kept_in_the_users_folder(home: Path) -> None:
-    state_dir = load(None, {}).state_dir
-    assert state_dir.is_absolute()
-    assert home in state_dir.parents
-
-
 def test_a_token_file_that_is_just_being_replaced_is_tried_again(
-    home: Path, started: list[tuple[Config, cli.TokenReader]]
+    home: Path, started: Started
 ) -> None:
     file = home / "token"
     file.write_text("first")
@@ -280,7 +254,7 @@ def test_a_token_file_that_is_just_being_replaced_is_tried_again(
 
 
 def test_a_token_from_a_pipe_serves_every_connection(
-    started: list[tuple[Config, cli.TokenReader]],
+    started: Started,
 ) -> None:
     read, write = os.pipe()
     os.write(write, TOKEN.encode())
@@ -294,18 +268,12 @@ def test_a_token_from_a_pipe_serves_every_connection(
     assert logs.redact(TOKEN) == logs.HIDDEN
 
 
-def test_the_token_is_not_in_the_readers_repr() -> None:
-    reader = cli.TokenReader(Token("BENZINGA_TOKEN", TOKEN))
-    assert TOKEN not in repr(reader)
-    assert credentials.read(reader.token) == TOKEN
-
-
 def test_keys_shows_the_table_under_its_prefix() -> None:
     shown = invoke("keys", "--prefix", "{x}").stdout
     for stream in STREAMS:
         for key in KEYS:
             there = f"{{x}}:{stream.name}:{key.name} " in shown
-            assert there == (stream.keyed in key.keyed)
+            assert there == (stream.state in key.states)
         assert " ".join(stream.headline) in shown
 
 
@@ -315,7 +283,7 @@ def test_an_interrupt_before_anything_ran_is_a_stop(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load", interrupted)
+    monkeypatch.setattr(form, "load", interrupted)
     assert invoke("keys").exit_code == 0
 
 
@@ -325,7 +293,7 @@ def test_other_complaints_of_click_are_one_line_too(
     def failed(*_: object) -> None:
         raise click.ClickException("two\nlines")
 
-    monkeypatch.setattr(cli, "load", failed)
+    monkeypatch.setattr(form, "load", failed)
     result = invoke("keys")
     assert (result.exit_code, result.stderr) == (2, "bzredis: two lines\n")
 

@@ -31,9 +31,11 @@ from bzredis.ports import Removal
 from bzredis.simulator import Refusal, Settings, Simulator
 from bzredis.simulator.market.formats import compact
 from bzredis.simulator.server.rest import rating_row
+from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
+from bzredis.streams import stream as streams
+from bzredis.streams.stream import Table
 from bzredis.upstream import pacing as pace
-from bzredis.upstream import pages as tables
-from bzredis.upstream import rest
+from bzredis.upstream import pages, rest
 from bzredis.upstream.pacing import retry_after
 from bzredis.upstream.rest import Rest
 
@@ -45,6 +47,15 @@ QUICK: dict[str, Any] = {
     "history": 40,
     "rest_limit": 1_000,
 }
+
+
+def stated(table: Table | None) -> Table:
+    assert table is not None
+    return table
+
+
+RATED, REASONED = stated(RATINGS.rows), stated(INSIGHTS.rows)
+REMOVED, AGGREGATE = stated(RATINGS.removals), stated(CONSENSUS.lookup)
 
 Clock = trio.testing.MockClock
 Said = list[BaseException]
@@ -206,23 +217,23 @@ async def test_ratings_since(simulate: Simulate) -> None:
     simulator, asker = await simulate()
     now = simulator.clock() + 10
     simulator.market.opine(now, "AAPL")
-    rows = await listed(asker.ratings(int(now)))
+    rows = await listed(asker.rows(RATED, int(now)))
     [newest] = [
         rating
         for rating in simulator.market.book.ratings.values()
         if rating.content["updated"] == int(now)
     ]
     assert rows == [compact(rating_row(newest))]
-    assert await listed(asker.ratings(int(now) + 1)) == []
+    assert await listed(asker.rows(RATED, int(now) + 1)) == []
     assert SECRET not in repr(asker)
 
 
 async def test_pages_whose_size_upstream_cuts_down(
     simulate: Simulate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "PAGE", 30)
+    monkeypatch.setattr(streams, "PAGE", 30)
     simulator, asker = await simulate(history=200)
-    rows = await listed(asker.ratings(0))
+    rows = await listed(asker.rows(RATED, 0))
     live = simulator.market.book.ratings
     assert len(rows) == len(live) > 150
     assert {json.loads(row)["id"] for row in rows} == set(live)
@@ -232,19 +243,19 @@ async def test_pages_whose_size_upstream_cuts_down(
 
 async def test_insights(simulate: Simulate) -> None:
     simulator, asker = await simulate(history=300)
-    rows = [json.loads(row) for row in await listed(asker.insights(0))]
+    rows = [json.loads(row) for row in await listed(asker.rows(REASONED, 0))]
     live = simulator.market.book.insights
     assert {row["id"] for row in rows} == set(live)
     assert len(live) > 100  # the size of a page whose size nobody told
     newest = rows[0]["updated"]
-    found = await listed(asker.insights(newest, ["aapl", "T"]))
+    found = await listed(asker.rows(REASONED, newest, ["aapl", "T"]))
     assert all(json.loads(row)["security"]["symbol"] in {"AAPL", "T"} for row in found)
 
 
 async def test_no_more_than_50_tickers_at_once(simulate: Simulate) -> None:
     simulator, asker = await simulate(history=300)
     tickers = [f"T{n}" for n in range(100)] + ["AAPL", "T"]
-    for found in (asker.ratings(0, tickers), asker.insights(0, tickers)):
+    for found in (asker.rows(RATED, 0, tickers), asker.rows(REASONED, 0, tickers)):
         simulator.requests.clear()
         rows = [json.loads(row) for row in await listed(found)]
         whose = {row.get("ticker") or row["security"]["symbol"] for row in rows}
@@ -262,17 +273,17 @@ async def test_removals(simulate: Simulate) -> None:
     newer, older = Removal(records[1], begin + 1, ""), Removal(records[0], begin, "")
     for unfiltered in (False, True):
         simulator.rest_faults["removed"].unfiltered = unfiltered
-        found = await listed(asker.removed(begin))
+        found = await listed(asker.removals(REMOVED, begin))
         gone = [Removal(each.record, each.updated, "") for each in found]
         assert gone == [newer, older]
         assert json.loads(found[0].raw)["id"] == records[1]
-        assert len(await listed(asker.removed(begin + 1))) == 1
+        assert len(await listed(asker.removals(REMOVED, begin + 1))) == 1
 
 
 async def test_removals_of_which_nobody_knows_when(simulate: Simulate) -> None:
     simulator, asker = await simulate(removed_updated=False)
     simulator.market.retract(simulator.clock(), opine(simulator))
-    for gone in await listed(asker.removed(0)):
+    for gone in await listed(asker.removals(REMOVED, 0)):
         assert gone.record in simulator.market.book.deleted
         assert gone.updated is None
 
@@ -280,13 +291,15 @@ async def test_removals_of_which_nobody_knows_when(simulate: Simulate) -> None:
 async def test_consensus(simulate: Simulate) -> None:
     simulator, asker = await simulate(history=0)
     [_, published] = simulator.market.opine(simulator.clock(), "AAPL")
-    text = await asker.consensus("AAPL")
+    text = await asker.lookup(AGGREGATE, "AAPL", {})
     assert text == compact(json.loads(published.text)["data"])
-    simple = await asker.consensus("AAPL", simplify=True, aggregate_type="percentage")
+    simple = await asker.lookup(
+        AGGREGATE, "AAPL", {"simplify": "true", "aggregate_type": "percentage"}
+    )
     assert simple is not None
     assert json.loads(simple)["aggregate_type"] == "percentage"
     assert set(json.loads(simple)["aggregate_ratings"]) <= {"buy", "hold", "sell"}
-    assert await asker.consensus("MSFT") is None
+    assert await asker.lookup(AGGREGATE, "MSFT", {}) is None
 
 
 @pytest.mark.parametrize("name", ["ratings", "insights", "removed", "consensus"])
@@ -294,10 +307,10 @@ async def test_spoiled_answers(simulate: Simulate, failing: Failing, name: str) 
     simulator, asker = await simulate()
     simulator.market.opine(simulator.clock(), "AAPL")
     ask: dict[str, Callable[[], Awaitable[Any]]] = {
-        "ratings": lambda: listed(asker.ratings(0)),
-        "insights": lambda: listed(asker.insights(0)),
-        "removed": lambda: listed(asker.removed(0)),
-        "consensus": lambda: asker.consensus("AAPL"),
+        "ratings": lambda: listed(asker.rows(RATED, 0)),
+        "insights": lambda: listed(asker.rows(REASONED, 0)),
+        "removed": lambda: listed(asker.removals(REMOVED, 0)),
+        "consensus": lambda: asker.lookup(AGGREGATE, "AAPL", {}),
     }
     faults = simulator.rest_faults[name]
     faults.html = True
@@ -323,7 +336,7 @@ async def test_refusals(simulate: Simulate, failing: Failing, status: int) -> No
     body = json.dumps({"value": TOKEN}).encode()
     simulator.rest_faults["ratings"].refuse = Refusal(status, body)
     with failing(f"ratings, answered HTTP {status}$", RestRefused):
-        await listed(asker.ratings(0))
+        await listed(asker.rows(RATED, 0))
     assert len(simulator.requests) == 1
 
 
@@ -331,7 +344,7 @@ async def test_a_wrong_token(simulate: Simulate, failing: Failing) -> None:
     simulator, _ = await simulate()
     async with Rest(f"http://127.0.0.1:{simulator.port}", lambda: SECRET) as asker:
         with failing("answered HTTP 401$", RestRefused):
-            await asker.consensus("AAPL")
+            await asker.lookup(AGGREGATE, "AAPL", {})
 
 
 @pytest.mark.parametrize(
@@ -348,7 +361,7 @@ async def test_what_may_pass_is_tried_again(
     for name, value in fault.items():
         setattr(simulator.rest_faults["ratings"], name, value)
     with failing(words):
-        await listed(asker.ratings(0))
+        await listed(asker.rows(RATED, 0))
     assert len(simulator.requests) == rest.ATTEMPTS
 
 
@@ -361,7 +374,7 @@ async def test_the_limit_of_the_simulator(
         rest_limit=1, rest_window=0.05, rest_retry_after=False
     )
     for _ in range(3):
-        assert await asker.consensus("NOSUCH") is None
+        assert await asker.lookup(AGGREGATE, "NOSUCH", {}) is None
     assert 429 in {asked.status for asked in simulator.requests}
 
 
@@ -377,10 +390,12 @@ async def test_what_is_asked_for(nursery: trio.Nursery) -> None:
 
     async with at(await serve(nursery, handler)) as asker:
         assert asker.host == "127.0.0.1"
-        await listed(asker.ratings(7, ["BRK.B", "T"]))
-        await listed(asker.insights(7, ["T"]))
-        await listed(asker.removed(7))
-        await asker.consensus("T", simplify=True, aggregate_type="number")
+        await listed(asker.rows(RATED, 7, ["BRK.B", "T"]))
+        await listed(asker.rows(REASONED, 7, ["T"]))
+        await listed(asker.removals(REMOVED, 7))
+        await asker.lookup(
+            AGGREGATE, "T", {"simplify": "true", "aggregate_type": "number"}
+        )
     assert [unquote(each.split(" ")[1]).split("?") for each in heads] == [
         [
             "/api/v2.1/calendar/ratings",
@@ -411,7 +426,7 @@ async def test_the_environment_has_no_say(
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with at(await serve(nursery, saying(response(b"{}")))) as asker:
-        assert await asker.consensus("T") is None
+        assert await asker.lookup(AGGREGATE, "T", {}) is None
 
 
 ROWS = [
@@ -430,7 +445,7 @@ ROWS = [
 
 @pytest.mark.parametrize(("body", "rows"), ROWS)
 def test_rows_stay_as_they_were_sent(body: bytes, rows: list[str]) -> None:
-    assert tables.rows(body, "ratings") == rows
+    assert pages.rows(body, "ratings") == rows
 
 
 BROKEN = "JSON that is broken or was cut short"
@@ -453,8 +468,8 @@ SHAPE = "JSON that has no array of ratings"
     ],
 )
 def test_no_rows(body: bytes, words: str) -> None:
-    with pytest.raises(tables.Odd, match=f"^{words}$"):
-        tables.rows(body, "ratings")
+    with pytest.raises(pages.Odd, match=f"^{words}$"):
+        pages.rows(body, "ratings")
 
 
 @pytest.mark.parametrize(
@@ -473,10 +488,10 @@ def test_no_rows(body: bytes, words: str) -> None:
 )
 def test_one_object(body: bytes, found: str | None) -> None:
     if found is None or found.startswith("{"):
-        assert tables.one_object(body) == found
+        assert pages.one_object(body) == found
         return
-    with pytest.raises(tables.Odd, match=f"^{found}$"):
-        tables.one_object(body)
+    with pytest.raises(pages.Odd, match=f"^{found}$"):
+        pages.one_object(body)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +512,7 @@ def test_one_object(body: bytes, found: str | None) -> None:
 )
 def test_a_row_of_removals(row: str, found: tuple[str, int | None] | None) -> None:
     expected = found and Removal(*found, row)
-    assert tables.removal(row) == expected
+    assert pages.removal(row, "ratings") == expected
 
 
 RUDE = [
@@ -548,7 +563,7 @@ async def test_strange_answers(  # noqa: PLR0913, PLR0917  # columns
 
     async with at(await serve(nursery, handler)) as asker:
         with failing(words):
-            await listed(asker.ratings(0))
+            await listed(asker.rows(RATED, 0))
     assert len(asked) == attempts
 
 
@@ -559,7 +574,7 @@ async def test_a_reset(nursery: trio.Nursery, at_once: None, failing: Failing) -
 
     async with at(await serve(nursery, handler)) as asker:
         with failing("failed: Connection reset by peer$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 async def test_nobody_there(at_once: None, failing: Failing) -> None:
@@ -567,7 +582,7 @@ async def test_nobody_there(at_once: None, failing: Failing) -> None:
         taken.bind(("127.0.0.1", 0))
         async with at(taken.getsockname()[1]) as asker:
             with failing("failed: .*Connection refused$"):
-                await asker.consensus("T")
+                await asker.lookup(AGGREGATE, "T", {})
 
 
 async def test_silence(
@@ -580,14 +595,14 @@ async def test_silence(
     port = await serve(nursery, saying(response(b"[]")[:-1], close=False))
     async with at(port) as asker:
         with failing("failed: nothing came for 0 s$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 async def test_gzip(nursery: trio.Nursery) -> None:
     body = gzip.compress(b'{"a": 1}')
     answer = response(body, b"200 OK", b"Content-Encoding: gzip")
     async with at(await serve(nursery, saying(answer))) as asker:
-        assert await asker.consensus("T") == '{"a": 1}'
+        assert await asker.lookup(AGGREGATE, "T", {}) == '{"a": 1}'
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -614,7 +629,7 @@ async def test_too_much(
     async with at(await serve(nursery, handler)) as asker:
         words = "gzip .* holds over 1 MiB$" if zipped else "more than 1 MiB$"
         with failing(f"asked for /api/v1/consensus-ratings, answered with {words}"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 async def test_cancelled_in_the_middle(nursery: trio.Nursery) -> None:
@@ -628,7 +643,7 @@ async def test_cancelled_in_the_middle(nursery: trio.Nursery) -> None:
 
     async with at(await serve(nursery, handler)) as asker:
         with trio.move_on_after(0.05) as impatient:
-            await listed(asker.ratings(0))
+            await listed(asker.rows(RATED, 0))
         assert impatient.cancelled_caught
         await closed.wait()
 
@@ -636,9 +651,9 @@ async def test_cancelled_in_the_middle(nursery: trio.Nursery) -> None:
 async def test_left_early(simulate: Simulate) -> None:
     simulator, asker = await simulate()
     simulator.market.retract(simulator.clock(), opine(simulator))
-    async with aclosing(asker.ratings(0)) as rows:
+    async with aclosing(asker.rows(RATED, 0)) as rows:
         await anext(rows)
-    async with aclosing(asker.removed(0)) as removals:
+    async with aclosing(asker.removals(REMOVED, 0)) as removals:
         await anext(removals)
     assert len(simulator.requests) == 2
 
@@ -658,10 +673,10 @@ async def test_tls(nursery: trio.Nursery, at_once: None, failing: Failing) -> No
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with Rest(origin, lambda: TOKEN, tls=trusting) as asker:
-        assert await asker.consensus("T") == '{"a":1}'
+        assert await asker.lookup(AGGREGATE, "T", {}) == '{"a":1}'
     async with Rest(origin, lambda: TOKEN, 1_000.0) as asker:
         with failing("localhost, .* failed: .*certificate verify failed"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 # --- the token -------------------------------------------------------------------
@@ -672,9 +687,9 @@ async def test_the_token_is_asked_for_each_time(simulate: Simulate) -> None:
     tokens = iter([TOKEN, "other"])
     origin = f"http://127.0.0.1:{simulator.port}"
     async with Rest(origin, lambda: next(tokens)) as asker:
-        assert await asker.consensus("NOSUCH") is None
+        assert await asker.lookup(AGGREGATE, "NOSUCH", {}) is None
         with pytest.raises(RestRefused):
-            await asker.consensus("NOSUCH")
+            await asker.lookup(AGGREGATE, "NOSUCH", {})
 
 
 async def test_no_token(failing: Failing) -> None:
@@ -683,7 +698,7 @@ async def test_no_token(failing: Failing) -> None:
 
     async with Rest("http://127.0.0.1:9", missing) as asker:
         with failing("was not asked: the file is empty$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 @pytest.mark.parametrize("token", [f"{SECRET}\n", f"{SECRET}\r\nX: y"])
@@ -693,7 +708,7 @@ async def test_an_impossible_token(
     port = await serve(nursery, saying(response(b"{}")))
     async with Rest(f"http://127.0.0.1:{port}", lambda: token) as asker:
         with failing("was not asked: the token fits into no HTTP header$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 async def test_a_token_beyond_ascii(simulate: Simulate, failing: Failing) -> None:
@@ -702,7 +717,7 @@ async def test_a_token_beyond_ascii(simulate: Simulate, failing: Failing) -> Non
         f"http://127.0.0.1:{simulator.port}", lambda: f"{SECRET}é"
     ) as asker:
         with failing("HTTP 401$", RestRefused):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 # --- in virtual time -------------------------------------------------------------
@@ -727,14 +742,14 @@ async def test_paging_ends(autojump_clock: Clock, failing: Failing) -> None:
             ([[1, 2]], 2, 2),  # it knows nothing of pages
         ):
             pages[:], asked[:] = case, []
-            assert len(await listed(asker.ratings(0))) == rows
+            assert len(await listed(asker.rows(RATED, 0))) == rows
             assert asked == list(range(count))
         pages[:] = [list(range(1_000))]
         with failing("sends the same full page again$"):
-            await listed(asker.ratings(0))
+            await listed(asker.rows(RATED, 0))
         pages[:] = [[n] for n in range(500)]
         with failing(r"has no end of pages \(200\)$"):
-            await listed(asker.ratings(0))
+            await listed(asker.rows(RATED, 0))
 
 
 async def test_nothing_is_no_page(autojump_clock: Clock) -> None:
@@ -742,9 +757,9 @@ async def test_nothing_is_no_page(autojump_clock: Clock) -> None:
         return sent(204)
 
     async with virtual(answer) as asker:
-        assert await listed(asker.ratings(0)) == []
-        assert await listed(asker.removed(0)) == []
-        assert await asker.consensus("T") is None
+        assert await listed(asker.rows(RATED, 0)) == []
+        assert await listed(asker.removals(REMOVED, 0)) == []
+        assert await asker.lookup(AGGREGATE, "T", {}) is None
 
 
 async def test_one_pace_for_all_and_two_at_once(autojump_clock: Clock) -> None:
@@ -763,7 +778,7 @@ async def test_one_pace_for_all_and_two_at_once(autojump_clock: Clock) -> None:
     start = trio.current_time()
     async with virtual(answer) as asker, trio.open_nursery() as nursery:
         for _ in range(10):
-            nursery.start_soon(asker.consensus, "T")
+            nursery.start_soon(asker.lookup, AGGREGATE, "T", {})
     after = [round(at - start, 6) for at in began]
     assert after == [0, 0, 0.1, 0.1, 0.5, 1, 1.5, 2, 2.5, 3]
 
@@ -788,7 +803,7 @@ async def test_back_off(autojump_clock: Clock, failing: Failing) -> None:
 
     async with virtual(answer) as asker:
         with failing("HTTP 503$") as caught:
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
     assert caught.value.retry_after is None
     waits = [after - before for before, after in pairwise(began)]
     assert len(waits) == 3
@@ -802,7 +817,7 @@ async def test_it_gets_better(autojump_clock: Clock) -> None:
         return sent(next(statuses), b'{"a":1}')
 
     async with virtual(answer) as asker:
-        assert await asker.consensus("T") == '{"a":1}'
+        assert await asker.lookup(AGGREGATE, "T", {}) == '{"a":1}'
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -818,9 +833,9 @@ async def test_waits_as_long_as_it_is_asked_to(
         return sent(status, retry_after="20")
 
     async with virtual(answer) as asker, trio.open_nursery() as nursery:
-        nursery.start_soon(asker.consensus, "T")
+        nursery.start_soon(asker.lookup, AGGREGATE, "T", {})
         await trio.sleep(1)
-        nursery.start_soon(asker.consensus, "X")
+        nursery.start_soon(asker.lookup, AGGREGATE, "X", {})
     _, *others = [at - began[0] for at in began]
     if status == 503:
         assert others[0] == 1
@@ -842,12 +857,12 @@ async def test_who_is_asked_to_wait_for_long_comes_back_later(
     async with virtual(answer) as asker:
         start = trio.current_time()
         with failing("HTTP 429$") as caught:
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
         assert trio.current_time() == start
         assert caught.value.retry_after == 90
         assert asked == 1
         with failing("HTTP 429$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
         assert 60 <= trio.current_time() - start <= 61  # not longer: others need it
 
 
@@ -863,7 +878,7 @@ async def test_a_call_has_an_end(
     start = trio.current_time()
     async with virtual(answer) as asker:
         with failing(words) as caught:
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
     assert trio.current_time() - start == rest.WHOLE
     assert caught.value.retry_after == 60
 
@@ -880,7 +895,7 @@ async def test_an_answer_that_drips(autojump_clock: Clock, failing: Failing) -> 
     start = trio.current_time()
     async with virtual(answer) as asker:
         with failing("was not done within 60 s$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
     assert trio.current_time() - start == rest.WHOLE
 
 
@@ -892,7 +907,7 @@ async def test_not_even_a_turn(autojump_clock: Clock, failing: Failing) -> None:
         for _ in range(pace.BURST):
             await asker._turns.turn()
         with failing("gave no answer within 180 s$"):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 @pytest.mark.parametrize(
@@ -910,7 +925,7 @@ async def test_reasons(
 
     async with virtual(answer) as asker:
         with failing(words):
-            await asker.consensus("T")
+            await asker.lookup(AGGREGATE, "T", {})
 
 
 DATE = "Fri, 04 Oct 2024 19:00:00 GMT"

@@ -1,0 +1,29 @@
+"""`bzredis keys`: what stands in Redis."""
+
+from __future__ import annotations
+
+import click
+
+from bzredis.commands.form import with_options
+from bzredis.settings.config import Config
+from bzredis.store.keys import KEYS, entry_fields
+from bzredis.streams import STREAMS
+
+
+@click.command()
+@with_options({"prefix"})
+def keys(config: Config) -> int:
+    """Show what stands in Redis: the keys, and the fields of each log entry."""
+    rows = [
+        (f"{config.prefix}:{stream.name}:{key.name}", key.type, key.content)
+        for stream in STREAMS
+        for key in KEYS
+        if stream.state in key.states
+    ]
+    names, types = (max(len(row[column]) for row in rows) for column in (0, 1))
+    for name, kind, content in rows:
+        click.echo(f"{name:{names}}  {kind:{types}}  {content}")
+    for stream in STREAMS:
+        click.echo(f"\nAn entry of {config.prefix}:{stream.name}:events has the fields")
+        click.echo(f"  {' '.join(entry_fields(stream))}")
+    return 0

@@ -1,0 +1,75 @@
+"""`bzredis simulate`: the stand-in for upstream, alone."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import click
+import trio
+
+from bzredis.commands.form import Finite, with_options
+from bzredis.commands.logs import configure_logs
+from bzredis.errors import ConfigError
+from bzredis.settings.config import TOKEN_VARIABLE, Config
+from bzredis.simulator import Settings, Simulator
+
+DEFAULT = Settings(port=8765)  # so that it stands in the same place each time
+# Messages a second: the market makes up some 5,000, and of what it cannot make up in
+# time it owes more and more, until it has no time left to hear that it should stop.
+FASTEST = 1_000
+
+
+@click.command()
+@with_options({"log-level"})
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=DEFAULT.port,
+    metavar="NUMBER",
+    help=f"Port on 127.0.0.1, 0 for a free one. [{DEFAULT.port}]",
+)
+@click.option(
+    "--rate",
+    type=Finite(0, FASTEST),
+    default=DEFAULT.rate,
+    metavar="NUMBER",
+    help=f"Messages a second over all streams. [{DEFAULT.rate:g}]",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=DEFAULT.seed,
+    metavar="NUMBER",
+    help=f"Equal seeds make equal markets. [{DEFAULT.seed}]",
+)
+@click.option(
+    "--consensus-ticker",
+    is_flag=True,
+    help="Consensus frames name their security, as some texts of upstream's imply.",
+)
+def simulate(config: Config, **given: Any) -> int:
+    """Run a stand-in for upstream alone, on this machine."""
+    configure_logs(config.log_level, ())
+    if failure := trio.run(_simulate, Simulator(Settings(**given))):
+        raise ConfigError(failure)
+    return 0
+
+
+async def _simulate(simulator: Simulator) -> str:
+    """Serve until SIGINT or SIGTERM; return why it could not be, or nothing."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            try:
+                port = await nursery.start(simulator.serve)
+            except OSError as error:
+                return f"--port {simulator.port}: cannot be had: {error.strerror}"
+            token = simulator.settings.token
+            click.echo(f"upstream is at ws://127.0.0.1:{port}, its token is {token}")
+            click.echo(
+                f"try: {TOKEN_VARIABLE}={token} bzredis run"
+                f" --upstream ws://127.0.0.1:{port}"
+            )
+            await anext(signals)
+            nursery.cancel_scope.cancel()
+    return ""

@@ -1,0 +1,62 @@
+"""The configuration as it is found here: flags, the environment and the TOML file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+from platformdirs import user_config_path, user_state_path
+
+from bzredis.errors import ConfigError
+from bzredis.settings.config import Config, configure
+
+APP = "bzredis"
+FILE_VARIABLE = "BZREDIS_CONFIG"
+
+
+def default_file() -> Path:
+    """Return where the TOML file is unless someone says otherwise."""
+    return user_config_path(APP) / "config.toml"
+
+
+def load(file: Path | None, flags: Mapping[str, object]) -> Config:
+    """Return the configuration from flags, the environment and the TOML file.
+
+    Raises ConfigError. A file that was named has to be there, the default one need not.
+    """
+    variable = os.environ.get(FILE_VARIABLE, "")
+    named = file or (Path(variable) if variable.strip() else None)
+    path = named or default_file()
+    toml = _read(path) if named or _is_there(path) else {}
+    config = configure(
+        flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
+    )
+    # The shell does not see a ~ that stands in a file.
+    return attrs.evolve(config, state_dir=expanded(config.state_dir))
+
+
+def expanded(path: Path) -> Path:
+    """Return a path with its ~ resolved; where it cannot be, it stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib would raise
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a folder that we may not look into: then none is meant for us
+        return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not text in UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is no TOML: {error}") from None
