@@ -207,7 +207,9 @@ def opened(folder: Path, target: str, limit: int) -> tuple[Spool, str]:
         return Spool.open(path, limit, target), ""
     except SpoolUnusable as error:
         number = 1
-        while (aside := path.with_name(f"{path.stem}.damaged-{number}.sqlite3")).exists():
+        while (
+            aside := path.with_name(f"{path.stem}.damaged-{number}.sqlite3")
+        ).exists():
             number += 1
         for suffix in ("", "-wal", "-shm"):
             part = path.with_name(path.name + suffix)

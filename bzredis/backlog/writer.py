@@ -101,7 +101,11 @@ class Writer:
 
     def _instead(self, items: list[Item]) -> list[Item]:
         aside = self._aside
-        if aside and items and (items[0].log, items[0].number) == (aside.log, aside.number):
+        if (
+            aside
+            and items
+            and (items[0].log, items[0].number) == (aside.log, aside.number)
+        ):
             items[0] = aside
         return items
 

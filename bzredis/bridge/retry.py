@@ -16,7 +16,9 @@ from bzredis.errors import RestDown, RestRefused, StoreDown
 
 log = structlog.get_logger(__name__)
 
-RETRY_FIRST: Final = 5.0  # s; a call has made a few attempts of its own by then (rest.py)
+RETRY_FIRST: Final = (
+    5.0  # s; a call has made a few attempts of its own by then (rest.py)
+)
 RETRY_LAST: Final = 120.0  # s
 REFUSED: Final = 15 * 60.0  # s until who was refused asks again
 TOLD_REFUSED: Final = (

@@ -55,7 +55,9 @@ class StreamStatus:
     fetched: int = 0
     backlog: int = 0
     spooled: int = 0
-    _errors: dict[Source, str] = attrs.field(factory=dict)  # one each, the last one last
+    _errors: dict[Source, str] = attrs.field(
+        factory=dict
+    )  # one each, the last one last
 
     @since.default
     def _since_start(self) -> int:
@@ -88,7 +90,9 @@ class StreamStatus:
         """Count what came of one change (`ports.Applied`)."""
         if result in MARKS:
             return
-        counted = COUNTED.get(result.partition(" ")[0] if result[:3] == "ref" else result)
+        counted = COUNTED.get(
+            result.partition(" ")[0] if result[:3] == "ref" else result
+        )
         self.unattributed += result == "unattributed"
         setattr(self, counted or "events", getattr(self, counted or "events") + 1)
 

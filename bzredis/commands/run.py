@@ -12,25 +12,33 @@ from pathlib import Path
 from random import Random
 from uuid import uuid4
 
+import attrs
 import click
 import structlog
 import trio
 
 from bzredis import __version__
 from bzredis.backlog.backlog import Backlog
-from bzredis.backlog.spoolfolder import SpoolFolder
+from bzredis.backlog.disk import Disk
+from bzredis.backlog.queue import Queue
+from bzredis.backlog.spool import Spool, left_alone, opened
 from bzredis.backlog.statefolder import locked
+from bzredis.backlog.writer import Writer
+from bzredis.bell import Bell
 from bzredis.bridge.backfill import Backfill
-from bzredis.bridge.bridge import AllRefused, Bridge
+from bzredis.bridge.bridge import AllRefused, Bridge, Line
+from bzredis.bridge.coverage import Holes
+from bzredis.bridge.intake import Intake, Observe
 from bzredis.bridge.lookups import Lookups
-from bzredis.bridge.recovery import Recovery
-from bzredis.bridge.retry import Asking
+from bzredis.bridge.manners import Manners
+from bzredis.bridge.retry import Retry
 from bzredis.bridge.status import Identity, StreamStatus
-from bzredis.bridge.subscriber import Mirror
-from bzredis.commands.form import ALL, STOPPED, with_options
+from bzredis.bridge.subscriber import Subscriber
+from bzredis.commands.form import ALL, STOPPED, WRONG, with_options
 from bzredis.commands.logs import add_secret, configure_logs
-from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
+from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable, StoreForeign
 from bzredis.messages.symbols import sole_security
+from bzredis.ports import Log
 from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.settings.credentials import token_reader
 from bzredis.store.client import Limits, Store
@@ -52,8 +60,13 @@ TOLD_NO_REST = (
     "gap and not fetched, and consensus that names no security stays unattributed"
 )
 
-# Who wants to see each change that Redis has, with what came of it.
-Observe = Callable[[Stream, bytes, str], None]
+TOLD_FOREIGN = (
+    "{}, and this is another upstream: name another --prefix or --redis, or remove "
+    "those keys"
+)
+TOLD_LEFT_ALONE = (
+    "what waits in the state folder for another prefix, Redis or upstream stays there"
+)
 
 
 def _refuse_token(context: click.Context, _: click.Parameter, value: object) -> None:
@@ -110,6 +123,9 @@ async def run_to_the_end(bridge: Bridge) -> int:
     except AllRefused as error:
         log.error(str(error))  # noqa: TRY400 - a traceback would tell nothing
         return REFUSED
+    except StoreForeign as error:
+        log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
+        return WRONG
     return STOPPED
 
 
@@ -134,49 +150,151 @@ def assemble(
             watched=bool(config.tickers or config.isins),
         ),
     )
-    spools = SpoolFolder(folder / "spool", target(config), config.spool_limit)
+    rng = Random()  # noqa: S311 - jitter, no secret
+    rest = None
+    if config.rest_origin is None:
+        log.warning(TOLD_NO_REST)
+    else:
+        rest = Rest(str(config.rest_origin), token, pace, rng=rng)
+    parts = _Parts(
+        config,
+        upstream,
+        store,
+        _spool(config, folder, upstream.host),
+        rest,
+        rng,
+        Identity(
+            bridge=uuid4().hex,
+            version=__version__,
+            started_at=_now(),
+            upstream=upstream.host,
+            # In one order: the same list in another is no new subscription.
+            subscription=",".join(sorted((*config.tickers, *config.isins))) or "*",
+        ),
+        observe,
+    )
+    return parts.bridge()
+
+
+def _spool(config: Config, folder: Path, host: str) -> Spool:
+    place = folder / "spool"
     try:
-        spool, news = spools.open()
+        spool, news = opened(place, f"{target(config)} {host}", config.spool_limit)
     except (OSError, SpoolFull, SpoolUnusable) as error:
         msg = f"cannot spool in the state folder {folder}: {error}"
         raise ConfigError(msg) from None
     if news:
         log.error("a damaged spool was set aside; a new one is begun", reason=news)
-    identity = Identity(
-        bridge=uuid4().hex,
-        version=__version__,
-        started_at=_now(),
-        upstream=upstream.host,
-        # In one order: the same list in another is no new subscription.
-        subscription=",".join(sorted((*config.tickers, *config.isins))) or "*",
-    )
-    rng = Random()  # noqa: S311 - jitter, no secret
-    bridge = Bridge(store, spool, spools.claim, rng)
-    bridge.mirrors = [
-        Mirror(
-            stream=BY_NAME[name],
-            connect=partial(_connect, upstream, config),
-            backlog=Backlog(name, spool),
-            status=StreamStatus(identity),
-            clock=_now,
-            rng=rng,
-            changed=bridge.changed,
-            sole=sole_security(config.tickers, config.isins),
-            replays=name not in config.no_replay,
-            pings=name not in config.no_ping,
+    for whose, count in left_alone(place, spool.path):
+        log.warning(TOLD_LEFT_ALONE, waiting=count, whose=whose)
+    return spool
+
+
+@attrs.frozen
+class _Parts:
+    """What a bridge is made of; from the bottom up, each part whole when it is made."""
+
+    config: Config
+    upstream: Upstream
+    store: Store
+    spool: Spool
+    rest: Rest | None
+    rng: Random
+    identity: Identity
+    observe: Observe
+    urgent: Bell = attrs.field(factory=Bell)
+
+    def bridge(self) -> Bridge:
+        streams = [BY_NAME[name] for name in self.config.streams]
+        intakes, askers = list[Intake](), list[Callable[[], Awaitable[None]]]()
+        on_symbols: Callable[[Sequence[str]], None] = lambda _: None  # noqa: E731
+        # What is looked up by symbol first: the others tell it whose ratings changed.
+        for stream in sorted(streams, key=lambda stream: stream.lookup is None):
+            intake = self._intake(stream, on_symbols)
+            intakes.append(intake)
+            if self.rest is not None and stream.lookup:
+                lookups = self._lookups(self.rest, intake)
+                on_symbols = lookups.rated
+                askers.append(lookups.run)
+            if self.rest is not None and stream.rows:
+                askers.append(self._backfill(self.rest, intake).run)
+        return Bridge(
+            self.store,
+            self.spool,
+            [self._line(intake) for intake in intakes],
+            self.urgent,
+            self.rest and partial(_ask, self.rest, askers),
         )
-        for name in config.streams
-    ]
-    for mirror in bridge.mirrors:
-        mirror.ledger.observe = partial(observe, mirror.stream)
-    if config.rest_origin is None:
-        log.warning(TOLD_NO_REST)
-        for mirror in bridge.mirrors:
-            mirror.status.error = TOLD_NO_REST
-    else:
-        rest = Rest(str(config.rest_origin), token, pace, rng=rng)
-        bridge.ask = partial(_ask, rest, _askers(config, rest, store, bridge.mirrors))
-    return bridge
+
+    def _intake(
+        self, stream: Stream, on_symbols: Callable[[Sequence[str]], None]
+    ) -> Intake:
+        config, rest = self.config, self.rest is not None
+        log = Log(
+            uuid4().hex,
+            self.identity.subscription,
+            round(1_000 * config.backfill) if rest and stream.rows else 0,
+            self.identity.upstream,
+        )
+        status = StreamStatus(self.identity)
+        if not rest:
+            status.note_error("rest", TOLD_NO_REST)
+        return Intake(
+            stream,
+            Backlog(Queue(log), Disk(stream.name, self.spool)),
+            Holes(log, rest=rest and bool(stream.rows or stream.lookup)),
+            status,
+            _now,
+            self.urgent,
+            self.observe,
+            on_symbols if stream is RATINGS else lambda _: None,
+            sole_security(config.tickers, config.isins),
+        )
+
+    def _line(self, intake: Intake) -> Line:
+        stream, config = intake.stream, self.config
+        manners = Manners(
+            stream.name,
+            replays=stream.name not in config.no_replay,
+            pings=stream.name not in config.no_ping,
+        )
+        return Line(
+            Subscriber(
+                intake, partial(_connect, self.upstream, config), manners, self.rng
+            ),
+            Writer(
+                stream,
+                intake.backlog,
+                self.store,
+                intake.applied,
+                intake.trouble,
+                self.rng,
+            ),
+        )
+
+    def _backfill(self, rest: Rest, intake: Intake) -> Backfill:
+        return Backfill(
+            intake,
+            rest,
+            Retry(intake.stream.name, intake.rest_trouble, self.rng),
+            partial(_seen, self.store),
+            self.config.tickers,
+            frozenset(self.config.isins),
+        )
+
+    def _lookups(self, rest: Rest, intake: Intake) -> Lookups:
+        config, stream = self.config, intake.stream
+        named = ("tickers", "isins")
+        return Lookups(
+            intake,
+            rest,
+            Retry(stream.name, intake.rest_trouble, self.rng),
+            partial(self.store.symbols, RATINGS),
+            refresh=config.consensus_refresh,
+            watched=config.tickers,
+            isins=bool(config.isins),
+            query=config.query(p for p in stream.parameters if p not in named),
+        )
 
 
 async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> None:
@@ -185,60 +303,8 @@ async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> N
             nursery.start_soon(ask)
 
 
-def _askers(
-    config: Config, rest: Rest, store: Store, mirrors: Sequence[Mirror]
-) -> list[Callable[[], Awaitable[None]]]:
-    """Return what asks REST for each of the streams."""
-    askers: list[Callable[[], Awaitable[None]]] = []
-    by_name = {mirror.stream.name: mirror for mirror in mirrors}
-    for name, rows, removed in (
-        ("ratings", rest.ratings, rest.removed),
-        ("insights", rest.insights, None),
-    ):
-        if name in by_name:
-            mirror = by_name[name]
-            ledger = mirror.ledger
-            ledger.recovery = Recovery(config.backfill)
-            backfill = Backfill(
-                ledger,
-                ledger.recovery,
-                Asking(name, ledger.note_rest, mirror.rng),
-                rows,
-                removed,
-                config.tickers,
-                frozenset(config.isins),
-                partial(_seen, store),
-            )
-            askers.append(backfill.run)
-    consensus = by_name.get("consensus")
-    if consensus is not None:
-        lookups = _lookups(config, rest, store, consensus)
-        if "ratings" in by_name:
-            by_name["ratings"].ledger.concern = lookups.rated
-        askers.append(lookups.run)
-    return askers
-
-
 async def _seen(store: Store) -> Sequence[str]:
     return [*await store.symbols(RATINGS), *await store.symbols(INSIGHTS)]
-
-
-def _lookups(config: Config, rest: Rest, store: Store, mirror: Mirror) -> Lookups:
-    ledger = mirror.ledger
-    ledger.recovery = Recovery()
-    return Lookups(
-        ledger,
-        ledger.recovery,
-        Asking(ledger.stream.name, ledger.note_rest, mirror.rng),
-        rest.consensus,
-        partial(store.symbols, RATINGS),
-        mirror.rng,
-        refresh=config.consensus_refresh,
-        watched=config.tickers,
-        isins=bool(config.isins),
-        simplify=config.simplify,
-        aggregate_type=config.aggregate_type,
-    )
 
 
 def _connect(
