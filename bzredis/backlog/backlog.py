@@ -76,10 +76,10 @@ class Backlog:
                 await self._progress.wait()
 
     def _is_far_ahead(self) -> bool:
-        if self.queue.bytes > CROWDED and self.disk.lock.locked():
+        if self.queue.size > CROWDED and self.disk.lock.locked():
             return True
         makes_progress = trio.current_time() - self._progressed_at < BREATH
-        return self.queue.bytes > AHEAD and makes_progress
+        return self.queue.size > AHEAD and makes_progress
 
     def close(self) -> None:
         """Take nothing more; `drained` tells when all is confirmed."""
@@ -138,7 +138,7 @@ class Backlog:
         """Move to disk what Redis has not confirmed in time, until cancelled."""
         while True:
             await trio.sleep(LOOK)
-            if self.age() > SPILL_AFTER or self.queue.bytes > MEMORY:
+            if self.age() > SPILL_AFTER or self.queue.size > MEMORY:
                 await self.flush()
 
     async def flush(self) -> bool:
@@ -167,7 +167,7 @@ class Backlog:
             tell = log.warning if is_locked else log.error
             tell(words, stream=self.disk.stream, error=str(error))
             self._told = words
-        if is_locked and self.age() < LOCKED and self.queue.bytes <= CROWDED:
+        if is_locked and self.age() < LOCKED and self.queue.size <= CROWDED:
             return
         self.full = True
         self._trouble.ring()

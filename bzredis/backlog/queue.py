@@ -28,7 +28,7 @@ class Queue:
 
     log: Log
     next: int = 0
-    bytes: int = 0  # of what is fresh
+    size: int = 0  # bytes of what is fresh
     _back: deque[Item] = attrs.field(factory=deque)
     _fresh: deque[tuple[float, Item]] = attrs.field(factory=deque)
     _held: deque[Item] = attrs.field(factory=deque)
@@ -41,7 +41,7 @@ class Queue:
         number = self.next
         self.next += 1
         self._fresh.append((at, Item(self.log, number, packed)))
-        self.bytes += len(packed)
+        self.size += len(packed)
         return number
 
     def back(self, limit: int) -> list[Item]:
@@ -76,7 +76,7 @@ class Queue:
         while self._back and self._back[0].number <= last:
             self._back.popleft()
         while self._fresh and self._fresh[0][1].number <= last:
-            self.bytes -= len(self._fresh.popleft()[1].packed)
+            self.size -= len(self._fresh.popleft()[1].packed)
 
     def confirmed(self, items: Iterable[Item]) -> None:
         """Let go of these: Redis has them. Those of our own log are held on to."""

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -28,7 +29,7 @@ OPENING: Final = 2.0  # … but at the start, where nobody tries again
 SHRINK: Final = 16 * 2**20
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = ("malformed", "not a database", "corrupt", "disk image", "no such")
-_SCHEMA: Final = f"""
+_SCHEMA: Final = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL; -- a commit survives the power, not only the process
 BEGIN IMMEDIATE;
@@ -44,7 +45,6 @@ CREATE TABLE IF NOT EXISTS item (
   PRIMARY KEY (log, number)
 );
 DELETE FROM log WHERE number NOT IN (SELECT log FROM item);
-PRAGMA user_version = {FORMAT};
 COMMIT;
 """
 _BEFORE_ALL: Final = -1
@@ -101,6 +101,7 @@ class Spool:
             if verdict != "ok" or known not in (0, FORMAT):
                 raise SpoolUnusable(f"{path}: {verdict}, format {known}")
             db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA user_version = {FORMAT}")
             db.execute("INSERT OR IGNORE INTO target VALUES (?)", (target,))
             [[size]] = db.execute(_TOTAL)
             db.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
@@ -149,8 +150,8 @@ class Spool:
                 return 0
             [number] = found
             first = self._done.get(number, _BEFORE_ALL)
-            [[count, size]] = self._db.execute(_SIZE, (number, first, last))
-            if not count and not self._done:
+            [[gone, size]] = self._db.execute(_SIZE, (number, first, last))
+            if not gone and not self._done:
                 return 0
             try:
                 self._db.execute(_DELETE, (number, last))
@@ -158,10 +159,10 @@ class Spool:
             except sqlite3.OperationalError:
                 self._done[number] = last
             self._bytes -= size
-        if count and not self._bytes:
+        if gone and not self._bytes:
             with suppress(SpoolFull):
                 self._shrink()
-        return int(count)
+        return int(gone)
 
     def count(self, stream: str) -> int:
         """Return how many changes of a stream are here."""
@@ -206,11 +207,11 @@ def opened(folder: Path, target: str, limit: int) -> tuple[Spool, str]:
     try:
         return Spool.open(path, limit, target), ""
     except SpoolUnusable as error:
-        number = 1
-        while (
-            aside := path.with_name(f"{path.stem}.damaged-{number}.sqlite3")
-        ).exists():
-            number += 1
+        aside = next(
+            place
+            for number in count(1)
+            if not (place := path.with_suffix(f".damaged-{number}.sqlite3")).exists()
+        )
         for suffix in ("", "-wal", "-shm"):
             part = path.with_name(path.name + suffix)
             if part.exists():
@@ -227,9 +228,9 @@ def left_alone(folder: Path, own: Path) -> Iterator[tuple[str, int]]:
         with suppress(sqlite3.Error, ValueError):  # what cannot be read is nobody's
             uri = f"{path.absolute().as_uri()}?mode=ro"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY)) as db:
-                [[target, count]] = db.execute(_WAITING)
-                if count:
-                    yield str(target), int(count)
+                [[target, waiting]] = db.execute(_WAITING)
+                if waiting:
+                    yield str(target), int(waiting)
 
 
 @contextmanager

@@ -100,13 +100,8 @@ class Writer:
                 self._aside = self._set_aside(items[0], str(error))
 
     def _instead(self, items: list[Item]) -> list[Item]:
-        aside = self._aside
-        if (
-            aside
-            and items
-            and (items[0].log, items[0].number) == (aside.log, aside.number)
-        ):
-            items[0] = aside
+        if items and self._aside and items[0].number == self._aside.number:
+            items[0] = self._aside
         return items
 
     async def _answers(self) -> bool:

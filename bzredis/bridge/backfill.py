@@ -21,6 +21,7 @@ from bzredis.changes import rows
 from bzredis.changes.kinds import Change, Rejected
 from bzredis.errors import RestDown, RestRefused
 from bzredis.ports import Hole, Rest
+from bzredis.streams.stream import Table
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +39,7 @@ class Backfill:
     """
 
     intake: Intake
+    table: Table
     rest: Rest
     retry: Retry
     symbols: Symbols
@@ -51,7 +53,7 @@ class Backfill:
             await trio.sleep(await self._fill(holes) if holes else LOOK)
 
     async def _fill(self, holes: Sequence[Hole]) -> float:
-        """Fetch what these holes lack; return for how many s there is no more to ask."""
+        """Fetch what these holes lack; return the s until there is more to ask."""
         since = max(0, min(hole.resume for hole in holes) - OVERLAP) // 1_000
         try:
             found, is_whole = await self._fetch(since)
@@ -75,11 +77,10 @@ class Backfill:
         first, and pages overlap.
         """
         stream, clock = self.intake.stream, self.intake.clock
-        assert stream.rows is not None
         # The streams let pass what fits either list.
         tickers = () if self.isins else self.tickers
         found: Rows = []
-        async with aclosing(self.rest.rows(stream.rows, since, tickers)) as texts:
+        async with aclosing(self.rest.rows(self.table, since, tickers)) as texts:
             async for text in texts:
                 found.append(rows.row(stream, text, received=clock()))
                 if len(found) % PER_TURN == 0:

@@ -25,7 +25,7 @@ class Holes:
 
     log: Log
     rest: bool  # whether REST is asked
-    coverage: Coverage = Coverage()
+    coverage: Coverage = attrs.field(factory=Coverage)
     confirmed: int = -1  # number of our last change that Redis has
     _is_down: bool = True
     _answered_at: float = -inf
@@ -60,9 +60,9 @@ class Holes:
         if log == self.log.id:
             self.confirmed = last
         self.coverage = coverage
-        ids = [hole.id for hole in coverage.holes]
-        self._first_seen = {id: self._first_seen.get(id, now) for id in ids}
-        self._given_up &= set(ids)
+        ids = {hole.id for hole in coverage.holes}
+        self._first_seen = {each: self._first_seen.get(each, now) for each in ids}
+        self._given_up &= ids
 
     def failed(self) -> None:
         """Note that Redis did not take what it was sent."""

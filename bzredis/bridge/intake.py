@@ -146,8 +146,8 @@ class Intake:
             self.on_symbols(symbols)
 
     def _tell_of_gap(self, mark: Packed, were_open: Mapping[str, Hole]) -> None:
-        assert isinstance(mark, GaveUp)
-        for hole in filter(None, map(were_open.get, mark.ids)):
+        ids = mark.ids if isinstance(mark, GaveUp) else ()
+        for hole in filter(None, map(were_open.get, ids)):
             log.warning(
                 "messages may be missing",
                 stream=self.stream.name,

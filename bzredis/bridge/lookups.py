@@ -25,6 +25,7 @@ from bzredis.bridge.retry import Retry, Symbols, known
 from bzredis.changes import rows
 from bzredis.errors import RestDown, RestRefused
 from bzredis.ports import Rest
+from bzredis.streams.stream import Table
 
 EVERY: Final = 30.0  # s between two requests for the same symbol
 
@@ -38,6 +39,7 @@ class Lookups:
     """
 
     intake: Intake
+    table: Table
     rest: Rest
     retry: Retry
     symbols: Symbols
@@ -91,7 +93,7 @@ class Lookups:
             if symbols and not self.isins and all(map(is_asked_for, symbols)):
                 self._rounds += 1
                 self._begin_round(symbols)
-                while self._round:
+                while self._round:  # noqa: ASYNC110 - several things end it
                     await trio.sleep(LOOK)
                 self.intake.filled([hole.id for hole in holes])
             elif announced := [hole.id for hole in holes if hole.announced]:
@@ -128,10 +130,8 @@ class Lookups:
         # that begins while this is asked.
         self._rated.pop(symbol, None)
         rounds = self._rounds
-        table = self.intake.stream.lookup
-        assert table is not None
         try:
-            text = await self.rest.lookup(table, symbol, self.query)
+            text = await self.rest.lookup(self.table, symbol, self.query)
         except (RestDown, RestRefused) as error:
             self._not_before[symbol] = trio.current_time() + EVERY
             self._put_last(symbol)

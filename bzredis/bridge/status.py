@@ -55,9 +55,7 @@ class StreamStatus:
     fetched: int = 0
     backlog: int = 0
     spooled: int = 0
-    _errors: dict[Source, str] = attrs.field(
-        factory=dict
-    )  # one each, the last one last
+    _errors: dict[Source, str] = attrs.field(factory=dict)  # the last one last
 
     @since.default
     def _since_start(self) -> int:
@@ -90,11 +88,10 @@ class StreamStatus:
         """Count what came of one change (`ports.Applied`)."""
         if result in MARKS:
             return
-        counted = COUNTED.get(
-            result.partition(" ")[0] if result[:3] == "ref" else result
-        )
+        kind = "refused" if result.startswith("refused") else result
+        name = COUNTED.get(kind, "events")
+        setattr(self, name, getattr(self, name) + 1)
         self.unattributed += result == "unattributed"
-        setattr(self, counted or "events", getattr(self, counted or "events") + 1)
 
     def fields(self) -> dict[str, str]:
         """Return the hash, every field of it, as text."""

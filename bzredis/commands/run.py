@@ -43,6 +43,7 @@ from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.settings.credentials import token_reader
 from bzredis.store.client import Limits, Store
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
+from bzredis.streams.stream import Table
 from bzredis.upstream.pacing import PACE
 from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream, WebSocketLink
@@ -213,17 +214,17 @@ class _Parts:
             intake = self._intake(stream, on_symbols)
             intakes.append(intake)
             if self.rest is not None and stream.lookup:
-                lookups = self._lookups(self.rest, intake)
+                lookups = self._lookups(self.rest, intake, stream.lookup)
                 on_symbols = lookups.rated
                 askers.append(lookups.run)
             if self.rest is not None and stream.rows:
-                askers.append(self._backfill(self.rest, intake).run)
+                askers.append(self._backfill(self.rest, intake, stream.rows).run)
         return Bridge(
             self.store,
             self.spool,
             [self._line(intake) for intake in intakes],
             self.urgent,
-            self.rest and partial(_ask, self.rest, askers),
+            None if self.rest is None else partial(_ask, self.rest, askers),
         )
 
     def _intake(
@@ -272,9 +273,10 @@ class _Parts:
             ),
         )
 
-    def _backfill(self, rest: Rest, intake: Intake) -> Backfill:
+    def _backfill(self, rest: Rest, intake: Intake, table: Table) -> Backfill:
         return Backfill(
             intake,
+            table,
             rest,
             Retry(intake.stream.name, intake.rest_trouble, self.rng),
             partial(_seen, self.store),
@@ -282,11 +284,12 @@ class _Parts:
             frozenset(self.config.isins),
         )
 
-    def _lookups(self, rest: Rest, intake: Intake) -> Lookups:
+    def _lookups(self, rest: Rest, intake: Intake, table: Table) -> Lookups:
         config, stream = self.config, intake.stream
         named = ("tickers", "isins")
         return Lookups(
             intake,
+            table,
             rest,
             Retry(stream.name, intake.rest_trouble, self.rng),
             partial(self.store.symbols, RATINGS),
