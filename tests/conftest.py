@@ -22,9 +22,11 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 @pytest.fixture
-def rig(tmp_path: Path, disk: Disk) -> Rig:
-    """Return a bridge's surroundings, all well; the test sees to virtual time."""
-    return Rig(tmp_path / "spool", FeedLost("upstream ended the connection"))
+def rig(tmp_path: Path, disk: Disk) -> Iterator[Rig]:
+    """Give a bridge's surroundings, all well; the test sees to virtual time."""
+    rig = Rig(tmp_path / "spool", FeedLost("upstream ended the connection"))
+    yield rig
+    rig.close()
 
 
 @pytest.fixture

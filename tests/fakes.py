@@ -18,18 +18,25 @@ from typing import Any, TypeVar
 import attrs
 import msgspec
 import trio
+from law.rules import Hole, Rules
 from trio.testing import MockClock
 
+from bzredis.backlog import disk
 from bzredis.backlog.backlog import Backlog
-from bzredis.backlog.spool import Spool
-from bzredis.backlog.spoolfolder import SpoolFolder
-from bzredis.bridge.bridge import Bridge
-from bzredis.bridge.ledger import Ledger
+from bzredis.backlog.queue import Queue
+from bzredis.backlog.spool import Spool, opened
+from bzredis.backlog.writer import Writer
+from bzredis.bell import Bell
+from bzredis.bridge.bridge import Bridge, Line
+from bzredis.bridge.coverage import Holes
+from bzredis.bridge.intake import Intake
+from bzredis.bridge.manners import Manners
 from bzredis.bridge.status import Identity, StreamStatus
-from bzredis.bridge.subscriber import Mirror
-from bzredis.changes.read import rejected, unpack
-from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
-from bzredis.ports import Presence
+from bzredis.bridge.subscriber import Subscriber
+from bzredis.changes.kinds import Change, Rejected, unpack
+from bzredis.changes.read import rejected
+from bzredis.errors import StoreDown, StoreSlow
+from bzredis.ports import Applied, Batch, Behind, Log, Sign
 from bzredis.streams import STREAMS, Stream
 
 T = TypeVar("T")
@@ -203,32 +210,43 @@ class FakeUpstream:
 # ---------------------------------------------------------------------------- Redis
 
 
-@attrs.frozen
-class Applied:
-    """What came of a batch."""
+@attrs.define
+class Kept(Rules):
+    """One stream in one Redis: its coverage, and what the log of events says."""
 
-    results: tuple[str, ...]
-    entry: str
-    concerned: tuple[str, ...] = ()
+    log: list[dict[str, Any]] = attrs.field(factory=list)
+    rejected: list[dict[str, Any]] = attrs.field(factory=list)
+    refuses: str = ""  # a change with this in it is refused, as of a wrong type
+
+    def take(self, change: Change | Rejected, known: str) -> str:
+        if not known and self.refuses and self.refuses in change.raw:
+            return "refused WRONGTYPE"
+        result = super().take(change, known)
+        if result == "rejected":
+            self.rejected.append(as_dict(change))
+        elif not known:
+            self.log.append(as_dict(change))
+        return result
+
+    def announce(self, hole: Hole, t: int) -> None:
+        super().announce(hole, t)
+        self.log.append({"kind": "gap", **attrs.asdict(hole)})
 
 
 @attrs.define
 class Database:
-    """What one Redis holds: per stream the log and what was seen, and the status."""
+    """What one Redis holds."""
 
-    log: dict[str, list[tuple[str, dict[str, Any]]]] = attrs.field(factory=dict)
-    rejected: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
-    seen: dict[str, set[str]] = attrs.field(factory=dict)
+    streams: dict[str, Kept] = attrs.field(factory=dict)
     status: dict[str, dict[str, str]] = attrs.field(factory=dict)
-    newest: dict[str, int] = attrs.field(factory=dict)
-    owed: dict[str, str] = attrs.field(factory=dict)
-    marker: str = ""
-    entries: int = 0
+
+    def of(self, name: str) -> Kept:
+        """Return what it holds of a stream."""
+        return self.streams.setdefault(name, Kept())
 
 
-def as_dict(packed: bytes) -> dict[str, Any]:
+def as_dict(change: Change | Rejected) -> dict[str, Any]:
     """Return what the script would read, each part under its name."""
-    change = unpack(packed)
     return {"kind": change.__struct_config__.tag, **msgspec.structs.asdict(change)}
 
 
@@ -248,6 +266,7 @@ class FakeStore:
     refuses: str = ""  # a change with this in it is refused, as of a wrong type
     batches: list[int] = attrs.field(factory=list)  # how large each attempt was
     pings: int = 0
+    known: list[str] = attrs.field(factory=list)  # symbols that have a `latest`
     _alive: dict[str, bool] = attrs.field(factory=dict)
     statuses: list[tuple[float, str, dict[str, str], bool]] = attrs.field(factory=list)
 
@@ -258,67 +277,29 @@ class FakeStore:
         if self.trouble:
             raise StoreDown(self.trouble)
 
-    async def apply(
-        self, stream: Stream, packed: Sequence[bytes], acknowledged: str = "", /
-    ) -> Applied:
-        self.batches.append(len(packed))
+    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind:
+        self.batches.append(len(batch.packed))
         await self._reach()
-        changes = [as_dict(change) for change in packed]
-        if len(packed) > self.most or any(map(self._is_poison, changes)):
+        changes = [unpack(packed) for packed in batch.packed]
+        if len(changes) > self.most or any(map(self._is_poison, changes)):
             await trio.sleep(5)
             raise StoreSlow("no answer")
-        log = self.db.log.setdefault(stream.name, [])
-        if acknowledged and all(acknowledged != entry for entry, _ in log):
-            raise StoreRolledBack("ROLLBACK")
-        before = len(log)
-        results = tuple(self._one(stream.name, change) for change in changes)
+        kept = self.db.of(stream.name)
+        kept.refuses = self.refuses
+        answer = kept.apply(batch, now())
         if self.lost_answers and changes:
             self.lost_answers -= 1
             raise StoreSlow("no answer")
         if self.is_mute and changes:
             await trio.sleep_forever()
-        of_results = zip(changes, results, strict=True)
-        concerned = tuple(c["symbol"] for c, result in of_results if result == "latest")
-        return Applied(results, log[-1][0] if len(log) > before else "", concerned)
+        return answer
 
-    def _is_poison(self, change: dict[str, Any]) -> bool:
-        is_message = change["kind"] == "message"
-        return bool(self.poison) and is_message and self.poison in change["raw"]
-
-    def _one(self, name: str, change: dict[str, Any]) -> str:
-        seen = self.db.seen.setdefault(name, set())
-        known = not seen.isdisjoint(change["known_by"])
-        if not known and self.refuses and self.refuses in change.get("raw", ""):
-            return "refused WRONGTYPE"
-        known_as = [each in seen for each in change["known_by"]]
-        seen.update(change["remember"])
-        if known:
-            is_frame = change.get("source", "rest") != "rest"
-            is_row = is_frame and not any(known_as[:-1])
-            return "duplicate of a row" if is_row else "duplicate"
-        if change["kind"] == "owe":
-            return self._owe(name, change)
-        if change["kind"] == "paid":
-            if self.db.owed.get(name) == change["debt"]:
-                del self.db.owed[name]
-            return "paid"
-        newest = max(self.db.newest.get(name, 0), change.get("updated", 0))
-        self.db.newest[name] = newest
-        if change["kind"] == "rejected":
-            self.db.rejected.setdefault(name, []).append(change)
-            return "rejected"
-        self.db.entries += 1
-        self.db.log[name].append((f"{self.db.entries}-0", change))
-        return "gap" if change["kind"] == "gap" else "latest"
-
-    def _owe(self, name: str, change: dict[str, Any]) -> str:
-        before = self.db.owed.get(name, "").split()[:1]
-        known = [*map(int, before), self.db.newest.get(name) or None]
-        owed = min([each for each in known if each is not None], default=None)
-        ending = " window" if owed is None else ""
-        owed = change["since"] if owed is None else owed
-        self.db.owed[name] = f"{owed} {change['received']}{ending}"
-        return f"owed {self.db.owed[name]}"
+    def _is_poison(self, change: object) -> bool:
+        return (
+            bool(self.poison)
+            and isinstance(change, Change)
+            and self.poison in change.raw
+        )
 
     async def ping(self) -> None:
         self.pings += 1
@@ -326,39 +307,21 @@ class FakeStore:
         if self.deaf:
             raise StoreSlow("no answer")
 
-    async def newest(self, stream: Stream, /) -> tuple[str, str]:
+    async def symbols(self, _: Stream, /) -> list[str]:
         await self._reach()
-        log = self.db.log.get(stream.name)
-        return (log[-1][0], str(log[-1][1]["received"])) if log else ("", "")
-
-    async def earliest(self, stream: Stream, /) -> int | None:
-        await self._reach()
-        log = self.db.log.get(stream.name, [])
-        return min((change.get("version", now()) for _, change in log), default=None)
+        return list(self.known)
 
     async def write_status(
-        self,
-        stream: Stream,
-        fields: Mapping[str, str],
-        bridge: str,
-        presence: Presence,
-        /,
+        self, stream: Stream, fields: Mapping[str, str], sign: Sign, /
     ) -> bool:
         await self._reach()
-        assert fields["bridge"] == bridge
+        assert fields["bridge"] == sign.bridge
         self.db.status[stream.name] = dict(fields)
-        alive = self._alive[stream.name] = presence == "fresh"
+        at, _ = self.db.of(stream.name).position.get(sign.log, (-1, 0))
+        alive = sign.presence == "fresh" and at >= sign.confirmed
+        self._alive[stream.name] = alive
         self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))
-        return True
-
-    async def read_status(self, stream: Stream, /) -> dict[str, str]:
-        await self._reach()
-        return dict(self.db.status.get(stream.name, {}))
-
-    async def marker(self, proposed: str, /) -> str:
-        await self._reach()
-        self.db.marker = self.db.marker or proposed
-        return self.db.marker
+        return alive or sign.presence != "fresh"
 
     # ---- what a test asks
 
@@ -368,16 +331,16 @@ class FakeStore:
 
     def numbers(self, name: str = "ratings") -> list[int]:
         """Return the numbers of the ratings in the log, in its order."""
-        log = self.db.log.get(name, [])
-        return [number_of(c["raw"]) for _, c in log if c["kind"] == "message"]
+        log = self.db.of(name).log
+        return [number_of(c["raw"]) for c in log if c["kind"] == "message"]
 
     def gaps(self, name: str = "ratings") -> list[dict[str, Any]]:
         """Return the gaps in the log."""
-        return [c for _, c in self.db.log.get(name, []) if c["kind"] == "gap"]
+        return [c for c in self.db.of(name).log if c["kind"] == "gap"]
 
     def rejected(self, name: str = "ratings") -> list[dict[str, Any]]:
         """Return what was set aside."""
-        return self.db.rejected.get(name, [])
+        return self.db.of(name).rejected
 
     def is_alive(self, name: str = "ratings") -> bool:
         """Tell whether a stream counted as fresh the last time anyone said so."""
@@ -426,10 +389,13 @@ class Rig:
     lost: Exception
     store: FakeStore = attrs.field(factory=FakeStore)
     limit: int = ROOMY
-    target: str = "bz 127.0.0.1:6379/0"
     subscription: str = "*"
+    window: int = 0  # ms; with `rest`: how far back it is asked
+    rest: bool = False
+    host: str = "upstream"
     upstreams: dict[str, FakeUpstream] = attrs.field(factory=dict)
     bridge: Bridge = attrs.field(init=False)
+    _spools: list[Spool] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.upstreams.update((name, FakeUpstream(self.lost)) for name in BY_NAME)
@@ -440,47 +406,69 @@ class Rig:
         return self.upstreams["ratings"]
 
     @property
-    def mirror(self) -> Mirror:
-        """The mirror of the first stream."""
-        return self.bridge.mirrors[0]
+    def line(self) -> Line:
+        """The line of the first stream."""
+        return self.bridge.lines[0]
 
     @property
-    def ledger(self) -> Ledger:
-        """What becomes of what that mirror reads."""
-        return self.mirror.ledger
+    def intake(self) -> Intake:
+        """Where what that stream reads goes."""
+        return self.line.intake
+
+    @property
+    def backlog(self) -> Backlog:
+        """What of it waits."""
+        return self.line.backlog
 
     @property
     def spool(self) -> Spool:
-        """The spool as the bridge has it now."""
-        assert isinstance(self.bridge.spool, Spool)
-        return self.bridge.spool
+        """The spool of the process that runs, or ran last."""
+        return self._spools[-1]
 
-    def process(self, *names: str, **options: Any) -> Bridge:
+    def log(self) -> Log:
+        """Return a log as a process that starts would make it."""
+        return Log(f"log{len(self._spools)}", self.subscription, self.window, self.host)
+
+    def process(self, *names: str, **manners: bool) -> Bridge:
         """Make a bridge, as a process that starts would."""
         assert isinstance(trio.lowlevel.current_clock(), MockClock), "ask for one"
-        spools = SpoolFolder(self.folder, self.target, self.limit)
-        spool, _ = spools.open()
-        self.bridge = Bridge(self.store, spool, spools.claim, Random(1))
-        identity = Identity("me", "1.0", now(), "upstream", self.subscription)
-        self.bridge.mirrors = [
-            Mirror(
-                BY_NAME[name],
-                self.upstreams[name].connect,
-                Backlog(name, spool),
+        spool, _ = opened(self.folder, f"bz {self.host}", self.limit)
+        self._spools.append(spool)
+        urgent = Bell()
+        identity = Identity("me", "1.0", now(), self.host, self.subscription)
+        lines = []
+        for name in names or ("ratings",):
+            stream, log = BY_NAME[name], self.log()
+            intake = Intake(
+                stream,
+                Backlog(Queue(log), disk.Disk(name, spool)),
+                Holes(log, rest=self.rest),
                 StreamStatus(identity),
                 now,
-                Random(2),
-                self.bridge.changed,
-                **options,
+                urgent,
             )
-            for name in names or ("ratings",)
-        ]
+            subscriber = Subscriber(
+                intake,
+                self.upstreams[name].connect,
+                Manners(name, **manners),
+                Random(2),
+            )
+            writer = Writer(
+                stream,
+                intake.backlog,
+                self.store,
+                intake.applied,
+                intake.trouble,
+                Random(1),
+            )
+            lines.append(Line(subscriber, writer))
+        self.bridge = Bridge(self.store, spool, lines, urgent)
         return self.bridge
 
     @asynccontextmanager
-    async def running(self, *names: str, **options: Any) -> AsyncIterator[Bridge]:
+    async def running(self, *names: str, **manners: bool) -> AsyncIterator[Bridge]:
         """Run a process; in the end stop it in good order, within 5 s."""
-        bridge = self.process(*names, **options)
+        bridge = self.process(*names, **manners)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bridge.run)
             yield bridge
@@ -489,10 +477,16 @@ class Rig:
         assert not nursery.cancel_scope.cancelled_caught, "did not stop within 5 s"
 
     @asynccontextmanager
-    async def killed(self, *names: str, **options: Any) -> AsyncIterator[Bridge]:
+    async def killed(self, *names: str, **manners: bool) -> AsyncIterator[Bridge]:
         """Run a process; in the end kill it, so that it can do nothing more."""
-        bridge = self.process(*names, **options)
+        bridge = self.process(*names, **manners)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bridge.run)
             yield bridge
             nursery.cancel_scope.cancel()
+        self.spool.close()  # as the kernel would
+
+    def close(self) -> None:
+        """Close what processes left open."""
+        for spool in self._spools:
+            spool.close()
