@@ -21,28 +21,16 @@ from bzredis.commands import embedded
 from bzredis.commands.form import ALL, Finite, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.run import assemble, run_to_the_end, stop_on_signal
-from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Origin, RedisURL, redis_url
-from bzredis.settings.config import Config
+from bzredis.settings.config import Config, configure
 from bzredis.simulator import Settings, Simulator
 from bzredis.streams import Stream
 
 RATE = 5.0  # messages a second: enough to see something, slow enough to read it
 PACE = 50.0  # requests a second: its upstream is its own, and the first look is now
 SYMBOL = "AAPL"  # which the examples ask for, and the simulated market knows
-
-
-# Of variables and the file: what they name of these is for real data.
+# What variables and the file name of these is for real data.
 ITS_OWN = {"upstream", "rest", "redis", "token-file"}
-
-
-def _named_redis(
-    _context: click.Context, _option: click.Parameter, value: str | None
-) -> RedisURL | None:
-    try:
-        return None if value is None else redis_url(value)
-    except ValueError as error:
-        raise ConfigError(f"--redis: {error}") from None
 
 
 @click.command()
@@ -55,13 +43,14 @@ def _named_redis(
 )
 @click.option(
     "--redis",
+    "named",
     metavar="URL",
-    callback=_named_redis,
     help="Put the made-up data there. [an embedded server]",
 )
-def demo(config: Config, seconds: float | None, redis: RedisURL | None) -> int:
+def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     configure_logs(config.log_level, ())
+    redis = None if named is None else configure({"redis": named}, {}, {}).redis
     return trio.run(_demo, config, redis, seconds)
 
 

@@ -18,7 +18,7 @@ def keys(config: Config) -> int:
         (f"{config.prefix}:{stream.name}:{key.name}", key.type, key.content)
         for stream in STREAMS
         for key in KEYS
-        if stream.state in key.states
+        if stream.state in key.state
     ]
     names, types = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, kind, content in rows:

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
-# These write whole URLs and headers below WARNING.
-TALKATIVE = ("trio-websocket", "httpx", "httpcore")
-
 
 NESTED = 3  # a repr within JSON within a repr: no library goes further
 ESCAPES: tuple[Callable[[str], str], ...] = (
@@ -50,6 +47,7 @@ class _Secrets:
         self._pattern: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
+        """Take this out of everything that is logged from now on."""
         if len(secret.strip()) < SHORTEST or secret in self._forms:
             return
         self._forms.update(_forms(secret))
@@ -57,6 +55,7 @@ class _Secrets:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def redact(self, text: str) -> str:
+        """Return the text without any known secret."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
 
 
@@ -77,16 +76,7 @@ def _forms(secret: str) -> set[str]:
 
 
 _secrets = _Secrets()
-
-
-def add_secret(text: str) -> None:
-    """Take this out of everything that is logged from now on."""
-    _secrets.add(text)
-
-
-def redact(text: str) -> str:
-    """Return the text without any known secret."""
-    return _secrets.redact(text)
+add_secret, redact = _secrets.add, _secrets.redact
 
 
 class _Formatter(ProcessorFormatter):
@@ -164,8 +154,7 @@ def _route(handler: logging.Handler, level: int) -> None:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level)
-    for name in TALKATIVE:
-        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    handler.setLevel(level)  # holds for loggers that have a level of their own too
     logging.captureWarnings(capture=True)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import click
 import trio
 
-from bzredis.commands.form import Finite, with_options
+from bzredis.commands.form import Command, Finite, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.errors import ConfigError
 from bzredis.settings.config import TOKEN_VARIABLE, Config
@@ -20,29 +21,19 @@ DEFAULT = Settings(port=8765)  # so that it stands in the same place each time
 FASTEST = 1_000
 
 
+def _number(name: str, kind: Any, words: str) -> Callable[[Command], Command]:
+    default = getattr(DEFAULT, name)
+    words = f"{words} [{default:g}]"
+    return click.option(
+        f"--{name}", type=kind, default=default, metavar="NUMBER", help=words
+    )
+
+
 @click.command()
 @with_options({"log-level"})
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=DEFAULT.port,
-    metavar="NUMBER",
-    help=f"Port on 127.0.0.1, 0 for a free one. [{DEFAULT.port}]",
-)
-@click.option(
-    "--rate",
-    type=Finite(0, FASTEST),
-    default=DEFAULT.rate,
-    metavar="NUMBER",
-    help=f"Messages a second over all streams. [{DEFAULT.rate:g}]",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=DEFAULT.seed,
-    metavar="NUMBER",
-    help=f"Equal seeds make equal markets. [{DEFAULT.seed}]",
-)
+@_number("port", click.IntRange(0, 65_535), "Port on 127.0.0.1, 0 for a free one.")
+@_number("rate", Finite(0, FASTEST), "Messages a second over all streams.")
+@_number("seed", click.INT, "Equal seeds make equal markets.")
 @click.option(
     "--consensus-ticker",
     is_flag=True,

@@ -6,28 +6,10 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-# A ticker is unique only within its market; these are one market, the United States.
-US_EXCHANGES = frozenset(
-    {
-        "NYSE",
-        "NASDAQ",
-        "AMEX",
-        "NYSE AMERICAN",
-        "ARCA",
-        "NYSE ARCA",
-        "BATS",
-        "CBOE",
-        "IEX",
-    }
-)
+from bzredis.messages.exchanges import is_us
+
 LONGEST = 32
 _IMPLAUSIBLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f{}*]")
-
-
-def is_us(exchange: str) -> bool:
-    """Tell whether the exchange, by name, is in the United States, or not given."""
-    name = " ".join(exchange.upper().split())
-    return not name or name in US_EXCHANGES or name.startswith("OTC")
 
 
 @lru_cache(maxsize=65_536)  # some 6,000 securities, each many times

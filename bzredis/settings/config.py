@@ -13,11 +13,11 @@ from typing import Any, Literal
 import attrs
 
 from bzredis.errors import ConfigError
+from bzredis.messages.times import DAY, HOUR
 from bzredis.settings.addresses import Origin, RedisURL, origin, redis_url
 from bzredis.settings.options import (
     Option,
     Parser,
-    at_least_one,
     boolean,
     choice,
     duration,
@@ -41,7 +41,6 @@ EVENTS = (100, 10_000_000)
 TIMELINE = (1, 10_000)
 # Less could not hold one flood's second; more than 1 TiB is a slip of the keyboard.
 SPOOL = (16 * 2**20, 2**40)
-HOUR, DAY = 3_600.0, 86_400.0  # s
 BACKFILL = (60.0, 365 * DAY)  # of more than a year, upstream would send for hours
 # A round takes half a second for each symbol, and upstream counts the requests.
 REFRESH = (60.0, 30 * DAY)
@@ -86,7 +85,6 @@ class Config:
         default=False,
         words="Ask REST for nothing: no back-fill, no consensus look-ups.",
         shown="it is asked",
-        switch=True,
     )
     redis: RedisURL = _option(
         redis_url,
@@ -95,13 +93,12 @@ class Config:
         metavar="URL",
     )
     streams: tuple[str, ...] = _option(
-        at_least_one(several(choice(NAMES))),
+        several(choice(NAMES), maybe_none=False),
         NAMES,
         f"Stream to follow: {', '.join(NAMES)}.",
         name="stream",
         metavar="NAME",
         shown="all",
-        repeatable=True,
     )
     tickers: tuple[str, ...] = _option(
         several(ticker),
@@ -109,7 +106,6 @@ class Config:
         "Watch-list of tickers, comma-separated.",
         metavar="LIST",
         shown="everything",
-        repeatable=True,
     )
     isins: tuple[str, ...] = _option(
         several(isin),
@@ -117,14 +113,12 @@ class Config:
         "Watch-list of ISINs, comma-separated.",
         metavar="LIST",
         shown="everything",
-        repeatable=True,
     )
     simplify: bool = _option(
         boolean,
         default=False,
         words="Consensus in Buy, Hold and Sell only.",
         shown="upstream's",
-        switch=True,
     )
     aggregate_type: Literal["number", "percentage"] | None = _option(
         choice(("number", "percentage")),
@@ -135,14 +129,14 @@ class Config:
     )
     backfill: float = _option(
         duration(*BACKFILL),
-        DAY,
+        float(DAY),
         "How far back REST is asked on the first start, as 90m, 12h or 7d.",
         metavar="TIME",
         shown="1d",
     )
     consensus_refresh: float = _option(
         duration(*REFRESH),
-        6 * HOUR,
+        6.0 * HOUR,
         "How often each consensus is looked up over REST again.",
         metavar="TIME",
         shown="6h",
@@ -153,7 +147,6 @@ class Config:
         "Stream that must not be sent `replay`.",
         metavar="NAME",
         shown="none",
-        repeatable=True,
     )
     no_ping: tuple[str, ...] = _option(
         several(choice(NAMES)),
@@ -161,7 +154,6 @@ class Config:
         "Stream that must not be sent `ping`.",
         metavar="NAME",
         shown="none",
-        repeatable=True,
     )
     prefix: str = _option(
         prefix,
@@ -170,16 +162,10 @@ class Config:
         metavar="TEXT",
     )
     events_maxlen: int = _option(
-        number(*EVENTS),
-        20_000,
-        "Entries kept in each log, about.",
-        metavar="COUNT",
+        number(*EVENTS), 20_000, "Entries kept in each log, about.", metavar="COUNT"
     )
     timeline_length: int = _option(
-        number(*TIMELINE),
-        50,
-        "Records kept for each symbol.",
-        metavar="COUNT",
+        number(*TIMELINE), 50, "Records kept for each symbol.", metavar="COUNT"
     )
     state_dir: Path = _option(
         path,
@@ -231,9 +217,13 @@ class Config:
 
 
 def _from_field(field: attrs.Attribute[Any]) -> Option:
-    more = {"name": field.name.replace("_", "-"), **field.metadata}
-    more.setdefault("shown", str(field.default))
-    return Option(field=field.name, **more)
+    told = {
+        "name": field.name.replace("_", "-"),
+        "shown": str(field.default),
+        "repeatable": isinstance(field.default, tuple),
+        "switch": isinstance(field.default, bool),
+    }
+    return Option(field=field.name, **told | field.metadata)
 
 
 OPTIONS = tuple(_from_field(field) for field in attrs.fields(Config))

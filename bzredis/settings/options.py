@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 
 from bzredis.messages.symbols import LONGEST, symbol
+from bzredis.messages.times import DAY, HOUR, MINUTE
 
 Parser = Callable[[object], object]
 
@@ -139,7 +140,7 @@ def size(least: int, most: int) -> Parser:
     return parse
 
 
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SECONDS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 _DURATION = re.compile(r"([0-9]{1,9}) ?([smhdw])", re.IGNORECASE)
 
 
@@ -156,7 +157,7 @@ def duration(least: float, most: float) -> Parser:
         found = float(int(match[1]) * _SECONDS[match[2].lower()])
         if not least <= found <= most:
             raise ValueError(
-                f"has to be between {least:.0f}s and {most / 86_400:g}d, not {value!r}"
+                f"has to be between {least:.0f}s and {most / DAY:g}d, not {value!r}"
             )
         return found
 
@@ -176,14 +177,19 @@ def choice(known: Iterable[str]) -> Parser:
     return parse
 
 
+def _not_empty(items: list[str]) -> list[str]:
+    if not items:
+        raise ValueError("is empty; leave it out for its default")
+    return items
+
+
 def _items(value: object) -> list[str]:
     """Return the parts of a comma list, a TOML array or a repeated flag."""
     if isinstance(value, str):
         # A variable of the shell's that was never set, say: it is not meant that all
         # is wanted, or nothing. What is meant to be empty is left out, or TOML's [].
-        if not (items := [item for part in value.split(",") if (item := part.strip())]):
-            raise ValueError("is empty; leave it out for its default")
-        return items
+        items = [item for part in value.split(",") if (item := part.strip())]
+        return _not_empty(items)
     if isinstance(value, list | tuple):
         for item in value:
             if not isinstance(item, str):
@@ -192,22 +198,12 @@ def _items(value: object) -> list[str]:
     raise ValueError(f"has to be a list, or text with commas, not {_kind(value)}")
 
 
-def several(parse_one: Parser) -> Parser:
+def several(parse_one: Parser, *, maybe_none: bool = True) -> Parser:
     """Return a parser of lists without duplicates, in the order given."""
 
     def parse(value: object) -> tuple[object, ...]:
-        return tuple(dict.fromkeys(parse_one(item) for item in _items(value)))
-
-    return parse
-
-
-def at_least_one(parse_several: Parser) -> Parser:
-    """Return a parser that refuses the empty list."""
-
-    def parse(value: object) -> object:
-        if not (found := parse_several(value)):
-            raise ValueError("is empty; leave it out for its default")
-        return found
+        items = _items(value) if maybe_none else _not_empty(_items(value))
+        return tuple(dict.fromkeys(map(parse_one, items)))
 
     return parse
 
@@ -238,19 +234,14 @@ def prefix(value: object) -> str:
     Braces are Redis Cluster's hash tag: one pair around it all puts all keys into one
     slot. `*` would make a pattern of what programs scan and subscribe to.
     """
-    if not isinstance(value, str):
-        raise ValueError(f"has to be text, not {_kind(value)}")
-    if not value:
-        raise ValueError("is empty")
-    if _BYTES.search(value):
-        raise ValueError("is not text in UTF-8")
-    if re.search(r"\s", value) or _CONTROL.search(value):
-        raise ValueError("has white space or control characters in it")
-    if "*" in value:
+    found = text(value)
+    if found != value or re.search(r"\s", found):
+        raise ValueError("has white space in it")
+    if "*" in found:
         raise ValueError("has a * in it, which Redis takes for a pattern")
-    if not _HASH_TAG.fullmatch(value):
+    if not _HASH_TAG.fullmatch(found):
         raise ValueError(
-            f"{value!r}: braces stand only around the whole of it, as {{bz}}, for a"
+            f"{found!r}: braces stand only around the whole of it, as {{bz}}, for a"
             " hash tag of Redis Cluster"
         )
-    return value
+    return found

@@ -273,7 +273,7 @@ def test_keys_shows_the_table_under_its_prefix() -> None:
     for stream in STREAMS:
         for key in KEYS:
             there = f"{{x}}:{stream.name}:{key.name} " in shown
-            assert there == (stream.state in key.states)
+            assert there == (stream.state in key.state)
         assert " ".join(stream.headline) in shown
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Origin, redis_url
 from bzredis.settings.config import OPTIONS, Config, Token, configure
-from bzredis.store.client import Store
+from bzredis.store.connection import Connection
 from bzredis.streams import BY_NAME
 
 SECRET = "s3cret/pa:ss word"
@@ -461,9 +461,8 @@ def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
     ],
 )
 def test_the_client_understands_what_may_stand_in_a_redis_url(url: str) -> None:
-    store = Store(redis_url(url).url)
-    store._at.first.connection_pool.make_connection()
-    store.close()
+    with Connection(redis_url(url).url).first as client:
+        client.connection_pool.make_connection()
 
 
 @given(st.dictionaries(st.sampled_from([o.name for o in OPTIONS]), st.text()))
