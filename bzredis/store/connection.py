@@ -25,16 +25,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from bzredis.errors import StoreDown, StoreRolledBack, StoreSlow
+from bzredis.errors import StoreDown, StoreSlow
 
 T = TypeVar("T")
 
 ANSWER: Final = 5.0  # s; a batch takes milliseconds: so late, a connection is dead
 CALL: Final = 12.0  # s for all of a call: name look-up, connect, send, answer
-ROLLED_BACK: Final = (
-    "Redis came back older, or emptied, without what it had confirmed; it gets again "
-    "what the bridge still holds, and the rest is fetched or announced as a gap"
-)
 NOT_HERE: Final = "non local key"  # in what a script is told whose keys are elsewhere
 NO_TAG: Final = (
     "Redis Cluster takes our keys only where they share a slot: it is moving that slot "
@@ -141,8 +137,6 @@ class Connection:
 
 def _down(error: RedisError) -> StoreDown:
     words = str(error)
-    if words.startswith("ROLLBACK"):
-        return StoreRolledBack(ROLLED_BACK)
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
     if type(error) is RedisConnectionError:

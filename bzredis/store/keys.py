@@ -14,20 +14,20 @@ class Key:
     name: str
     type: str
     content: str
-    keyed: tuple[str, ...] = ("record", "symbol")  # the streams that have it
+    state: tuple[str, ...] = ("records", "per_symbol")  # the streams that have it
 
 
 KEYS = (
     Key("events", "stream", "the log: every distinct message, in commit order"),
     Key("latest:SYM", "hash", "the newest live record of the symbol"),
-    Key("record:ID", "hash", "each record as it stands", ("record",)),
+    Key("record:ID", "hash", "each record as it stands", ("records",)),
     Key(
         "timeline:SYM",
         "sorted set",
         "record IDs scored by publication time (ms)",
-        ("record",),
+        ("records",),
     ),
-    Key("history:SYM", "stream", "each change of the symbol's consensus", ("symbol",)),
+    Key("history:SYM", "stream", "each change of the symbol's consensus", ("per_symbol",)),
     Key("symbols", "sorted set", "symbols scored by when `latest` last changed (ms)"),
     Key("rejected", "stream", "frames that could not be used: reason, received, raw"),
     Key("status", "hash", "the state of this stream and of its connection"),
@@ -54,7 +54,12 @@ def key(prefix: str, stream: Stream, name: str) -> str:
     return f"{prefix}:{stream.name}:{name}"
 
 
+def internal(name: str) -> str:
+    """Return the name of a key that is ours alone."""
+    return f"internal:{name}"
+
+
 def entry_fields(stream: Stream) -> tuple[str, ...]:
     """Return the fields that each entry of a stream's log has, in order."""
-    shift = ("shift",) if stream.keyed == "symbol" else ()
+    shift = ("shift",) if stream.state == "per_symbol" else ()
     return (*ENTRY_FIELDS, *stream.headline, *shift, "raw")

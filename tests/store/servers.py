@@ -6,11 +6,11 @@ test gets it empty.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +20,12 @@ import msgspec
 import redis
 import trio
 
-from bzredis.changes.read import Change, Gap, Owe, Paid, Rejected, Source, read
+from bzredis.changes.kinds import Change, Mark, Rejected, Source
+from bzredis.changes.read import read
 from bzredis.commands.embedded import Server
-from bzredis.store.client import Applied, Limits, Store
+from bzredis.ports import Applied, Batch, Behind, Log
+from bzredis.store.client import Store
+from bzredis.store.script import Limits
 from bzredis.streams import RATINGS, Stream
 
 BINARIES: Final = ("valkey", "redis-6.2", "redis")
@@ -64,7 +67,14 @@ def running(name: str, folder: Path, **settings: str) -> Iterator[Peer]:
         trio.run(server.stop)
 
 
-Item = str | Change | Gap | Owe | Paid | Rejected
+Item = str | Change | Mark | Rejected
+HOST: Final = "api.example"
+_logs = itertools.count()
+
+
+def new_log(subscription: str = "*", window: int = 0, upstream: str = HOST) -> Log:
+    """Return a log that nobody has read from yet."""
+    return Log(f"log{next(_logs)}", subscription, window, upstream)
 
 
 def pack(
@@ -103,26 +113,36 @@ class Peer:
         url = self.server.url.replace("://", f"://{user}@" if user else "://")
         return Store(url, prefix, Limits(**limits))
 
-    def send(
+    def send(  # noqa: PLR0913 - what tests vary, all by name
         self,
         stream: Stream,
         *items: Item,
         source: Source = "live",
         sole: str = "",
-        acknowledged: str = "",
         store: Store | None = None,
-    ) -> Applied:
-        """Apply one batch; return all that came of it."""
+        log: Log | None = None,
+        first: int = 0,
+        since: int | None = None,
+        may_hold: bool = True,
+    ) -> Applied | Behind:
+        """Send one batch, of a log of its own if none is given; return the answer."""
         store = store or self.store()
         packed = pack(stream, items, source, sole)
+        batch = Batch(log or new_log(), first, packed, since, may_hold)
         try:
-            return trio.run(partial(store.apply, stream, packed, acknowledged))
+            return trio.run(store.apply, stream, batch)
         finally:
             store.close()
 
+    def applied(self, stream: Stream, *items: Item, **how: Any) -> Applied:
+        """Apply one batch; return all that came of it."""
+        answer = self.send(stream, *items, **how)
+        assert isinstance(answer, Applied)
+        return answer
+
     def apply(self, stream: Stream, *items: Item, **how: Any) -> tuple[str, ...]:
         """Apply one batch; return its results."""
-        return self.send(stream, *items, **how).results
+        return self.applied(stream, *items, **how).results
 
     def one(self, item: Item, stream: Stream = RATINGS, **how: Any) -> str:
         """Apply one change; return its result."""

@@ -1,74 +1,118 @@
--- ------------------------------------------------------------------- the batch
+-- Applies a batch of one log's changes, in order, as one atomic step.
+--
+-- One script for each stream, in parts that script.py joins in its order: each is a
+-- function that returns what it shares with those after it. `set` (what there is to know
+-- of the stream) and `at` (where things stand in a change) are script.py's.
+--
+-- KEYS[1]  PREFIX:STREAM:events; all other keys share its stem, and so its slot
+-- ARGV[1]  MessagePack: log id, number of the first change, subscription, window, host,
+--          since or false, whether the sender may hold what is lacking before the first
+-- ARGV[2]  the batch, a MessagePack array of changes (kinds.py)
+--
+-- Redis undoes nothing. So each change first reads and checks all that it will touch and
+-- then writes; what is wrong with one change refuses that change alone. What is wrong with
+-- the server ends the batch: what was applied before is whole, and known, and the change
+-- in hand is taken back.
+--
+-- Returns 'applied', number of the last change, results, symbols of which a record
+-- changed, how many rows took effect, and the coverage: since, until, subscription,
+-- reader, holes (MessagePack); or 'behind' and the number of the last change that is
+-- here; or 'foreign' and the host whose all this is.
 
-local function apply_once(change)
-  local known_as = known_by(change)
-  if not known_as then return apply[change[KIND]](change) end
+local EFFECTS = { latest = true, record = true, none = true }
+local fetched = 0
+
+local function message(change)
+  local first, by_row = seen.first_seen(change)
+  local rest = change[at.source] == 'rest'
   -- Of a row of REST nothing: it would hide what came live within the same second.
-  if change[SOURCE] == 'rest' then return 'duplicate' end
-  -- A frame's last fingerprint is the one that rows leave (change.py).
-  local is_row = change[KIND] == 'message' and known_as == #change[KNOWN_BY]
-  if is_row and came_since and came_since(change) then return apply.message(change) end
-  remember(change[REMEMBER])
-  return is_row and 'duplicate of a row' or 'duplicate'
+  if rest and (first or by_row) then return 'duplicate' end
+  local result = 'duplicate'
+  if not first and (not by_row or state.came_since(change)) then
+    result = state.message(change)
+  else
+    seen.remember(change[at.remember])
+    if not first then result = 'duplicate of a row' end
+  end
+  if rest and EFFECTS[result] then fetched = fetched + 1 end
+  coverage.message(change, first, EFFECTS[result])
+  return result
+end
+
+local function rejected(change)
+  if seen.first_seen(change) then return 'duplicate' end
+  entry.reject(change, change[at.reason], change[at.raw])
+  seen.remember(change[at.remember])
+  return 'rejected'
 end
 
 -- Keeps a refused change where a person can look at it: once, however often it comes.
 local function set_aside(change, why)
-  local mark = 'refused ' .. change[KNOWN_BY][1]
-  if known[mark] or call('ZMSCORE', SEEN, mark)[1] then return end
-  reject(why, change, change[KIND] == 'message' and change[RAW] or '')
-  remember({ mark })
+  local print = 'refused ' .. change[at.known_by][1]
+  if seen.holds(print) then return end
+  entry.reject(change, why, change[at.kind] == 'message' and change[at.raw] or '')
+  seen.remember({ print })
 end
 
 -- Returns a result, or nil and why the batch cannot go on.
-local function result_of(change)
-  wrote = false
-  local fine, result = pcall(apply_once, change)
-  if fine then
-    for i = 1, #after_change do after_change[i](change) end
-    return result
+local function result_of(change, number)
+  local kind = change[at.kind]
+  local mark, remembered = coverage.marks[kind], seen.count()
+  entry.begin()
+  local fine, result =
+    pcall(mark or kind == 'message' and message or rejected, change, number)
+  if fine then return result end
+  local why = refusal.words(result)
+  if not (mark or entry.in_hand.wrote or refusal.concerns_server(why)) then
+    local kept, problem = pcall(set_aside, change, why)
+    if kept then return 'refused ' .. why end
+    why = refusal.words(problem)
   end
-  local why = words(result)
-  if wrote or concerns_server(why) then return nil, why end
-  local kept, problem = pcall(set_aside, change, why)
-  if not kept then return nil, words(problem) end
-  return 'refused ' .. why
+  entry.take_back()
+  seen.forget(remembered)
+  return nil, why
 end
 
--- Entries leave `events` only at its old end, and only while it is full. Where an
--- acknowledged one is gone and that is not why, it is not the Redis that acknowledged it.
-local function rolled_back(acknowledged)
-  if acknowledged == '' or #call('XRANGE', EVENTS, acknowledged, acknowledged) > 0 then
-    return false
+local function apply_all(changes, first, position)
+  local results, last, failure = {}, position, nil
+  local done = math.min(math.max(0, position + 1 - first), #changes)
+  for i = 1, done do results[i] = 'again' end
+  if done == #changes then
+    coverage.renew()
+    return results, last
   end
-  local first = call('XRANGE', EVENTS, '-', '+', 'COUNT', '1')[1]
-  if not first or call('XLEN', EVENTS) < set.events_maxlen then return true end
-  local function parts(id)
-    local ms, n = string.match(id, '^(%d+)-(%d+)$')
-    return tonumber(ms), tonumber(n)
+  entry.check_types()
+  seen.look_up(changes, done + 1)
+  seen.go_on_from(coverage.number('stamp') or 0)
+  if first > position + 1 then coverage.lacking(changes[1][at.t]) end
+  for i = done + 1, #changes do
+    results[i], failure = result_of(changes[i], first + i - 1)
+    if failure then break end
+    last = first + i - 1
   end
-  local ms, n = parts(first[1])
-  local ack_ms, ack_n = parts(acknowledged)
-  return ms < ack_ms or (ms == ack_ms and n < ack_n)
+  -- Also after a failure: what was applied before it is then whole, and known.
+  local stale, problem = state.finish(coverage.stale())
+  seen.write()
+  coverage.write(last, stale)
+  failure = failure or problem
+  if failure then refusal.refuse(failure) end
+  return results, last
 end
 
-local problem = first_problem()
-if problem then return redis.error_reply(problem) end
-if rolled_back(ARGV[3]) then
-  return redis.error_reply('ROLLBACK entry ' .. ARGV[3] .. ' of ' .. EVENTS .. ' is gone')
+local function run()
+  local id, first, subscription, window, host, since, may_hold =
+    unpack(cmsgpack.unpack(ARGV[1]))
+  local changes = cmsgpack.unpack(ARGV[2])
+  local position = coverage.read({ id = id, first = first, subscription = subscription,
+    window = window, since = since })
+  local other = coverage.foreign(host)
+  if other then return { 'foreign', other } end
+  if first > position + 1 and (may_hold or #changes == 0) then
+    return { 'behind', position }
+  end
+  local results, last = apply_all(changes, first, position)
+  return { 'applied', last, results, state.symbols, fetched, coverage.answer() }
 end
 
-local changes = cmsgpack.unpack(ARGV[2])
-look_up(changes)
-local results, failure = {}, nil
-for i = 1, #changes do
-  results[i], failure = result_of(changes[i])
-  if failure then break end
-end
--- Also after a failure: what was applied before it is then whole, and known.
-add_scores(SEEN, remembered)
-for i = 1, #after_batch do after_batch[i]() end
-if failure then return redis.error_reply(failure) end
-trim_seen()
-return { results, last_entry, concerned }
-
+local fine, answer = pcall(run)
+return fine and answer or redis.error_reply(refusal.words(answer))

@@ -1,50 +1,69 @@
--- ------------------------------------------- the log, and what all streams write alike
+-- The log, and what all streams write alike.
 
-types[EVENTS], types[REJECTED], types[SYMBOLS] = 'stream', 'stream', 'zset'
-do
-  local latest = stem .. 'latest:*'
-  uses({
-    { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XADD', REJECTED, '0-0', 'a', 'b' },
+local call, whole = redis.call, times.whole
+local EVENTS, REJECTED, SYMBOLS = keys.EVENTS, keys.REJECTED, keys.SYMBOLS
+
+local function uses()
+  local latest = keys.stem .. 'latest:*'
+  return {
+    { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XDEL', EVENTS, 'a' },
+    { 'XADD', REJECTED, '0-0', 'a', 'b' },
     { 'ZADD', SYMBOLS, 'XX', '0', '*' }, { 'ZREM', SYMBOLS, '*' },
     { 'HSET', latest, 'a', 'b', 'c' }, { 'HDEL', latest, 'a' }, { 'DEL', latest },
-  })
+  }
 end
 
-local last_entry = false
-local concerned = {} -- the symbols of which a record changed, each once
+-- What no read would show before the first write.
+local function check_types()
+  refusal.check_type(EVENTS, 'stream')
+  refusal.check_type(REJECTED, 'stream')
+  refusal.check_type(SYMBOLS, 'zset')
+end
 
-local function concern(symbol)
-  if symbol == '' or concerned[symbol] then return end
-  concerned[symbol] = true
-  concerned[#concerned + 1] = symbol
+-- The change in hand: whether it has begun to write, and its entry in the log.
+local in_hand = { wrote = false, entry = false }
+
+local function begin()
+  in_hand.wrote, in_hand.entry = false, false
+end
+
+-- It broke off, and will be applied anew.
+local function take_back()
+  if in_hand.entry then redis.pcall('XDEL', EVENTS, in_hand.entry) end
 end
 
 -- How an entry ends, name and value by turns. The names stand; the values are each
 -- message's, for a new table for each takes longer than all that goes into it.
-local ending = {}
+local ending, last = {}, 2 * #set.headline
 for i, name in ipairs(set.headline) do ending[2 * i - 1] = name end
+if set.shift then
+  last = last + 2
+  ending[last - 1] = 'shift'
+end
+last = last + 2
+ending[last - 1] = 'raw'
+
+local function fill(headline, shift, raw)
+  for i = 1, #set.headline do ending[2 * i] = headline[i] or '' end
+  if set.shift then ending[last - 2] = shift end
+  ending[last] = raw
+end
 
 local function notify(symbol, entry)
-  redis.pcall('PUBLISH', CHANGED, symbol .. ' ' .. entry)
+  redis.pcall('PUBLISH', keys.CHANGED, symbol .. ' ' .. entry)
 end
 
 -- The first write of each message. Only where it succeeded is the message known.
-local function log_entry(change, symbol, effect, shift)
-  local headline, last = change[HEADLINE], 2 * #set.headline
-  for i = 1, #set.headline do ending[2 * i] = headline[i] or '' end
-  if shift then
-    ending[last + 1], ending[last + 2] = 'shift', shift
-    last = last + 2
-  end
-  ending[last + 1], ending[last + 2] = 'raw', change[RAW]
-  wrote = true
-  local entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*',
-    'envelope', change[ENVELOPE], 'action', change[ACTION], 'record', change[RECORD],
-    'symbol', symbol, 'timestamp', change[TIMESTAMP], 'received', change[RECEIVED],
-    'source', change[SOURCE], 'version', whole(change[VERSION]), 'effect', effect,
-    unpack(ending, 1, last + 2))
-  last_entry = entry
-  remember(change[REMEMBER])
+local function log(change, symbol, effect, shift)
+  fill(change[at.headline], shift, change[at.raw])
+  in_hand.wrote = true
+  local entry = call('XADD', EVENTS, 'MAXLEN', '~', set.events_maxlen, '*',
+    'envelope', change[at.envelope], 'action', change[at.action], 'record',
+    change[at.record], 'symbol', symbol, 'timestamp', change[at.timestamp], 'received',
+    change[at.received], 'source', change[at.source], 'version',
+    whole(change[at.version]), 'effect', effect, unpack(ending, 1, last))
+  in_hand.entry = entry
+  seen.remember(change[at.remember])
   return entry
 end
 
@@ -55,41 +74,37 @@ end
 
 -- Replaces a hash whole. Our own fields first: Redis finds the first ones fastest.
 local function write_hash(key, change, fields, symbol, entry, published_at)
-  local timestamp = change[MOMENTS][2]
+  local timestamp, record = change[at.moments][2], change[at.record]
   call('DEL', key)
-  call('HSET', key, '_version', whole(change[VERSION]), '_action', change[ACTION],
-    '_symbol', symbol, '_published', published_at, '_timestamp', timestamp,
-    '_record', change[RECORD], '_received', change[RECEIVED], '_source', change[SOURCE],
-    '_event', entry, unpack(fields))
+  call('HSET', key, '_version', whole(change[at.version]), '_action', change[at.action],
+    '_symbol', symbol, '_published', published_at, '_timestamp', timestamp, '_record',
+    record, '_received', change[at.received], '_source', change[at.source], '_event',
+    entry, unpack(fields))
   if symbol == '' then call('HDEL', key, '_symbol') end
   if timestamp == '' then call('HDEL', key, '_timestamp') end
-  if change[RECORD] == '' then call('HDEL', key, '_record') end
+  if record == '' then call('HDEL', key, '_record') end
 end
 
-local function reject(reason, change, raw)
-  wrote = true
-  call('XADD', REJECTED, 'MAXLEN', '~', REJECTED_MAXLEN, '*', 'reason', reason,
-    'received', change[RECEIVED], 'raw', raw)
+local function reject(change, reason, raw)
+  in_hand.wrote = true
+  call('XADD', REJECTED, 'MAXLEN', '~', set.rejected_maxlen, '*', 'reason', reason,
+    'received', change[at.received], 'raw', raw)
 end
 
-function apply.rejected(change)
-  reject(change[REASON], change, change[RAW])
-  remember(change[REMEMBER])
-  return 'rejected'
+local function gap(hole, received)
+  fill({}, '', '')
+  local more = { 'from', times.rfc3339(hole.begin), 'to', times.rfc3339(hole['end']),
+    'cause', hole.cause, 'recovered', whole(hole.recovered) }
+  for i = 1, #more do ending[last + i] = more[i] end
+  in_hand.wrote = true
+  call('XADD', EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', 'envelope', '', 'action',
+    'gap', 'record', '', 'symbol', '', 'timestamp', '', 'received',
+    times.rfc3339(received), 'source', '', 'version', '', 'effect', '',
+    unpack(ending, 1, last + #more))
 end
 
-function apply.gap(change)
-  local values = {
-    action = 'gap', received = change[RECEIVED], from = change[BEGIN], to = change[END],
-    cause = change[CAUSE], recovered = whole(change[RECOVERED]),
-  }
-  local entry = {}
-  for _, name in ipairs(set.entry_fields) do
-    entry[#entry + 1] = name
-    entry[#entry + 1] = values[name] or ''
-  end
-  wrote = true
-  last_entry = call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAXLEN, '*', unpack(entry))
-  remember(change[REMEMBER])
-  return 'gap'
-end
+return {
+  uses = uses, check_types = check_types, in_hand = in_hand, begin = begin,
+  take_back = take_back, notify = notify, log = log, is_ours = is_ours,
+  write_hash = write_hash, reject = reject, gap = gap,
+}

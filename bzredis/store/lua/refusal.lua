@@ -1,4 +1,4 @@
--- ---------------------------------------------------------------- what may go wrong
+-- What may go wrong, and whom it concerns.
 
 -- Raised before the first write: it is this one change that cannot be applied.
 local function refuse(why)
@@ -29,40 +29,23 @@ local function concerns_server(why)
     or string.find(why, 'cluster is down', 1, true)
 end
 
-local function problem_with(key, wanted)
-  local found = call('TYPE', key).ok
+local function check_type(key, wanted)
+  local found = redis.call('TYPE', key).ok
   if found ~= wanted and found ~= 'none' then
-    return 'WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs'
+    refuse('WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs')
   end
 end
 
--- Whether a permission is missing, found out before any write.
-local function forbidden()
-  local may = redis.acl_check_cmd
-  for _, command in ipairs(commands) do
-    local why = nil
-    if not may then
-      local reply = redis.pcall(unpack(command))
-      why = type(reply) == 'table' and reply.err and words(reply) or ''
-      if not concerns_server(why) then why = nil end
-    elseif not may(unpack(command)) then
-      why = 'NOPERM'
-    end
-    if why and string.find(why, '^NOPERM') then
-      return 'NOPERM this user may not run ' .. command[1] .. ' on ' .. command[2]
-    end
-    if why then return why end
+-- Reads a key; what is wrong with it is told with its name.
+local function read(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if type(found) == 'table' and found.err then
+    refuse(words(found) .. ' (' .. key .. ')')
   end
-  if may and not may('PUBLISH', CHANGED, '') then
-    return 'NOPERM this user may not PUBLISH to ' .. CHANGED
-  end
+  return found
 end
 
--- What keeps a whole batch from being applied, in words that begin with Redis' code.
-local function first_problem()
-  for key, wanted in pairs(types) do
-    local problem = problem_with(key, wanted)
-    if problem then return problem end
-  end
-  return forbidden()
-end
+return {
+  refuse = refuse, words = words, concerns_server = concerns_server,
+  check_type = check_type, read = read,
+}

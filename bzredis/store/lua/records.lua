@@ -1,17 +1,33 @@
--- ------------------------------------------------------- streams of single records
+-- Streams of single records: a hash for each, a timeline and a latest for each symbol.
 
-do
+local call, whole, stem = redis.call, times.whole, keys.stem
+
+local function gone_key(record)
+  return keys.internal .. 'gone:' .. record
+end
+
+local function uses()
   local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
-  uses({
-    { 'HSET', record, 'a', 'b', 'c' }, { 'HMGET', record, 'a' },
+  local used = {
+    { 'HSET', record, 'a', 'b', 'c' }, { 'HMGET', record, 'a' }, { 'HDEL', record, 'a' },
     { 'EXPIRE', record, 'a' }, { 'COPY', record, stem .. 'latest:*', 'a' },
-    { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
+    { 'DEL', record }, { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
     { 'ZCARD', timeline }, { 'ZRANGE', timeline, '0', '0' },
     { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
-  })
+  }
   if set.watched then
-    uses({ { 'GET', stem .. 'gone:*' }, { 'SET', stem .. 'gone:*', 'a', 'a' } })
+    used[#used + 1] = { 'GET', gone_key('*') }
+    used[#used + 1] = { 'SET', gone_key('*'), 'a', 'a' }
   end
+  return used
+end
+
+local symbols = {} -- of which a record changed, each once
+
+local function concern(symbol)
+  if symbol == '' or symbols[symbol] then return end
+  symbols[symbol] = true
+  symbols[#symbols + 1] = symbol
 end
 
 local dated_now = {} -- for `symbols`: score, symbol, …
@@ -19,8 +35,7 @@ local lines = {} -- symbol -> its timeline, as it stands in this batch
 local touched = {} -- those whose `latest` has to be made anew
 
 local function stored_at(key)
-  local found = redis.pcall('HMGET', key, '_version', '_action', '_symbol', '_published')
-  if found.err then refuse(words(found) .. ' (' .. key .. ')') end
+  local found = refusal.read('HMGET', key, '_version', '_action', '_symbol', '_published')
   if not found[1] then return nil end
   return {
     key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
@@ -31,8 +46,7 @@ end
 -- The top of a timeline: false where it is empty, nil (until here) where not known.
 local function top_of(line)
   if line.top == nil then
-    local found = redis.pcall('ZREVRANGE', line.timeline, '0', '0', 'WITHSCORES')
-    if found.err then refuse(words(found) .. ' (' .. line.timeline .. ')') end
+    local found = refusal.read('ZREVRANGE', line.timeline, '0', '0', 'WITHSCORES')
     line.top, line.score = found[1] or false, tonumber(found[2])
     line.written = false -- its record, in this batch
   end
@@ -45,17 +59,16 @@ local function line_of(symbol)
   if not line then
     line = { symbol = symbol, latest = stem .. 'latest:' .. symbol,
       timeline = stem .. 'timeline:' .. symbol }
-    local problem = problem_with(line.latest, 'hash')
-    if problem then refuse(problem) end
+    refusal.check_type(line.latest, 'hash')
     line.count = top_of(line) and call('ZCARD', line.timeline) or 0
     lines[symbol] = line
   end
   return line
 end
 
-local function touch(line, entry)
-  if not line.entry then touched[#touched + 1] = line end
-  line.entry = entry
+local function touch(line, event)
+  if not line.event then touched[#touched + 1] = line end
+  line.event = event
 end
 
 local function leave(line, record)
@@ -66,7 +79,7 @@ end
 local function enter(line, record, published)
   line.count = line.count + call('ZADD', line.timeline, published, record)
   local stays_top = line.top == record and published >= line.score
-  if not line.top or stays_top or above(published, record, line.score, line.top) then
+  if not line.top or stays_top or order.above(published, record, line.score, line.top) then
     line.top, line.score, line.written = record, published, true
   elseif line.top == record then
     line.top = nil -- it was published earlier than we knew
@@ -80,71 +93,68 @@ local function room_for(line, record, published)
   local found = call('ZRANGE', line.timeline, '0', whole(over - 1), 'WITHSCORES')
   local oldest = {}
   for i = 1, #found, 2 do oldest[#oldest + 1] = found[i] end
-  local stays = above(published, record, tonumber(found[#found]), oldest[#oldest])
+  local stays = order.above(published, record, tonumber(found[#found]), oldest[#oldest])
   if not stays then oldest[#oldest] = nil end
   return stays, oldest
 end
 
 -- The time of the first message stands where no message of a record has a date.
 local function publication(change, stored)
-  if change[DATED] or not stored or stored.deleted or not stored.published_at
-    or stored.published_at >= change[PUBLISHED_AT]
+  if change[at.dated] or not stored or stored.deleted or not stored.published_at
+    or stored.published_at >= change[at.published_at]
     or call('HMGET', stored.key, 'date')[1] then
-    return change[PUBLISHED], change[PUBLISHED_AT]
+    return change[at.published], change[at.published_at]
   end
   local score = stored.symbol ~= ''
-    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change[RECORD])
-  if not score then return change[PUBLISHED], change[PUBLISHED_AT] end
+    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change[at.record])
+  if not score then return change[at.published], change[at.published_at] end
   return tonumber(score), stored.published_at
 end
 
 -- A removal that REST tells of has no timestamp, and at times no version: then it comes
 -- after all that is stored. It is news only of what is not gone yet.
 local function removes(change, stored)
-  if change[VERSION] == 0 and stored then change[VERSION] = stored.version end
-  if not stored then return change[VERSION] > 0 end
-  return not stored.deleted and change[VERSION] >= stored.version
+  if change[at.version] == 0 and stored then change[at.version] = stored.version end
+  if not stored then return change[at.version] > 0 end
+  return not stored.deleted and change[at.version] >= stored.version
 end
 
 -- With a watch-list, a removal of what Redis does not know may be of what nobody asked
 -- for. It leaves no entry; but no late frame brings the record back.
 local function gone_unseen(record, key)
-  local gone = stem .. 'gone:' .. record
-  local found = redis.pcall('GET', gone)
-  if type(found) == 'table' then refuse(words(found) .. ' (' .. gone .. ')') end
+  local found = refusal.read('GET', gone_key(record))
   return found and { key = key, version = tonumber(found) or 0, deleted = true, symbol = '' }
 end
 
 local function note_unseen(change)
-  wrote = true
-  local key = stem .. 'gone:' .. change[RECORD]
-  call('SET', key, whole(change[VERSION]), 'EX', TOMBSTONE_S)
+  entry.in_hand.wrote = true
+  call('SET', gone_key(change[at.record]), whole(change[at.version]), 'EX', set.tombstone_s)
   return 'duplicate'
 end
 
-function apply.message(change)
-  local record, deletes = change[RECORD], change[ACTION] == 'deleted'
+local function message(change)
+  local record, deletes = change[at.record], change[at.action] == 'deleted'
   local key = stem .. 'record:' .. record
   local stored = stored_at(key) or set.watched and gone_unseen(record, key) or nil
-  local symbol = change[SYMBOL]
+  local symbol = change[at.symbol]
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer
-  if deletes and change[SOURCE] == 'rest' then
+  if deletes and change[at.source] == 'rest' then
     is_newer = removes(change, stored)
     if is_newer and not stored and set.watched then return note_unseen(change) end
   else
-    is_newer = not stored or newer(change, stored)
+    is_newer = not stored or order.newer(change, stored)
   end
-  if not is_newer and change[SOURCE] == 'rest' then return 'duplicate' end
+  if not is_newer and change[at.source] == 'rest' then return 'duplicate' end
   if not is_newer then
-    log_entry(change, symbol, 'none')
+    entry.log(change, symbol, 'none')
     return 'none'
   end
 
   local published, published_at = publication(change, stored)
-  if deletes and stored and stored.published_at and not change[DATED] then
+  if deletes and stored and stored.published_at and not change[at.dated] then
     published_at = stored.published_at
   end
   local enters = line and not deletes
@@ -154,29 +164,31 @@ function apply.message(change)
   end
   local was_top = before and top_of(before) == record
   local is_top = enters and stays and (not top_of(line) or line.top == record
-    or above(published, record, line.score, line.top))
+    or order.above(published, record, line.score, line.top))
   local effect = (was_top or is_top) and 'latest' or (stays or before) and 'record' or 'none'
 
-  local entry = log_entry(change, symbol, effect)
-  if effect ~= 'none' then
-    concern(symbol)
-    if stored then concern(stored.symbol) end
-  end
+  local event = entry.log(change, symbol, effect)
+  -- Before all other writes: should one of them fail, `latest` is made anew all the same.
+  if was_top then touch(before, event) end
+  if is_top then touch(line, event) end
   if before and (deletes or before ~= line) then leave(before, record) end
   if enters and stays then enter(line, record, published) end
   for i = 1, replaced and #replaced or 0 do
     leave(line, replaced[i])
     call('DEL', stem .. 'record:' .. replaced[i])
   end
-  if was_top then touch(before, entry) end
-  if is_top then touch(line, entry) end
+  if effect ~= 'none' then
+    concern(symbol)
+    if stored then concern(stored.symbol) end
+  end
   if not stays then
     call('DEL', key)
     return effect
   end
-  write_hash(key, change, deletes and {} or change[FIELDS], symbol, entry, published_at)
+  local fields = deletes and {} or change[at.fields]
+  entry.write_hash(key, change, fields, symbol, event, published_at)
   -- Nothing else would ever remove a tombstone, or a record without a symbol.
-  if deletes or symbol == '' then call('EXPIRE', key, TOMBSTONE_S) end
+  if deletes or symbol == '' then call('EXPIRE', key, set.tombstone_s) end
   return effect
 end
 
@@ -195,27 +207,47 @@ local function refresh_latest(line)
   end
   if top then
     call('COPY', stem .. 'record:' .. top, line.latest, 'REPLACE')
-    dated_now[#dated_now + 1] = now
+    dated_now[#dated_now + 1] = times.now
     dated_now[#dated_now + 1] = line.symbol
   else
     call('DEL', line.latest)
-    call('ZREM', SYMBOLS, line.symbol)
+    call('ZREM', keys.SYMBOLS, line.symbol)
   end
-  notify(line.symbol, line.entry)
+  entry.notify(line.symbol, line.event)
 end
 
-after_batch[#after_batch + 1] = function()
-  for i = 1, #touched do refresh_latest(touched[i]) end
-  add_scores(SYMBOLS, dated_now)
+-- Makes `latest` of what was touched anew, and what an earlier batch could not; returns
+-- the symbols of which it cannot be made, with the event that changed it, and why.
+local function finish(stale)
+  local now_stale, problem = {}, nil
+  for symbol, event in pairs(stale) do
+    local fine, line = pcall(line_of, symbol)
+    if not fine then
+      now_stale[symbol] = event
+    elseif not line.event then
+      touch(line, event)
+    end
+  end
+  for i = 1, #touched do
+    local line = touched[i]
+    local fine, why = pcall(refresh_latest, line)
+    if not fine then now_stale[line.symbol], problem = line.event, refusal.words(why) end
+  end
+  local fine, why = pcall(seen.add, keys.SYMBOLS, 'CH', dated_now)
+  if not fine then
+    for i = 1, #touched do now_stale[touched[i].symbol] = touched[i].event end
+    problem = refusal.words(why)
+  end
+  return now_stale, problem
 end
 
 -- Whether a frame says something else than what stands: a field that both have differs.
 -- Not what is ours, nor `updated`: of insights it is in ms here and in s there.
 local function says_other(change, key)
-  local fields, names, values = change[FIELDS], {}, {}
+  local fields, names, values = change[at.fields], {}, {}
   for i = 1, #fields, 2 do
     local name = fields[i]
-    if not is_ours(name) and name ~= 'updated' then
+    if not entry.is_ours(name) and name ~= 'updated' then
       names[#names + 1], values[#values + 1] = name, fields[i + 1]
     end
   end
@@ -230,13 +262,18 @@ end
 -- REST tells versions in seconds. A frame that is known only by its second is another
 -- message where it says something else, and was sent after what REST gave and after all
 -- that came since. The time alone would not do: our clock may be behind upstream's.
-function came_since(change)
-  local stored = stored_at(stem .. 'record:' .. change[RECORD])
-  if not stored or stored.deleted or not newer(change, stored) then return false end
+local function came_since(change)
+  local stored = stored_at(stem .. 'record:' .. change[at.record])
+  if not stored or stored.deleted or not order.newer(change, stored) then return false end
   if not says_other(change, stored.key) then return false end
   local found = call('HMGET', stored.key, '_source', '_received')
   if found[1] ~= 'rest' then return true end
-  local a, a_ns = moment(change[MOMENTS][2])
-  local b, b_ns = moment(found[2])
+  local a, a_ns = times.moment(change[at.moments][2])
+  local b, b_ns = times.moment(found[2])
   return a > b or (a == b and a_ns > b_ns)
 end
+
+return {
+  uses = uses, message = message, came_since = came_since, finish = finish,
+  symbols = symbols,
+}
