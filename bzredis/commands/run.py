@@ -41,7 +41,8 @@ from bzredis.messages.symbols import sole_security
 from bzredis.ports import Log
 from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.settings.credentials import token_reader
-from bzredis.store.client import Limits, Store
+from bzredis.store.client import Store
+from bzredis.store.script import Limits
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
 from bzredis.streams.stream import Table
 from bzredis.upstream.pacing import PACE
