@@ -46,6 +46,7 @@ class Writer:
     on_trouble: Callable[[str], None]
     rng: Random
     _size: int = BATCH
+    _was_up: bool = False  # whether Redis ever took anything
     _down: str = ""
     _alone: int = 0  # time-outs of the oldest change alone
     _aside: Item | None = None  # what goes in the place of one that Redis cannot take
@@ -78,14 +79,14 @@ class Writer:
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
         self._size = min(BATCH, self._size * 2)
-        self._alone, self._aside = 0, None
+        self._was_up, self._alone, self._aside = True, 0, None
         await self.backlog.confirm(items, applied)
         self.on_applied(items, applied)
 
     def _go_back(self, batch: Batch, behind: Behind) -> None:
-        count = self.backlog.go_back(batch, behind)
-        told = {"stream": self.stream.name, "again": count}
-        log.warning("Redis has less than it had", **told)
+        held = self.backlog.go_back(batch, behind)
+        told = {"stream": self.stream.name, "held": held}
+        log.warning("Redis lost what it had confirmed; applying it again", **told)
         self._note(TOLD_BEHIND)
 
     async def _doubt(self, items: Sequence[Item], error: StoreDown) -> None:
@@ -124,7 +125,10 @@ class Writer:
         self._down = words
         told = {"stream": self.stream.name, "waiting": len(self.backlog)}
         if words:
-            log.warning("Redis does not take it; it is kept", **told, error=words)
+            begins = "Redis does not take it; it is kept"
+            if not self._was_up:
+                begins = "Redis is not there yet; reading all the same"
+            log.warning(begins, **told, error=words)
         else:
             log.info("Redis takes it again", **told)
         self.on_trouble(words)

@@ -133,4 +133,4 @@ class Holes:
     def _has_all(self) -> bool:
         """Tell whether we subscribe to all that Redis holds."""
         held, ours = self.coverage.subscription, self.log.subscription
-        return ours == "*" or set(held.split(",")) <= set(ours.split(","))
+        return ours == "*" or {*held.split(",")} <= {"", *ours.split(",")}
