@@ -16,7 +16,7 @@ import bzredis
 ROOT = Path(bzredis.__file__).parent
 
 # What each folder may import, besides itself and what is EVERYONES.
-EVERYONES = {"__init__", "errors", "backoff"}
+EVERYONES = {"__init__", "errors", "backoff", "bell"}
 MAY_IMPORT = {
     "messages": "",
     "streams": "messages",
@@ -33,11 +33,15 @@ MAY_IMPORT = {
     "simulator": "",
     "errors": "",
     "backoff": "",
+    "bell": "",
     "__init__": "",
 }
 PURE_FOLDERS = {"messages", "streams", "changes", "ports", "settings", "errors"}
 NOT_PURE = {"settings.credentials", "settings.file"}  # the files that a person named
-PURE_MODULES = {"upstream.framing", "upstream.pages", "backoff", "bridge.status"}
+PURE_MODULES = {
+    *("upstream.framing", "upstream.pages", "backoff", "backlog.queue"),
+    *("bridge.coverage", "bridge.manners", "bridge.status"),
+}
 
 # Each library of an edge, and the only modules that know it.
 LIBRARIES = {

@@ -9,18 +9,16 @@ from typing import get_args
 import pytest
 
 from bzredis.bridge.status import CONTRACT, Identity, State, StreamStatus
-from bzredis.changes.replay import RECONNECT, RESTART, ROLLBACK
 from bzredis.settings.config import OPTIONS
-from bzredis.settings.options import RUN, Option
-from bzredis.store.client import TOMBSTONE_DAYS
+from bzredis.settings.options import Option
 from bzredis.store.keys import ENTRY_FIELDS, KEYS, Key, entry_fields
+from bzredis.store.script import TOMBSTONE_DAYS
 from bzredis.streams import RATINGS, STREAMS, Stream
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
-RUN_OPTIONS = [option for option in OPTIONS if RUN in option.commands]
 
 
-@pytest.mark.parametrize("option", RUN_OPTIONS, ids=lambda option: option.name)
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_option_is_told_with_its_variables(option: Option) -> None:
     [row] = [
         line
@@ -47,21 +45,21 @@ def test_no_option_is_told_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
 def test_every_key_is_told_with_its_type(key: Key) -> None:
-    stream = "ratings" if "record" in key.keyed else "consensus"
+    stream = "ratings" if "records" in key.state else "consensus"
     row = f"| `bz:{stream}:{key.name}` | {key.type} |"
     assert row in README
 
 
 def test_no_key_is_told_that_does_not_exist() -> None:
     names = "|".join(stream.name for stream in STREAMS)
-    kinds = {key.name.partition(":")[0] for key in KEYS}
+    kinds = {key.name.partition(":")[0] for key in KEYS} | {"internal"}
     assert set(re.findall(rf"bz:(?:{names}):([a-z]+)", README)) <= kinds
 
 
 def test_the_fields_of_a_log_entry_are_told() -> None:
     for field in (*entry_fields(RATINGS), "from", "to", "cause", "recovered"):
         assert f"`{field}`" in README
-    for cause in (RESTART, RECONNECT, ROLLBACK):
+    for cause in ("restart", "reconnect", "redis-rollback"):
         assert f"`{cause}`" in README
 
 

@@ -52,6 +52,11 @@ class Queue:
         """Return the oldest of what came last."""
         return [item for _, item in islice(self._fresh, limit)]
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether Redis lacks something that it had."""
+        return bool(self._back)
+
     def unsaved(self) -> list[Item]:
         """Return all that waits in memory alone; on disk its numbers order it."""
         return [*self._back, *(item for _, item in self._fresh)]

@@ -68,9 +68,13 @@ class Line:
         """Return how this bridge stands to the stream."""
         if self.intake.holes.opened is None:
             return "apart"
-        waits = self.backlog.disk.count or self.backlog.age() > STALE
-        is_fresh = self.intake.holes.is_fresh(trio.current_time()) and not waits
-        return "fresh" if is_fresh else "connected"
+        waits = (
+            self.backlog.disk.count
+            or self.backlog.queue.goes_back
+            or self.backlog.age() > STALE
+        )
+        is_fresh = self.intake.holes.is_fresh(trio.current_time())
+        return "fresh" if is_fresh and not waits else "connected"
 
 
 @attrs.define
