@@ -450,7 +450,7 @@ class Rig:
             subscriber = Subscriber(
                 intake,
                 self.upstreams[name].connect,
-                Manners(name, **manners),
+                Manners(**manners),
                 Random(2),
             )
             writer = Writer(

@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
-import structlog
-
-log = structlog.get_logger(__name__)
 
 STEADY: Final = 60.0  # s of a session that was healthy: forget the failures before it
 BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text frame, …
@@ -21,9 +18,8 @@ TOLD_MUTE: Final = (
 
 @attrs.define
 class Manners:
-    """What one stream's server may be sent. Times are s that only go forward."""
+    """What a stream's server may be sent. Times are s that only go forward."""
 
-    stream: str
     replays: bool = True  # whether it may be sent `replay` at all, …
     pings: bool = True  # … and `ping`
     _asked_at: float | None = None  # our first text of a connection, unanswered
@@ -78,6 +74,5 @@ class Manners:
             self._brusque += 1
             self._is_mute = self._brusque >= BRUSQUE_TIMES
             if self._is_mute:
-                log.warning(TOLD_MUTE, stream=self.stream)
                 return TOLD_MUTE
         return ""

@@ -209,6 +209,7 @@ class Subscriber:
             self.manners.ended_by_a_frame(is_replaying=session.is_replaying)
         stood = trio.current_time() - session.began
         if told := self.manners.ended(trio.current_time(), stood):
+            log.warning(told, stream=stream)
             self.intake.status.note_error("feed", told)
         return stood
 

@@ -256,7 +256,6 @@ class _Parts:
     def _line(self, intake: Intake) -> Line:
         stream, config = intake.stream, self.config
         manners = Manners(
-            stream.name,
             replays=stream.name not in config.no_replay,
             pings=stream.name not in config.no_ping,
         )
