@@ -6,12 +6,12 @@ import copy
 from collections.abc import Callable, Mapping
 
 import attrs
+from law.rules import Hole, Rules
 
 from bzredis.changes.kinds import Change, GaveUp, Mark, Opened, Rejected
 from bzredis.errors import StoreDown
 from bzredis.ports import Applied, Batch, Behind, Log
 from bzredis.streams import Stream
-from holes.rules import Hole, Rules
 
 SYMBOLS = ("AA", "BB", "CC")
 
@@ -51,7 +51,7 @@ class Checked(Rules):
             self.here.add(self.number[change.raw])
         return super().take(change, known)
 
-    def announce(self, hole: Hole, t: int) -> None:
+    def announce(self, hole: Hole, _t: int) -> None:
         self.gaps.append((hole.begin, hole.end))
         self.twice |= hole.announced
 
@@ -89,6 +89,7 @@ class Fake:
     now: Callable[[], int]
     make: Callable[[], Checked]
     redis: Checked = attrs.field(init=False)
+    fails: bool = True  # whether a batch can end early
     clock: int = 0  # ms by which its TIME is off
     _other: Checked = attrs.field(init=False)
     _kept: Checked | None = None
@@ -97,7 +98,7 @@ class Fake:
         """Begin with nothing in either."""
         self.redis, self._other = self.make(), self.make()
 
-    async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
+    async def apply(self, _stream: Stream, batch: Batch) -> Applied | Behind:
         """Apply a batch."""
         return self.redis.apply(batch, self.now() + self.clock)
 

@@ -1,28 +1,27 @@
 """Run random histories, as many as one likes, and take rules out of them.
 
-python tests/holes/histories.py 2000               2,000 histories
-python tests/holes/histories.py 2000 --without skip   … with one rule taken out
-python tests/holes/histories.py 2000 --each        … with each, until it is noticed
+python tests/law/histories.py 2000               2,000 histories
+python tests/law/histories.py 2000 --without skip   … with one rule taken out
+python tests/law/histories.py 2000 --each        … with each, until it is noticed
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from pathlib import Path
 from random import Random
 
-from holes import rules
-from holes.world import BOUNDS, OFTEN, RARE, Broken, World, do, plan
+from law import rules
+from law.world import BOUNDS, OFTEN, RARE, Broken, World, do, plan
 
 
 def history(seed: int, *, trace: bool = False) -> str:
     """Return what went wrong in a history, or ""."""
     random = Random(seed)
     world = World(plan(random))
-    weights = [random.choice((0, 1, 1, 4)) for _ in OFTEN]
+    weights: list[float] = [random.choice((0, 1, 1, 4)) for _ in OFTEN]
     weights += [0.25 * random.choice((0, 1, 1, 4)) for _ in RARE]
     steps = random.choice((40, 80, 160))
     try:
@@ -43,18 +42,15 @@ def show(world: World, name: str, who: int, n: int) -> None:
     """Print where things stand."""
     redis = world.store.redis
     holes = [(h.id, h.begin, h.end, h.cause, h.announced) for h in redis.holes]
-    waits = [
-        (
-            b.log.id,
-            b.queue.next,
-            len(b.queue),
-            b.disk.count,
-            b.connected,
-            b.holes.confirmed,
-        )
-        for b in world.bridges
-    ]
-    print(world.now, f"{name}({who}, {n})", redis.reader, redis.until, holes, waits)
+    say(world.now, f"{name}({who}, {n})", redis.reader, redis.until, holes)
+    for b in world.bridges:
+        waits = len(b.queue), b.disk.count
+        say("   ", b.log, b.connected, b.queue.next, waits, b.holes.confirmed)
+
+
+def say(*words: object) -> None:
+    """Print at once: it may take long."""
+    print(*words, flush=True)  # noqa: T201 - this is a program
 
 
 def first_broken(count: int, seed: int) -> tuple[int, int, str]:
@@ -78,7 +74,7 @@ def main() -> None:
         setattr(module, name, value)
     rules.WITHOUT.update(filter(None, asked.without.split(",")))
     if asked.trace:
-        print(history(asked.seed, trace=True))
+        say(history(asked.seed, trace=True))
         return
     here = Path(__file__).parent
     texts = [(here / name).read_text() for name in ("rules.py", "world.py")]
@@ -90,8 +86,7 @@ def main() -> None:
         began = time.monotonic()
         nth, seed, words = first_broken(asked.count, asked.seed)
         took = time.monotonic() - began
-        print(f"{rule or '(all)':20} {nth:6} {took:6.1f} s  seed {seed} {words[:90]}")
-        sys.stdout.flush()
+        say(f"{rule or '(all)':20} {nth:6} {took:6.1f} s  seed {seed} {words[:90]}")
 
 
 if __name__ == "__main__":
