@@ -189,7 +189,7 @@ class Rules:
             case Heard():
                 is_reader = self.reader == log.id or not on("reader")
                 if self.until is not None and is_reader:
-                    self.until = max(self.until, change.t)
+                    self.until = max(self.until, getattr(change, "sent", change.t))
                 return "heard"
             case Replayed():
                 return self._replayed(log)
@@ -203,8 +203,10 @@ class Rules:
 
     def _open(self, begin: int, end: int, cause: str) -> None:
         is_first = cause == "first"
-        resume = self.newest if not is_first and on("resume") else 0
-        if not resume:
+        resume = self.newest if not is_first else 0
+        if not on("resume"):
+            resume = begin
+        elif not resume:
             resume = begin - (CLOCKS if on("clocks") else 0)
         identity = self._new_id()
         self.holes.append(Hole(identity, begin, end, cause, resume, self.stamp))
