@@ -197,4 +197,4 @@ class Histories(RuleBasedStateMachine):
 
 def test_no_history_loses_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD", HELD)
-    run_state_machine_as_test(Histories)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Histories)
