@@ -29,24 +29,26 @@ OPENING: Final = 2.0  # … but at the start, where nobody tries again
 SHRINK: Final = 16 * 2**20
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGED = ("malformed", "not a database", "corrupt", "disk image", "no such")
-_SCHEMA: Final = """
+_SCHEMA: Final = f"""
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL; -- a commit survives the power, not only the process
 BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS target (name TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS followed (stream TEXT PRIMARY KEY, since INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS log (
+CREATE TABLE target (name TEXT PRIMARY KEY);
+CREATE TABLE followed (stream TEXT PRIMARY KEY, since INTEGER NOT NULL);
+CREATE TABLE log (
   number INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, id TEXT NOT NULL,
   subscription TEXT NOT NULL, back INTEGER NOT NULL, upstream TEXT NOT NULL,
   UNIQUE (stream, id)
 );
-CREATE TABLE IF NOT EXISTS item (
+CREATE TABLE item (
   log INTEGER NOT NULL, number INTEGER NOT NULL, packed BLOB NOT NULL,
   PRIMARY KEY (log, number)
 );
-DELETE FROM log WHERE number NOT IN (SELECT log FROM item);
+PRAGMA user_version = {FORMAT};
 COMMIT;
 """
+# A commit survives the power, not only the process.
+_MANNERS: Final = f"PRAGMA synchronous = FULL; PRAGMA busy_timeout = {BUSY * 1000:.0f};"
+_FORGET_LOGS: Final = "DELETE FROM log WHERE number NOT IN (SELECT log FROM item)"
 _BEFORE_ALL: Final = -1
 _ADD_LOG: Final = (
     "INSERT OR IGNORE INTO log (stream, id, subscription, back, upstream)"
@@ -98,13 +100,16 @@ class Spool:
             on_failure.callback(db.close)
             [[verdict]] = db.execute("PRAGMA quick_check(1)")
             [[known]] = db.execute("PRAGMA user_version")
-            if verdict != "ok" or known not in (0, FORMAT):
+            [[tables]] = db.execute("SELECT count(*) FROM sqlite_master")
+            if verdict != "ok" or (tables and known != FORMAT):
                 raise SpoolUnusable(f"{path}: {verdict}, format {known}")
-            db.executescript(_SCHEMA)
-            db.execute(f"PRAGMA user_version = {FORMAT}")
-            db.execute("INSERT OR IGNORE INTO target VALUES (?)", (target,))
+            if not tables:
+                db.executescript(_SCHEMA)
+            db.executescript(_MANNERS)
             [[size]] = db.execute(_TOTAL)
-            db.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
+            with suppress(sqlite3.OperationalError):  # on a full disk, or a locked one
+                db.execute("INSERT OR IGNORE INTO target VALUES (?)", (target,))
+                db.execute(_FORGET_LOGS)
             on_failure.pop_all()
         return cls(path, limit, db, bytes=size)
 
@@ -118,11 +123,12 @@ class Spool:
             told = (log.id, log.subscription, log.window, log.upstream)
             self._db.execute(_ADD_LOG, (stream, *told))
             [[number]] = self._db.execute(_LOG, (stream, log.id))
+            done = self._done.get(number, _BEFORE_ALL)
+            self._db.execute(_DELETE, (number, done))  # some of it may come again now
             rows = ((number, item.number, item.packed) for item in items)
             self._db.executemany(_ADD, rows)
+        self._done.pop(number, None)
         self._bytes += size
-        if items[0].number <= self._done.get(number, _BEFORE_ALL):
-            del self._done[number]  # it goes back; what comes with it, Redis skips
 
     def oldest(self, stream: str, limit: int) -> list[Item]:
         """Return the oldest changes of a stream, all of one log, without a hole."""
@@ -151,13 +157,13 @@ class Spool:
             [number] = found
             first = self._done.get(number, _BEFORE_ALL)
             [[gone, size]] = self._db.execute(_SIZE, (number, first, last))
-            if not gone and not self._done:
+            if not gone and number not in self._done:
                 return 0
             try:
-                self._db.execute(_DELETE, (number, last))
+                self._db.execute(_DELETE, (number, max(first, last)))
                 self._done.pop(number, None)
             except sqlite3.OperationalError:
-                self._done[number] = last
+                self._done[number] = max(first, last)
             self._bytes -= size
         if gone and not self._bytes:
             with suppress(SpoolFull):

@@ -12,7 +12,7 @@ import trio
 
 from bzredis.backlog.backlog import Backlog
 from bzredis.backoff import delays
-from bzredis.changes.kinds import unpack
+from bzredis.changes.kinds import Change, Packed, Rejected, unpack
 from bzredis.changes.read import instead
 from bzredis.errors import StoreDown, StoreSlow
 from bzredis.ports import Applied, Batch, Behind, Item, Store
@@ -97,8 +97,10 @@ class Writer:
             self._size = len(items) // 2
         elif items and is_slow and await self._answers():
             self._alone += 1
-            if self._alone == POISON_TRIES:
-                self._aside = self._set_aside(items[0], str(error))
+            change = unpack(items[0].packed)
+            # Never a mark: nobody would know any more what may be missing.
+            if self._alone == POISON_TRIES and isinstance(change, Change | Rejected):
+                self._aside = self._set_aside(items[0], change, str(error))
 
     def _instead(self, items: list[Item]) -> list[Item]:
         if items and self._aside and items[0].number == self._aside.number:
@@ -112,11 +114,11 @@ class Writer:
             return False
         return True
 
-    def _set_aside(self, item: Item, why: str) -> Item:
+    def _set_aside(self, item: Item, change: Packed, why: str) -> Item:
         """Put a rejected frame in the place of a change that Redis cannot take."""
         log.error("set aside: Redis answers, but not to this change",
                   stream=self.stream.name, error=why)  # fmt: skip
-        return attrs.evolve(item, packed=instead(unpack(item.packed), why).pack())
+        return attrs.evolve(item, packed=instead(change, why).pack())
 
     def _note(self, words: str) -> None:
         """Tell of trouble once, not at every attempt."""
