@@ -153,7 +153,7 @@ class Backlog:
                 except SpoolFull as error:
                     self._note_trouble(error)
                     return False
-                self.queue.let_go(items[-1].number)
+                self.queue.let_go(items)
                 self._progress.ring()
             if not self.full:
                 self._told = ""

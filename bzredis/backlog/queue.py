@@ -10,7 +10,7 @@ and behind them what Redis confirmed, held in case that it comes back older.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
@@ -71,22 +71,26 @@ class Queue:
         may_hold = self._lacking != (log.id, first)
         return Batch(log, first, packed, since, may_hold)
 
-    def let_go(self, last: int) -> None:
-        """Let go of what waits up to a number: the disk has it, or Redis."""
+    def let_go(self, items: Sequence[Item]) -> None:
+        """Let go of changes, as far as they wait here: the disk has them, or Redis."""
+        first, last = items[0].number, items[-1].number
+        went_back = []  # while the disk was at work: that stays
+        while self._back and self._back[0].number < first:
+            went_back.append(self._back.popleft())
         while self._back and self._back[0].number <= last:
             self._back.popleft()
         while self._fresh and self._fresh[0][1].number <= last:
             self.size -= len(self._fresh.popleft()[1].packed)
+        self._back.extendleft(reversed(went_back))
 
-    def confirmed(self, items: Iterable[Item]) -> None:
+    def confirmed(self, items: Sequence[Item]) -> None:
         """Let go of these: Redis has them. Those of our own log are held on to."""
         self._lacking = None
-        for item in items:
-            if item.log.id != self.log.id:
-                continue
-            self.let_go(item.number)
-            self._held.append(item)
-            self._held_bytes += len(item.packed)
+        if not items or items[0].log.id != self.log.id:
+            return
+        self.let_go(items)
+        self._held.extend(items)
+        self._held_bytes += sum(len(item.packed) for item in items)
         while len(self._held) > HELD or (
             self._held_bytes > HELD_BYTES and len(self._held) > 1
         ):
