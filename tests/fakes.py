@@ -47,6 +47,7 @@ BY_NAME = {stream.name: stream for stream in STREAMS}
 RATINGS = BY_NAME["ratings"]
 HANG = "hang"  # a connect that never comes back, as of a name that nobody resolves
 ROOMY = 2**30
+ALIVE = 15.0  # s that a sign of life lasts
 
 
 def now() -> int:
@@ -239,6 +240,8 @@ class Database:
 
     streams: dict[str, Kept] = attrs.field(factory=dict)
     status: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    # Which bridge writes it, and until when nobody else may who is not connected.
+    holder: dict[str, tuple[str, float]] = attrs.field(factory=dict)
 
     def of(self, name: str) -> Kept:
         """Return what it holds of a stream."""
@@ -316,6 +319,12 @@ class FakeStore:
     ) -> bool:
         await self._reach()
         assert fields["bridge"] == sign.bridge
+        held_by, until = self.db.holder.get(stream.name, ("", 0.0))
+        is_held = held_by != sign.bridge and trio.current_time() < until
+        if is_held and sign.presence in {"apart", "gone"}:
+            self._alive[stream.name] = False
+            return False
+        self.db.holder[stream.name] = sign.bridge, trio.current_time() + ALIVE
         self.db.status[stream.name] = dict(fields)
         at, _ = self.db.of(stream.name).position.get(sign.log, (-1, 0))
         alive = sign.presence == "fresh" and at >= sign.confirmed
@@ -397,7 +406,7 @@ class Rig:
     window: int = 0  # ms; with `rest`: how far back it is asked
     rest: bool = False
     host: str = "upstream"
-    name: str = "log"  # what its logs are called: two bridges have two
+    name: str = "me"  # of the bridge, and what its logs begin with: two have two
     clock: Callable[[], int] = now  # its own, which may be wrong
     upstreams: dict[str, FakeUpstream] = attrs.field(factory=dict)
     bridge: Bridge = attrs.field(init=False)
@@ -448,7 +457,7 @@ class Rig:
         spool, _ = opened(self.folder, f"bz {self.host}", self.limit)
         self._spools.append(spool)
         urgent = Bell()
-        identity = Identity("me", "1.0", self.clock(), self.host, self.subscription)
+        identity = Identity(self.name, "1.0", self.clock(), self.host, self.subscription)
         lines = []
         for name in names or ("ratings",):
             stream, log = BY_NAME[name], self.log()
