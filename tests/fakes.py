@@ -457,7 +457,9 @@ class Rig:
         spool, _ = opened(self.folder, f"bz {self.host}", self.limit)
         self._spools.append(spool)
         urgent = Bell()
-        identity = Identity(self.name, "1.0", self.clock(), self.host, self.subscription)
+        identity = Identity(
+            self.name, "1.0", self.clock(), self.host, self.subscription
+        )
         lines = []
         for name in names or ("ratings",):
             stream, log = BY_NAME[name], self.log()

@@ -118,7 +118,7 @@ async def test_it_tells_until_when_all_is_here_and_what_is_missing(
         assert not rig.store.is_alive()
 
 
-# ------------------------------------------------------------------ when it is not alive
+# ----------------------------------------------------------------- when it is not alive
 
 
 async def test_not_alive_while_it_says_goodbye_to_a_lost_connection(

@@ -28,6 +28,7 @@ async def test_a_start_before_what_redis_has_is_told_again(
         await trio.sleep(100)
         assert kept.reader == "me2"
         assert rig.line.presence() == "fresh"
+        assert kept.until is not None
         assert kept.until > until, "its pings count"
     [gap] = rig.store.gaps()
     assert gap["begin"] == until

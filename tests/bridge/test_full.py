@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from fakes import Database, Rig, Said, frame, frames
 from trio.testing import MockClock
 
-import pytest
 from bzredis.backlog.spool import Spool
 from bzredis.errors import SpoolLocked
 

@@ -8,19 +8,15 @@ import pytest
 import trio
 from fakes import (
     BY_NAME,
-    Database,
     Disk,
-    FakeStore,
     Rig,
     Said,
-    Session,
     frame,
     frames,
-    now,
 )
 from trio.testing import MockClock
 
-from bzredis.backlog import backlog, queue
+from bzredis.backlog import backlog
 from bzredis.errors import FeedLost
 
 LOST = FeedLost("upstream went away")

@@ -13,7 +13,7 @@ from bzredis.errors import FeedLost
 LOST = FeedLost("upstream went away")
 
 
-# ------------------------------------------------------------------- back, but older
+# ---------------------------------------------------------------------- back, but older
 
 
 async def test_a_redis_that_came_back_older_gets_again_what_is_held(
@@ -168,7 +168,7 @@ async def test_a_redis_that_came_back_older_is_no_news_to_the_next_process(
     assert not store.gaps()
 
 
-# ------------------------------------------------------ older, and nobody holds it all
+# ------------------------------------------------------- older, and nobody holds it all
 
 
 async def rolled_back_at_the_start(rig: Rig) -> int:
@@ -212,20 +212,19 @@ async def test_a_kill_after_a_rollback_does_not_announce_it_again(
     assert gap["cause"] == "redis-rollback"
 
 
+@pytest.fixture
+def few_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "HELD", 600)
+
+
+@pytest.mark.usefixtures("few_held")
 @pytest.mark.parametrize("rest", [False, True])
 @pytest.mark.parametrize("moment", [2.1, 2.6, 3.1, 3.6, 4.5, 5.5, 6.5])
 @pytest.mark.parametrize("emptied", [False, True])
 async def test_a_kill_while_a_redis_gets_again_what_is_held_hides_nothing(
-    rig: Rig,
-    moment: float,
-    monkeypatch: pytest.MonkeyPatch,
-    autojump_clock: MockClock,
-    *,
-    rest: bool,
-    emptied: bool,
+    rig: Rig, moment: float, autojump_clock: MockClock, *, rest: bool, emptied: bool
 ) -> None:
     """What it got already is younger than what it lost."""
-    monkeypatch.setattr(queue, "HELD", 600)
     rig.rest = rest
     rig.upstream.cache = frames(1)
     async with rig.killed():
@@ -247,7 +246,7 @@ async def test_a_kill_while_a_redis_gets_again_what_is_held_hides_nothing(
     assert len(rig.store.gaps_over(said_at)) == 1
 
 
-# ------------------------------------------------------------------------- another one
+# -------------------------------------------------------------------------- another one
 
 
 async def test_a_database_switched_under_our_address_gets_what_waits(

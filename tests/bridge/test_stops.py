@@ -31,7 +31,7 @@ def told(said: Said, key: str) -> list[int]:
     return [entry[key] for entry in said if key in entry]
 
 
-# ------------------------------------------------------------------- whatever Redis does
+# ------------------------------------------------------------------ whatever Redis does
 
 
 async def test_a_redis_that_never_answers_does_not_hold_up_the_stop(
@@ -105,7 +105,7 @@ async def test_a_slow_redis_gets_what_it_can_take_before_the_end(
         assert rig.store.numbers() == list(range(100))
 
 
-# ---------------------------------------------------------------- whatever upstream does
+# --------------------------------------------------------------- whatever upstream does
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_stop_while_closing_takes_long(
         await trio.sleep(5)
 
 
-# ----------------------------------------------------------------- whatever the disk does
+# --------------------------------------------------------------- whatever the disk does
 
 
 async def test_without_room_for_the_rest_the_stop_says_what_is_lost(
@@ -200,7 +200,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_stop(
     assert rig.store.numbers() == ([] if away else [1])
 
 
-# ---------------------------------------------------------------------- nothing is hidden
+# -------------------------------------------------------------------- nothing is hidden
 
 
 async def test_a_hole_that_opens_as_we_stop_is_announced_by_the_next_process(
