@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from copy import deepcopy
 from pathlib import Path
 from random import Random
@@ -47,6 +47,7 @@ BY_NAME = {stream.name: stream for stream in STREAMS}
 RATINGS = BY_NAME["ratings"]
 HANG = "hang"  # a connect that never comes back, as of a name that nobody resolves
 ROOMY = 2**30
+ALIVE = 15.0  # s that a sign of life lasts
 
 
 def now() -> int:
@@ -239,6 +240,8 @@ class Database:
 
     streams: dict[str, Kept] = attrs.field(factory=dict)
     status: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    # Which bridge writes it, and until when nobody else may who is not connected.
+    holder: dict[str, tuple[str, float]] = attrs.field(factory=dict)
 
     def of(self, name: str) -> Kept:
         """Return what it holds of a stream."""
@@ -316,6 +319,12 @@ class FakeStore:
     ) -> bool:
         await self._reach()
         assert fields["bridge"] == sign.bridge
+        held_by, until = self.db.holder.get(stream.name, ("", 0.0))
+        is_held = held_by != sign.bridge and trio.current_time() < until
+        if is_held and sign.presence in {"apart", "gone"}:
+            self._alive[stream.name] = False
+            return False
+        self.db.holder[stream.name] = sign.bridge, trio.current_time() + ALIVE
         self.db.status[stream.name] = dict(fields)
         at, _ = self.db.of(stream.name).position.get(sign.log, (-1, 0))
         alive = sign.presence == "fresh" and at >= sign.confirmed
@@ -337,6 +346,10 @@ class FakeStore:
     def gaps(self, name: str = "ratings") -> list[dict[str, Any]]:
         """Return the gaps in the log."""
         return [c for c in self.db.of(name).log if c["kind"] == "gap"]
+
+    def gaps_over(self, at: int, name: str = "ratings") -> list[dict[str, Any]]:
+        """Return the gaps that hold a time."""
+        return [gap for gap in self.gaps(name) if gap["begin"] < at <= gap["end"]]
 
     def rejected(self, name: str = "ratings") -> list[dict[str, Any]]:
         """Return what was set aside."""
@@ -393,6 +406,8 @@ class Rig:
     window: int = 0  # ms; with `rest`: how far back it is asked
     rest: bool = False
     host: str = "upstream"
+    name: str = "me"  # of the bridge, and what its logs begin with: two have two
+    clock: Callable[[], int] = now  # its own, which may be wrong
     upstreams: dict[str, FakeUpstream] = attrs.field(factory=dict)
     bridge: Bridge = attrs.field(init=False)
     _spools: list[Spool] = attrs.field(factory=list)
@@ -425,9 +440,16 @@ class Rig:
         """The spool of the process that runs, or ran last."""
         return self._spools[-1]
 
+    def spool_left(self) -> int:
+        """Return how many changes the last process left on disk, of all streams."""
+        spool, _ = opened(self.folder, f"bz {self.host}", self.limit)
+        with closing(spool):
+            return sum(map(spool.count, BY_NAME))
+
     def log(self) -> Log:
         """Return a log as a process that starts would make it."""
-        return Log(f"log{len(self._spools)}", self.subscription, self.window, self.host)
+        name = f"{self.name}{len(self._spools)}"
+        return Log(name, self.subscription, self.window, self.host)
 
     def process(self, *names: str, **manners: bool) -> Bridge:
         """Make a bridge, as a process that starts would."""
@@ -435,7 +457,9 @@ class Rig:
         spool, _ = opened(self.folder, f"bz {self.host}", self.limit)
         self._spools.append(spool)
         urgent = Bell()
-        identity = Identity("me", "1.0", now(), self.host, self.subscription)
+        identity = Identity(
+            self.name, "1.0", self.clock(), self.host, self.subscription
+        )
         lines = []
         for name in names or ("ratings",):
             stream, log = BY_NAME[name], self.log()
@@ -444,7 +468,7 @@ class Rig:
                 Backlog(Queue(log), disk.Disk(name, spool)),
                 Holes(log, rest=self.rest),
                 StreamStatus(identity),
-                now,
+                self.clock,
                 urgent,
             )
             subscriber = Subscriber(

@@ -65,8 +65,12 @@ class Line:
         return self.writer.backlog
 
     def presence(self) -> Presence:
-        """Return how this bridge stands to the stream."""
-        if self.intake.holes.opened is None:
+        """Return how this bridge stands to the stream.
+
+        Who is connected takes over the status. Until Redis says something it may hold
+        what is another upstream's, and then so is the status.
+        """
+        if self.intake.holes.opened is None or not self.intake.holes.was_answered:
             return "apart"
         waits = (
             self.backlog.disk.count

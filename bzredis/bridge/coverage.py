@@ -80,6 +80,11 @@ class Holes:
     # ---- what follows
 
     @property
+    def was_answered(self) -> bool:
+        """Whether Redis ever took what this process sent."""
+        return self._answered_at > -inf
+
+    @property
     def is_connected(self) -> bool:
         """Whether Redis knows of the connection that stands, and answers."""
         opened = self.opened

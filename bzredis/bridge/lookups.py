@@ -31,6 +31,60 @@ EVERY: Final = 30.0  # s between two requests for the same symbol
 
 
 @attrs.define(eq=False)
+class Turns:
+    """Whose turn it is: who was rated goes first, and nobody twice in half a minute."""
+
+    rounds: int = 0  # those begun to close what is missing
+    _rated: dict[str, None] = attrs.field(factory=dict)
+    _round: dict[str, None] = attrs.field(factory=dict)
+    _not_before: dict[str, float] = attrs.field(factory=dict)
+    _news: Bell = attrs.field(factory=Bell)
+
+    def rate(self, symbols: Iterable[str]) -> None:
+        """Add whose ratings have changed."""
+        self._rated.update(dict.fromkeys(filter(is_asked_for, symbols)))
+        self._news.ring()
+
+    def begin_round(self, symbols: Iterable[str]) -> None:
+        """Add all that a round is of."""
+        self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
+        self._news.ring()
+
+    @property
+    def is_round_over(self) -> bool:
+        """Whether nobody of a round is left."""
+        return not self._round
+
+    async def next(self) -> str:
+        """Wait for a symbol that may be asked for now."""
+        while True:
+            soonest = inf
+            for symbol in chain(self._rated, self._round):
+                at = self._not_before.get(symbol, -inf)
+                if at <= trio.current_time():
+                    # What is rated from now on is worth another look.
+                    self._rated.pop(symbol, None)
+                    return symbol
+                soonest = min(soonest, at)
+            with trio.move_on_at(soonest):
+                await self._news.wait()
+
+    def failed(self, symbol: str) -> None:
+        """Put a symbol last."""
+        self._not_before[symbol] = trio.current_time() + EVERY
+        queue = self._round if symbol in self._round else self._rated
+        queue.pop(symbol, None)
+        queue[symbol] = None
+
+    def answered(self, symbol: str, rounds: int) -> None:
+        """Let a symbol wait, out of the round unless another began meanwhile."""
+        # From the answer on: the request may have waited for its turn (rest.py).
+        self._not_before[symbol] = trio.current_time() + EVERY
+        if rounds == self.rounds:
+            self._round.pop(symbol, None)
+
+
+@attrs.define(eq=False)
 class Lookups:
     """The look-ups of one stream.
 
@@ -47,16 +101,11 @@ class Lookups:
     watched: Sequence[str] = ()
     isins: bool = False
     query: Mapping[str, str] = attrs.field(factory=dict)
-    _rated: dict[str, None] = attrs.field(factory=dict)
-    _round: dict[str, None] = attrs.field(factory=dict)
-    _rounds: int = 0  # those begun to close what is missing
-    _not_before: dict[str, float] = attrs.field(factory=dict)
-    _news: Bell = attrs.field(factory=Bell)
+    _turns: Turns = attrs.field(factory=Turns)
 
     def rated(self, symbols: Iterable[str]) -> None:
         """Note that ratings of these symbols have changed."""
-        self._rated.update(dict.fromkeys(filter(is_asked_for, symbols)))
-        self._news.ring()
+        self._turns.rate(symbols)
 
     async def run(self) -> NoReturn:
         """Look up until cancelled."""
@@ -65,7 +114,7 @@ class Lookups:
             nursery.start_soon(self._fill)
             nursery.start_soon(self._every_few_hours)
             while True:
-                await self._look_up(await self._next())
+                await self._look_up(await self._turns.next())
         raise AssertionError  # the nursery ends by an exception only
 
     # ---- what there is to ask
@@ -77,13 +126,13 @@ class Lookups:
             opened = self.intake.holes.opened
             if opened is not None and opened != done and self.intake.holes.is_connected:
                 done = opened
-                self._begin_round(await self._all())
+                self._turns.begin_round(await self._all())
             await trio.sleep(LOOK)
 
     async def _every_few_hours(self) -> NoReturn:
         while True:
             await trio.sleep(self.refresh)
-            self._begin_round(await self._all())
+            self._turns.begin_round(await self._all())
 
     async def _fill(self) -> NoReturn:
         """Have a whole round close what is missing."""
@@ -91,9 +140,9 @@ class Lookups:
             holes = self.intake.holes.to_ask(trio.current_time())
             symbols = await self._all() if holes else ()
             if symbols and not self.isins and all(map(is_asked_for, symbols)):
-                self._rounds += 1
-                self._begin_round(symbols)
-                while self._round:  # noqa: ASYNC110 - several things end it
+                self._turns.rounds += 1
+                self._turns.begin_round(symbols)
+                while not self._turns.is_round_over:  # noqa: ASYNC110 - several things end it
                     await trio.sleep(LOOK)
                 self.intake.filled([hole.id for hole in holes])
             elif announced := [hole.id for hole in holes if hole.announced]:
@@ -101,55 +150,27 @@ class Lookups:
                 self.intake.forget(announced)
             await trio.sleep(REST_HAS if holes else LOOK)
 
-    def _begin_round(self, symbols: Iterable[str]) -> None:
-        self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
-        self._news.ring()
-
     async def _all(self) -> Sequence[str]:
         if self.watched and not self.isins:
             await trio.lowlevel.checkpoint()
             return self.watched
         return (*self.watched, *await known(self.symbols, self.retry.rng))
 
-    async def _next(self) -> str:
-        """Wait for a symbol that may be asked for now; rated ones go first."""
-        while True:
-            soonest = inf
-            for symbol in chain(self._rated, self._round):
-                at = self._not_before.get(symbol, -inf)
-                if at <= trio.current_time():
-                    return symbol
-                soonest = min(soonest, at)
-            with trio.move_on_at(soonest):
-                await self._news.wait()
-
     # ---- and what comes of it
 
     async def _look_up(self, symbol: str) -> None:
-        # Before: what is rated from now on is worth another look, and so is a round
-        # that begins while this is asked.
-        self._rated.pop(symbol, None)
-        rounds = self._rounds
+        rounds = self._turns.rounds
         try:
             text = await self.rest.lookup(self.table, symbol, self.query)
         except (RestDown, RestRefused) as error:
-            self._not_before[symbol] = trio.current_time() + EVERY
-            self._put_last(symbol)
+            self._turns.failed(symbol)
             await trio.sleep(self.retry.failed(error))
             return
-        # From the answer on: the request may have waited for its turn (rest.py).
-        self._not_before[symbol] = trio.current_time() + EVERY
+        self._turns.answered(symbol, rounds)
         self.retry.answered()
         if text is not None:
             stream, now = self.intake.stream, self.intake.clock()
             self.intake.put(rows.looked_up(stream, text, symbol, received=now))
-        if rounds == self._rounds:
-            self._round.pop(symbol, None)
-
-    def _put_last(self, symbol: str) -> None:
-        queue = self._round if symbol in self._round else self._rated
-        queue.pop(symbol, None)
-        queue[symbol] = None
 
 
 def is_asked_for(symbol: str) -> bool:

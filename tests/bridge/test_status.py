@@ -5,6 +5,7 @@ import re
 import pytest
 
 from bzredis.bridge.status import Identity, StreamStatus
+from bzredis.ports import Coverage, Hole
 
 IDENTITY = Identity(
     bridge="host-1",
@@ -13,20 +14,15 @@ IDENTITY = Identity(
     upstream="api.benzinga.com",
     subscription="*",
 )
-# In the order of contract.md, 2.
-FIELDS = [
-    "contract",
-    "state",
-    "since",
-    "bridge",
-    "version",
-    "started_at",
-    "upstream",
-    "subscription",
+TIMES = [
     "connected_at",
     "last_frame_at",
     "last_event_at",
     "last_pong_at",
+    "covered_until",
+]
+MARKS = ["opened", "late", "heard", "replayed", "filled", "given up"]
+COUNTS = [
     "events",
     "duplicates",
     "rejected",
@@ -36,15 +32,11 @@ FIELDS = [
     "fetched",
     "backlog",
     "spooled",
-    "error",
 ]
-COUNTS = FIELDS[12:21]
 
 
 def test_the_first_status_has_every_field() -> None:
-    found = StreamStatus(IDENTITY).fields()
-    assert list(found) == FIELDS
-    assert found == {
+    assert StreamStatus(IDENTITY).fields() == {
         "contract": "1",
         "state": "connecting",
         "since": "2024-10-04T19:21:06.880Z",
@@ -53,7 +45,8 @@ def test_the_first_status_has_every_field() -> None:
         "started_at": "2024-10-04T19:21:06.880Z",
         "upstream": "api.benzinga.com",
         "subscription": "*",
-        **dict.fromkeys(FIELDS[8:12], ""),
+        **dict.fromkeys(TIMES, ""),
+        "missing": "",
         **dict.fromkeys(COUNTS, "0"),
         "error": "",
     }
@@ -68,12 +61,12 @@ def test_each_count_is_its_own(name: str) -> None:
     assert found[name] == "7"
 
 
-@pytest.mark.parametrize("name", FIELDS[8:12])
+@pytest.mark.parametrize("name", TIMES)
 def test_each_time_is_its_own(name: str) -> None:
     status = StreamStatus(IDENTITY)
     setattr(status, name, 1728069670123)
     found = status.fields()
-    assert [time for time in FIELDS[8:12] if found[time]] == [name]
+    assert [time for time in TIMES if found[time]] == [name]
     assert re.fullmatch(r"2024-10-04T19:21:10\.123Z", found[name])
 
 
@@ -85,9 +78,11 @@ def test_each_time_is_its_own(name: str) -> None:
         ("none", {"events": "1"}),
         ("unattributed", {"events": "1", "unattributed": "1"}),
         ("duplicate", {"duplicates": "1"}),
+        ("duplicate of a row", {"duplicates": "1"}),
         ("rejected", {"rejected": "1"}),
         ("refused WRONGTYPE bz:ratings:latest:A", {"rejected": "1"}),
         ("gap", {"gaps": "1"}),
+        *((mark, {}) for mark in MARKS),
     ],
 )
 def test_what_came_of_a_change_is_counted(result: str, counted: dict[str, str]) -> None:
@@ -110,3 +105,31 @@ def test_since_moves_with_the_state_alone() -> None:
     assert status.error == "connection reset"  # the last one stays
     status.enter("live", 4000, "")
     assert (status.since, status.error) == (3000, "")
+
+
+def test_who_is_well_again_does_not_hide_what_is_wrong_with_another() -> None:
+    status = StreamStatus(IDENTITY)
+    status.note_error("redis", "LOADING")
+    status.note_error("rest", "HTTP 500")
+    assert status.error == "HTTP 500"
+    status.note_error("redis", "OOM")
+    assert status.error == "OOM"  # the last one, once for each
+    assert len(status._errors) == 2
+
+
+def test_it_tells_until_when_all_is_here_and_what_is_missing_before() -> None:
+    status = StreamStatus(IDENTITY)
+    spans = [(1728069600000, 1728069601500), (1728069610000, 1728069620000)]
+    holes = tuple(
+        Hole(f"{begin}-log-1", begin, end, "reconnect", begin, announced=begin % 2 == 0)
+        for begin, end in spans
+    )
+    status.note_coverage(Coverage(until=1728069666880, holes=holes))
+    found = status.fields()
+    assert found["covered_until"] == "2024-10-04T19:21:06.880Z"
+    assert found["missing"] == (
+        "2024-10-04T19:20:00.000Z/2024-10-04T19:20:01.500Z"
+        " 2024-10-04T19:20:10.000Z/2024-10-04T19:20:20.000Z"
+    )
+    status.note_coverage(Coverage(until=1728069666881))
+    assert status.fields()["missing"] == ""
