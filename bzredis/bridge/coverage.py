@@ -112,7 +112,7 @@ class Holes:
         ids = [
             hole.id
             for hole in self.coverage.holes
-            if not hole.announced
+            if not (hole.announced and self.rest)
             and hole.id not in self._given_up
             and (
                 now - self._first_seen[hole.id] > GIVE_UP or (is_over and not self.rest)
@@ -133,4 +133,4 @@ class Holes:
     def _has_all(self) -> bool:
         """Tell whether we subscribe to all that Redis holds."""
         held, ours = self.coverage.subscription, self.log.subscription
-        return ours == "*" or set(held.split(",")) <= set(ours.split(","))
+        return ours == "*" or set(held.split(",")) - {""} <= set(ours.split(","))
