@@ -72,8 +72,6 @@ def filled(it: Holes) -> None:
         (filled, False),
         (answer(TOLD, last=-1), False),  # Redis came back older: not even our Opened
         (answer(last=REPLAYED), False),
-        # Of another log's changes, which an earlier process left, that tells nothing.
-        (answer(TOLD, last=99, log="earlier"), True),
         (answer(TOLD, subscription="AAPL"), True),
         (answer(TOLD, subscription=""), True),
     ],
@@ -114,6 +112,15 @@ def test_rest_is_asked_once_the_stream_is_5_s_behind_a_hole() -> None:
     assert it.to_ask(NOW + 4.9) == ()
     assert it.to_ask(NOW + 5) == (HOLE,), "the other has not been there for so long"
     assert it.to_ask(NOW + 9) == (HOLE, TOLD), "also what was announced"
+
+
+def test_how_far_redis_has_another_log_does_not_confirm_ours() -> None:
+    """An earlier process left it."""
+    it = known()
+    again(it)
+    answer(TOLD, last=99, log="earlier")(it)
+    assert not it.is_connected
+    assert it.coverage.holes == (TOLD,), "though what it says of holes counts"
 
 
 def test_a_hole_with_a_new_id_is_a_new_one() -> None:
@@ -168,6 +175,9 @@ def test_a_hole_is_given_up_once() -> None:
     assert it.to_give_up(NOW + GIVE_UP + 1) == (HOLE.id,)
     answer(HOLE)(it)  # what was put has not come so far
     assert it.to_give_up(NOW + GIVE_UP + 2) == ()
+    answer()(it)
+    answer(HOLE)(it)  # a Redis that came back older has it again
+    assert it.to_give_up(NOW + GIVE_UP + 1) == (HOLE.id,)
 
 
 @pytest.mark.parametrize("hole", [HOLE, TOLD])
