@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, closing
 from copy import deepcopy
 from pathlib import Path
@@ -36,8 +43,9 @@ from bzredis.bridge.subscriber import Subscriber
 from bzredis.changes.kinds import Change, Rejected, unpack
 from bzredis.changes.read import rejected
 from bzredis.errors import StoreDown, StoreSlow
-from bzredis.ports import Applied, Batch, Behind, Log, Sign
+from bzredis.ports import Applied, Batch, Behind, Log, Removal, Sign
 from bzredis.streams import STREAMS, Stream
+from bzredis.streams.stream import Table
 
 T = TypeVar("T")
 Said = list[dict[str, Any]]  # what was logged
@@ -45,6 +53,7 @@ Said = list[dict[str, Any]]  # what was logged
 EPOCH = 1_760_000_000_000  # ms since 1970, when virtual time begins
 BY_NAME = {stream.name: stream for stream in STREAMS}
 RATINGS = BY_NAME["ratings"]
+UPDATED = 1_728_069_666  # unix s: when the rating with the number 0 was
 HANG = "hang"  # a connect that never comes back, as of a name that nobody resolves
 ROOMY = 2**30
 ALIVE = 15.0  # s that a sign of life lasts
@@ -65,7 +74,7 @@ def frame(number: int, padding: int = 0) -> str:
         "exchange": "NASDAQ",
         "name": "Some Company",
         "notes": "x" * padding,
-        "updated": 1_728_069_666 + number,
+        "updated": UPDATED + number,
     }
     data = {"action": "created", "id": record, "content": content}
     return json.dumps({"id": f"e{number}", "data": data})
@@ -362,6 +371,59 @@ class FakeStore:
     def status(self, name: str = "ratings") -> dict[str, str]:
         """Return a status as it stands."""
         return self.db.status[name]
+
+
+# ----------------------------------------------------------------------------- REST
+
+
+@attrs.define(eq=False)
+class FakeRest:
+    """REST, with the ratings that it holds and anybody's consensus, in any state."""
+
+    held: Sequence[int] = ()
+    isins: Mapping[int, str] = attrs.field(factory=dict)
+    gone: Sequence[Removal] = ()
+    delay: float = 0.0  # s until it answers
+    trouble: Exception | None = None  # of all tables, …
+    troubles: dict[str, Exception] = attrs.field(factory=dict)  # … of a path or ticker
+    none: set[str] = attrs.field(factory=set)  # tickers without a consensus
+    updated_at: str = ""  # of each consensus
+    asked: list[tuple[float, int, tuple[str, ...]]] = attrs.field(factory=list)
+    looked_up: list[tuple[float, str]] = attrs.field(factory=list)
+    queries: list[Mapping[str, str]] = attrs.field(factory=list)
+
+    async def rows(
+        self, table: Table, since: int, tickers: Sequence[str] = (), /
+    ) -> AsyncGenerator[str, None]:
+        self.asked.append((trio.current_time(), since, tuple(tickers)))
+        await self._answer(table.path)
+        for number in sorted(self.held, reverse=True):
+            if UPDATED + number >= since:
+                found = json.loads(frame(number))["data"]["content"]
+                yield json.dumps(found | {"isin": self.isins.get(number, "")})
+
+    async def removals(
+        self, table: Table, since: int, /
+    ) -> AsyncGenerator[Removal, None]:
+        await self._answer(table.path)
+        for one in self.gone:
+            if (one.updated or since) >= since:
+                yield one
+
+    async def lookup(
+        self, _: Table, ticker: str, query: Mapping[str, str], /
+    ) -> str | None:
+        self.looked_up.append((trio.current_time(), ticker))
+        self.queries.append(query)
+        await self._answer(ticker)
+        found = {"consensus_rating": "BUY", "n": len(self.looked_up)}
+        told = json.dumps(found | {"updated_at": self.updated_at})
+        return None if ticker in self.none else told
+
+    async def _answer(self, what: str) -> None:
+        await trio.sleep(self.delay)
+        if trouble := self.troubles.get(what, self.trouble):
+            raise trouble
 
 
 # ----------------------------------------------------------------------------- disk

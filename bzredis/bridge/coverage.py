@@ -117,7 +117,7 @@ class Holes:
         ids = [
             hole.id
             for hole in self.coverage.holes
-            if not hole.announced
+            if not (hole.announced and self.rest)
             and hole.id not in self._given_up
             and (
                 now - self._first_seen[hole.id] > GIVE_UP or (is_over and not self.rest)

@@ -55,6 +55,8 @@ class Session:
     async def run(self) -> NoReturn:
         """Relay until the connection is lost: FeedLost."""
         self.intake.opened()
+        if not self.manners.may_replay():
+            self._end_replay()  # before any frame: none of them is of a replay
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._close_when_full)
             nursery.start_soon(self._command)
@@ -78,11 +80,9 @@ class Session:
     async def _command(self) -> None:
         """Ask for the replay, then see to the heartbeat."""
         self._replay_ends = trio.current_time() + QUIET
-        if self.manners.may_replay():
+        if self.is_replaying:
             self.manners.asked(trio.current_time())
             await self.link.send("replay")
-        else:
-            self._end_replay()
         while True:
             if self.manners.may_ping:
                 self.manners.asked(trio.current_time())
