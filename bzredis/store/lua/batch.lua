@@ -1,8 +1,10 @@
 -- Applies a batch of one log's changes, in order, as one atomic step.
 --
 -- One script for each stream, in parts that script.py joins in its order: each is a
--- function that returns what it shares with those after it. `set` (what there is to know
--- of the stream) and `at` (where things stand in a change) are script.py's.
+-- function that returns what it shares with those after it; it says which commands it
+-- uses on which keys (see permissions.lua); holes() is made when it is
+-- wanted. For `set` and a name (what there is to know of the stream), and for `at` and a
+-- name (where that stands in a change), script.py writes the value.
 --
 -- KEYS[1]  PREFIX:STREAM:events; all other keys share its stem, and so its slot
 -- ARGV[1]  MessagePack: log id, number of the first change, subscription, window, host,
@@ -55,15 +57,19 @@ local function set_aside(change, why)
 end
 
 -- Returns a result, or nil and why the batch cannot go on.
-local function result_of(change, number)
-  local kind = change[at.kind]
-  local mark, remembered = coverage.marks[kind], seen.count()
+local function result_of(log, change, number)
+  local kind, remembered = change[at.kind], seen.count()
   entry.begin()
-  local fine, result =
-    pcall(mark or kind == 'message' and message or rejected, change, number)
+  local fine, result
+  local is_mark = kind ~= 'message' and kind ~= 'rejected'
+  if is_mark then
+    fine, result = pcall(holes().marks[kind], log, change, number)
+  else
+    fine, result = pcall(kind == 'message' and message or rejected, change)
+  end
   if fine then return result end
   local why = refusal.words(result)
-  if not (mark or entry.in_hand.wrote or refusal.concerns_server(why)) then
+  if not (is_mark or entry.in_hand.wrote or refusal.concerns_server(why)) then
     local kept, problem = pcall(set_aside, change, why)
     if kept then return 'refused ' .. why end
     why = refusal.words(problem)
@@ -73,27 +79,31 @@ local function result_of(change, number)
   return nil, why
 end
 
-local function apply_all(changes, first, position)
-  local results, last, failure = {}, position, nil
-  local done = math.min(math.max(0, position + 1 - first), #changes)
+local TRIM_EACH = 64 -- changes
+
+local function apply_all(log, changes)
+  local results, last, failure = {}, log.position, nil
+  local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
   if done == #changes then
     coverage.renew()
     return results, last
   end
-  entry.check_types()
+  entry.check_types(changes)
   seen.look_up(changes, done + 1)
   seen.go_on_from(coverage.number('stamp') or 0)
-  if first > position + 1 then coverage.lacking(changes[1][at.t]) end
+  if log.first > log.position + 1 then holes().lacking(log, changes[1][at.t]) end
   for i = done + 1, #changes do
-    results[i], failure = result_of(changes[i], first + i - 1)
+    results[i], failure = result_of(log, changes[i], log.first + i - 1)
     if failure then break end
-    last = first + i - 1
+    last = log.first + i - 1
   end
   -- Also after a failure: what was applied before it is then whole, and known.
   local stale, problem = state.finish(coverage.stale())
+  coverage.put_stale(stale)
   seen.write()
-  coverage.write(last, stale)
+  coverage.write(last)
+  if math.floor(last / TRIM_EACH) > math.floor(log.position / TRIM_EACH) then seen.trim() end
   failure = failure or problem
   if failure then refusal.refuse(failure) end
   return results, last
@@ -103,14 +113,14 @@ local function run()
   local id, first, subscription, window, host, since, may_hold =
     unpack(cmsgpack.unpack(ARGV[1]))
   local changes = cmsgpack.unpack(ARGV[2])
-  local position = coverage.read({ id = id, first = first, subscription = subscription,
-    window = window, since = since })
+  local log = coverage.read({ id = id, first = first, subscription = subscription,
+    window = window, since = since, position = -1 })
   local other = coverage.foreign(host)
   if other then return { 'foreign', other } end
-  if first > position + 1 and (may_hold or #changes == 0) then
-    return { 'behind', position }
+  if first > log.position + 1 and (may_hold or #changes == 0) then
+    return { 'behind', log.position }
   end
-  local results, last = apply_all(changes, first, position)
+  local results, last = apply_all(log, changes)
   return { 'applied', last, results, state.symbols, fetched, coverage.answer() }
 end
 

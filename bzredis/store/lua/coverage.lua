@@ -1,131 +1,66 @@
--- Where the log stands, and until when all is here: coverage.md, rule by rule.
+-- Where the log stands, and until when all is here (coverage.md): as it is stored, and
+-- what messages change of it. What marks do: holes.lua.
+--
+-- uses HMGET :internal:coverage a
+-- uses HSET :internal:coverage a b c
+-- uses GET :internal:log:*
+-- uses SET :internal:log:* a a
+-- uses EXPIRE :internal:log:* a
 
 local call, whole = redis.call, times.whole
 local COVERAGE = keys.internal .. 'coverage'
-local NAMES = { 'since', 'until', 'newest', 'subscription', 'upstream', 'stamp', 'reader',
-  'proving', 'reached', 'holes', 'stale' }
-local HOLES = 16 -- and one `first`
-local CLOCKS = 3600000 -- ms by which upstream's clock may differ from ours
 
 local function log_key(id)
   return keys.internal .. 'log:' .. id
 end
 
-local function uses()
-  local log = log_key('*')
-  return {
-    { 'HMGET', COVERAGE, 'a' }, { 'HSET', COVERAGE, 'a', 'b', 'c' },
-    { 'GET', log }, { 'SET', log, 'a', 'a' }, { 'EXPIRE', log, 'a' },
-  }
-end
-
 local log = nil -- id, first, subscription, window, since: what the batch says of its log
-local stored, it = {}, {} -- the hash's fields as text: as found, and as they become
-local holes = {}
-local holes_changed, told = false, false
+local it, changed = {}, {} -- the hash: text by name, '' for nothing; what else of it changed
+local list = nil -- the holes, once they were asked for
+local is_due = false -- also where no change was applied: a gap was announced, say
 
-local function put(name, value)
-  it[name] = type(value) == 'number' and whole(value) or value
+local function get(name)
+  local value = it[name]
+  return value ~= '' and value or nil
 end
 
 local function number(name)
   return tonumber(it[name])
 end
 
+local function put(name, value)
+  if type(value) == 'number' then value = whole(value) end
+  if value ~= it[name] then it[name], changed[name] = value, value end
+end
+
 local function read(of)
   log = of
-  local found = refusal.read('HMGET', COVERAGE, unpack(NAMES))
-  for i, name in ipairs(NAMES) do
-    local text = found[i] or ''
-    stored[name], it[name] = text, text
-  end
-  if it.holes ~= '' then holes = cmsgpack.unpack(it.holes) end
-  log.position = tonumber(refusal.read('GET', log_key(log.id)) or '') or -1
-  return log.position
+  local found = refusal.read('HMGET', COVERAGE, 'newest', 'stamp', 'since', 'until',
+    'subscription', 'upstream', 'reader', 'proving', 'reached', 'holes', 'stale')
+  it = {
+    newest = found[1] or '', stamp = found[2] or '', since = found[3] or '',
+    ['until'] = found[4] or '', subscription = found[5] or '', upstream = found[6] or '',
+    reader = found[7] or '', proving = found[8] or '', reached = found[9] or '',
+    holes = found[10] or '', stale = found[11] or '',
+  }
+  log.position = tonumber(refusal.read('GET', log_key(log.id)) or nil) or -1
+  return log
 end
 
 -- Whose all this is, where it is not this upstream's.
 local function foreign(host)
-  if it.upstream == '' then it.upstream = host end
+  if it.upstream == '' then put('upstream', host) end
   return it.upstream ~= host and it.upstream
 end
 
-local function stale()
-  return it.stale ~= '' and cmsgpack.unpack(it.stale) or {}
+local function holes()
+  if not list then list = get('holes') and cmsgpack.unpack(it.holes) or {} end
+  return list
 end
 
--- No two are alike, also in a Redis that was emptied and whose TIME stepped back.
-local function new_id(change_number)
-  return whole(seen.tick()) .. '-' .. log.id .. '-' .. whole(change_number)
-end
-
-local function keep(wanted)
-  local kept = {}
-  for _, hole in ipairs(holes) do
-    if wanted(hole) then kept[#kept + 1] = hole end
-  end
-  holes, holes_changed = kept, true
-end
-
--- The two oldest of a kind become one. No mark that is on its way means that one.
-local function join(a, b, change_number)
-  a.begin, a['end'] = math.min(a.begin, b.begin), math.max(a['end'], b['end'])
-  a.resume, a.opened = math.min(a.resume, b.resume), math.min(a.opened, b.opened)
-  a.recovered = math.max(a.recovered, b.recovered)
-  a.announced, a.cause = a.announced and b.announced, b.cause
-  a.id = new_id(change_number)
-  keep(function(hole) return hole ~= b end)
-end
-
-local function open(begin, finish, cause, change_number)
-  if begin >= finish then return end
-  local resume = number('newest')
-  if not resume or cause == 'first' then resume = begin - CLOCKS end
-  holes[#holes + 1] = {
-    id = new_id(change_number), begin = begin, ['end'] = finish, cause = cause,
-    resume = resume, opened = seen.tick(), announced = false, recovered = 0,
-  }
-  holes_changed = true
-  local alike = {}
-  for _, hole in ipairs(holes) do
-    if (hole.cause == 'first') == (cause == 'first') then alike[#alike + 1] = hole end
-  end
-  if #alike > (cause == 'first' and 1 or HOLES) then join(alike[1], alike[2], change_number) end
-end
-
--- What two subscriptions have in common: `*`, or lists with commas.
-local function shared(a, b)
-  if a == b or b == '*' then return a end
-  if a == '*' then return b end
-  local held, common = {}, {}
-  for name in string.gmatch(b, '[^,]+') do held[name] = true end
-  for name in string.gmatch(a, '[^,]+') do
-    if held[name] then common[#common + 1] = name end
-  end
-  return table.concat(common, ',')
-end
-
--- Of what is new in the log's subscription nothing was promised before.
-local function subscribe(t, subscription, change_number)
-  local is_new = shared(log.subscription, it.subscription) ~= log.subscription
-  if is_new and log.window > 0 then open(t - log.window, t, 'first', change_number) end
-  it.subscription = subscription
-end
-
--- Changes of the log are lost. Whatever they were, they were read by `t`.
-local function lacking(t)
-  local covered = number('until')
-  local begin = covered or log.since or t
-  if not covered then put('since', begin) end
-  open(begin, t, 'redis-rollback', log.first)
-  if not covered or covered < t then
-    put('until', t)
-    it.reader = log.id
-    -- The Opened that told of the subscription may be lost as well.
-    subscribe(t, shared(log.subscription, it.subscription), log.first)
-  end
-  for _, hole in ipairs(holes) do hole.id = new_id(log.first) end
-  holes_changed, it.proving = true, ''
+local function put_holes(kept)
+  list = kept
+  put('holes', kept[1] and cmsgpack.pack(kept) or '')
 end
 
 local function is_proving()
@@ -137,119 +72,57 @@ local function message(change, first_seen, took_effect)
   local source = change[at.source]
   if source ~= 'rest' then
     local updated = change[at.updated] or 0
-    if updated > (number('newest') or 0) then put('newest', updated) end
+    if updated > (number('newest') or 0) then it.newest = whole(updated) end
     if first_seen and is_proving() and first_seen < (number('reached') or math.huge) then
       put('reached', first_seen)
     end
   end
-  if took_effect and source ~= 'live' and #holes > 0 then
-    for _, hole in ipairs(holes) do hole.recovered = hole.recovered + 1 end
-    holes_changed = true
+  if took_effect and source ~= 'live' then
+    for _, hole in ipairs(holes()) do hole.recovered = hole.recovered + 1 end
   end
-end
-
-local function among(ids)
-  local held = {}
-  for _, id in ipairs(ids) do held[id] = true end
-  return function(hole) return held[hole.id] end
-end
-
--- Each takes a mark and its number in the log, and returns its result.
-local marks = {}
-
-function marks.opened(mark, change_number)
-  local t, covered = mark[at.t], number('until')
-  if covered and t <= covered then return 'late' end
-  if covered then
-    open(covered, t, change_number == 0 and 'restart' or 'reconnect', change_number)
-  else
-    put('since', log.since or t)
-    if log.since then open(log.since, t, 'redis-rollback', change_number) end
-  end
-  subscribe(t, log.subscription, change_number)
-  put('until', t)
-  it.reader, it.proving, it.reached = log.id, '1', ''
-  return 'opened'
-end
-
--- Of the reader alone: others did not see what was sent since they last took effect.
-function marks.heard(mark)
-  local covered = number('until')
-  if covered and it.reader == log.id and mark[at.t] > covered then put('until', mark[at.t]) end
-  return 'heard'
-end
-
--- The replay reaches back before holes opened after the oldest that it brought again.
-function marks.replayed()
-  local reached = number('reached')
-  if is_proving() then
-    if reached then
-      keep(function(hole) return hole.cause == 'first' or hole.opened <= reached end)
-    end
-    it.proving = ''
-  end
-  return 'replayed'
-end
-
-function marks.filled(mark)
-  local is_named = among(mark[at.ids])
-  keep(function(hole) return not is_named(hole) end)
-  return 'filled'
-end
-
-marks['gave up'] = function(mark)
-  local is_named, result = among(mark[at.ids]), 'given up'
-  for _, hole in ipairs(holes) do
-    if is_named(hole) then
-      if hole.cause ~= 'first' and not hole.announced then
-        entry.gap(hole, mark[at.t])
-        result, told = 'gap', true
-      end
-      hole.announced, holes_changed = true, true
-    end
-  end
-  if not mark[at.keep] then keep(function(hole) return not is_named(hole) end) end
-  return result
 end
 
 local function renew()
   call('EXPIRE', log_key(log.id), set.position_s)
 end
 
-local function pack_holes()
-  if holes_changed then
-    it.holes, holes_changed = #holes > 0 and cmsgpack.pack(holes) or '', false
-  end
-  return it.holes
+-- Latests that could not be made: symbol -> the event that changed it.
+local function stale()
+  return get('stale') and cmsgpack.unpack(it.stale) or {}
 end
 
--- Writes what has changed, and last of all the position: then it counts. Where nothing
--- was applied nothing is written, but that a gap was announced or a `latest` is stale.
-local function write(last, now_stale)
-  local changed = {}
-  it.stale = next(now_stale) and cmsgpack.pack(now_stale) or ''
-  if last == log.position and it.stale == stored.stale and not told then return end
-  put('stamp', seen.last_stamp())
-  pack_holes()
-  for _, name in ipairs(NAMES) do
-    if it[name] ~= stored[name] then
-      changed[#changed + 1] = name
-      changed[#changed + 1] = it[name]
-    end
+local function put_stale(now_stale)
+  put('stale', next(now_stale) and cmsgpack.pack(now_stale) or '')
+end
+
+-- Writes what has changed, and what does each time; last of all the position: then it counts. Where nothing
+-- was applied nothing is written, but that a gap was announced, or a `latest` is stale.
+local function write(last)
+  if last == log.position and not changed.stale and not is_due then return end
+  if list then put_holes(list) end
+  local fields = {}
+  for name, value in pairs(changed) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
   end
-  call('HSET', COVERAGE, unpack(changed))
+  call('HSET', COVERAGE, 'stamp', seen.last_stamp(), 'newest', it.newest, unpack(fields))
   if last > log.position then
     call('SET', log_key(log.id), whole(last), 'EX', set.position_s)
   end
 end
 
+local function due()
+  is_due = true
+end
+
 local function answer()
   return number('since') or false, number('until') or false, it.subscription, it.reader,
-    pack_holes()
+    it.holes
 end
 
 return {
-  uses = uses, read = read, foreign = foreign, stale = stale, number = number,
-  lacking = lacking, message = message, marks = marks, renew = renew, write = write,
+  get = get, number = number, put = put, read = read, foreign = foreign,
+  holes = holes, put_holes = put_holes, is_proving = is_proving, message = message,
+  renew = renew, stale = stale, put_stale = put_stale, write = write, due = due,
   answer = answer,
 }

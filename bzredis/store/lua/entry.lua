@@ -1,23 +1,27 @@
 -- The log, and what all streams write alike.
+--
+-- uses XADD :events 0-0 a b
+-- uses XDEL :events a
+-- uses XADD :rejected 0-0 a b
+-- uses ZADD :symbols XX 0 *
+-- uses ZREM :symbols *
+-- uses PUBLISH :changed a
+-- uses HSET :latest:* a b c
+-- uses HDEL :latest:* a
+-- uses DEL :latest:*
 
 local call, whole = redis.call, times.whole
-local EVENTS, REJECTED, SYMBOLS = keys.EVENTS, keys.REJECTED, keys.SYMBOLS
-
-local function uses()
-  local latest = keys.stem .. 'latest:*'
-  return {
-    { 'XADD', EVENTS, '0-0', 'a', 'b' }, { 'XDEL', EVENTS, 'a' },
-    { 'XADD', REJECTED, '0-0', 'a', 'b' },
-    { 'ZADD', SYMBOLS, 'XX', '0', '*' }, { 'ZREM', SYMBOLS, '*' },
-    { 'HSET', latest, 'a', 'b', 'c' }, { 'HDEL', latest, 'a' }, { 'DEL', latest },
-  }
-end
+local EVENTS, REJECTED = keys.EVENTS, keys.REJECTED
 
 -- What no read would show before the first write.
-local function check_types()
+local function check_types(changes)
   refusal.check_type(EVENTS, 'stream')
-  refusal.check_type(REJECTED, 'stream')
-  refusal.check_type(SYMBOLS, 'zset')
+  refusal.check_type(keys.SYMBOLS, 'zset')
+  for i = 1, #changes do
+    if changes[i][at.kind] == 'rejected' then
+      return refusal.check_type(REJECTED, 'stream')
+    end
+  end
 end
 
 -- The change in hand: whether it has begun to write, and its entry in the log.
@@ -34,18 +38,12 @@ end
 
 -- How an entry ends, name and value by turns. The names stand; the values are each
 -- message's, for a new table for each takes longer than all that goes into it.
-local ending, last = {}, 2 * #set.headline
-for i, name in ipairs(set.headline) do ending[2 * i - 1] = name end
-if set.shift then
-  last = last + 2
-  ending[last - 1] = 'shift'
-end
-last = last + 2
-ending[last - 1] = 'raw'
+local ending = set.ending
+local last = #ending
 
 local function fill(headline, shift, raw)
-  for i = 1, #set.headline do ending[2 * i] = headline[i] or '' end
-  if set.shift then ending[last - 2] = shift end
+  for i = 1, set.headline do ending[2 * i] = headline[i] or '' end
+  if shift then ending[last - 2] = shift end
   ending[last] = raw
 end
 
@@ -92,7 +90,7 @@ local function reject(change, reason, raw)
 end
 
 local function gap(hole, received)
-  fill({}, '', '')
+  fill({}, set.shift and '', '')
   local more = { 'from', times.rfc3339(hole.begin), 'to', times.rfc3339(hole['end']),
     'cause', hole.cause, 'recovered', whole(hole.recovered) }
   for i = 1, #more do ending[last + i] = more[i] end
@@ -104,7 +102,7 @@ local function gap(hole, received)
 end
 
 return {
-  uses = uses, check_types = check_types, in_hand = in_hand, begin = begin,
+  check_types = check_types, in_hand = in_hand, begin = begin,
   take_back = take_back, notify = notify, log = log, is_ours = is_ours,
   write_hash = write_hash, reject = reject, gap = gap,
 }

@@ -1,4 +1,16 @@
 -- Streams of one hash per symbol, with a history.
+--
+-- uses HMGET :latest:* a
+-- uses HGETALL :latest:*
+-- uses XADD :history:* 0-0 a b
+-- uses HMGET :internal:heard:record: a
+-- uses HSET :internal:heard:record: a b c
+-- uses EXPIRE :internal:heard:record: a
+-- uses DEL :internal:heard:record:
+-- uses HMGET :internal:heard:symbol:* a
+-- uses HSET :internal:heard:symbol:* a b c
+-- uses EXPIRE :internal:heard:symbol:* a
+-- uses DEL :internal:heard:symbol:*
 
 local call, whole, stem = redis.call, times.whole, keys.stem
 
@@ -14,21 +26,6 @@ end
 
 local function of_symbol(symbol)
   return keys.internal .. 'heard:symbol:' .. symbol
-end
-
-local function uses()
-  local latest = stem .. 'latest:*'
-  local used = {
-    { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
-    { 'XADD', history_key('*'), '0-0', 'a', 'b' },
-  }
-  for _, key in ipairs({ of_record(''), of_symbol('*') }) do
-    for _, command in ipairs({
-      { 'HMGET', key, 'a' }, { 'HSET', key, 'a', 'b', 'c' }, { 'EXPIRE', key, 'a' },
-      { 'DEL', key },
-    }) do used[#used + 1] = command end
-  end
-  return used
 end
 
 local function as_map(flat)
@@ -197,7 +194,7 @@ local function message(change)
 end
 
 return {
-  uses = uses, message = message, symbols = {},
+  message = message, symbols = {},
   -- Whatever is of the same version says the same.
   came_since = function() return false end,
   finish = function() return {} end,

@@ -1,25 +1,24 @@
 -- Streams of single records: a hash for each, a timeline and a latest for each symbol.
+--
+-- uses HSET :record:* a b c
+-- uses HMGET :record:* a
+-- uses HDEL :record:* a
+-- uses DEL :record:*
+-- uses EXPIRE :record:* a
+-- uses COPY :record:* :latest:* a
+-- uses ZADD :timeline:* XX 0 a
+-- uses ZREM :timeline:* a
+-- uses ZCARD :timeline:*
+-- uses ZRANGE :timeline:* 0 0
+-- uses ZREVRANGE :timeline:* 0 0
+-- uses ZSCORE :timeline:* a
+-- uses GET :internal:gone:*
+-- uses SET :internal:gone:* a a
 
 local call, whole, stem = redis.call, times.whole, keys.stem
 
 local function gone_key(record)
   return keys.internal .. 'gone:' .. record
-end
-
-local function uses()
-  local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
-  local used = {
-    { 'HSET', record, 'a', 'b', 'c' }, { 'HMGET', record, 'a' }, { 'HDEL', record, 'a' },
-    { 'EXPIRE', record, 'a' }, { 'COPY', record, stem .. 'latest:*', 'a' },
-    { 'DEL', record }, { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
-    { 'ZCARD', timeline }, { 'ZRANGE', timeline, '0', '0' },
-    { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
-  }
-  if set.watched then
-    used[#used + 1] = { 'GET', gone_key('*') }
-    used[#used + 1] = { 'SET', gone_key('*'), 'a', 'a' }
-  end
-  return used
 end
 
 local symbols = {} -- of which a record changed, each once
@@ -58,7 +57,8 @@ local function line_of(symbol)
   local line = lines[symbol]
   if not line then
     line = { symbol = symbol, latest = stem .. 'latest:' .. symbol,
-      timeline = stem .. 'timeline:' .. symbol }
+      timeline = stem .. 'timeline:' .. symbol, top = nil, score = nil, written = false,
+      count = 0, event = nil }
     refusal.check_type(line.latest, 'hash')
     line.count = top_of(line) and call('ZCARD', line.timeline) or 0
     lines[symbol] = line
@@ -274,6 +274,6 @@ local function came_since(change)
 end
 
 return {
-  uses = uses, message = message, came_since = came_since, finish = finish,
+  message = message, came_since = came_since, finish = finish,
   symbols = symbols,
 }

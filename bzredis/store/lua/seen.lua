@@ -1,16 +1,15 @@
 -- What came before: fingerprints, each with the stamp at which it was first seen.
+--
+-- uses ZADD :internal:seen XX 0 *
+-- uses ZMSCORE :internal:seen *
+-- uses ZCARD :internal:seen
+-- uses ZCOUNT :internal:seen 1 0
+-- uses ZREMRANGEBYRANK :internal:seen 1 0
 
 local call, whole = redis.call, times.whole
 local SEEN = keys.internal .. 'seen'
 local CHUNK = 2000 -- Lua's stack holds some 8,000 values
 local ROW = string.byte('r') -- begins what a row of REST left (fingerprints.py)
-
-local function uses()
-  return {
-    { 'ZADD', SEEN, 'XX', '0', '*' }, { 'ZREMRANGEBYRANK', SEEN, '1', '0' },
-    { 'ZMSCORE', SEEN, '*' }, { 'ZCARD', SEEN }, { 'ZCOUNT', SEEN, '1', '0' },
-  }
-end
 
 -- Stamps are µs, and one order within and across batches: also where TIME steps back.
 local stamp, stamp_text = 0, '0'
@@ -27,23 +26,30 @@ local function go_on_from(last)
 end
 
 local function last_stamp()
-  return stamp
+  return stamp_text
 end
 
 local known = {} -- print -> its stamp
 local remembered = {} -- stamp, print, …: what is to be written
 
+local function prints_of(change)
+  local kind = change[at.kind]
+  return (kind == 'message' or kind == 'rejected') and change[at.known_by] or {}
+end
+
 local function look_up(changes, first)
-  local prints = {}
-  for i = first, #changes do
-    local kind = changes[i][at.kind]
-    local known_by = (kind == 'message' or kind == 'rejected') and changes[i][at.known_by]
-    for j = 1, known_by and #known_by or 0 do prints[#prints + 1] = known_by[j] end
+  local prints = first == #changes and prints_of(changes[first]) or {}
+  for i = first, first < #changes and #changes or 0 do
+    local more = prints_of(changes[i])
+    for j = 1, #more do prints[#prints + 1] = more[j] end
   end
   for from = 1, #prints, CHUNK do
     local to = math.min(from + CHUNK - 1, #prints)
     local scores = refusal.read('ZMSCORE', SEEN, unpack(prints, from, to))
-    for i = from, to do known[prints[i]] = tonumber(scores[i - from + 1] or nil) end
+    for i = from, to do
+      local score = scores[i - from + 1]
+      if score then known[prints[i]] = tonumber(score) end
+    end
   end
 end
 
@@ -107,11 +113,11 @@ end
 
 local function write()
   add(SEEN, 'NX', remembered) -- the first stamp stays
-  if #remembered > 0 then trim() end
 end
 
 return {
-  uses = uses, tick = tick, go_on_from = go_on_from, last_stamp = last_stamp,
+  tick = tick, go_on_from = go_on_from, last_stamp = last_stamp,
   look_up = look_up, first_seen = first_seen, remember = remember, count = count,
   forget = forget, holds = holds, add = add, write = write,
+  trim = trim,
 }
