@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from bzredis.changes.kinds import Change, Filled, GaveUp, Rejected
-from bzredis.store.keys import ENTRY_FIELDS, entry_fields
+from bzredis.store.keys import ENTRY_FIELDS, GAP_FIELDS, entry_fields
 from bzredis.streams import Stream
 
 DAY_S: Final = 86_400
@@ -24,10 +24,11 @@ HISTORY_MAXLEN: Final = 1_000
 
 # In this order: each part builds on those before it. `state` is the stream's own kind.
 PARTS: Final = (
-    *("keys", "times", "refusal", "order", "seen", "entry"),
-    *("state", "coverage", "holes"),
+    *("refusal", "server", "order", "seen", "entry", "aside"),
+    *("coverage", "holes", "rows", "state"),
 )
-WHEN_WANTED: Final = {"holes"}  # most batches have no mark; what they do takes time
+# Of what most batches do not want not even the functions are made before it is wanted.
+WHEN_WANTED: Final = {"refusal", "aside", "holes", "rows"}
 
 
 @attrs.frozen
@@ -76,7 +77,7 @@ def _settings(stream: Stream, limits: Limits) -> dict[str, object]:
     return {
         "headline": len(stream.headline),
         "ending": _ending(stream),
-        "shift": stream.state == "per_symbol",
+        "gap": (*entry_fields(stream), *GAP_FIELDS),
         "events_maxlen": str(limits.events_maxlen),
         "timeline_length": limits.timeline_length,
         "watched": limits.watched,

@@ -1,20 +1,55 @@
--- What marks do, and what is lacking does: coverage.md, rule by rule.
+-- What marks do, and what is lacking does: coverage.md, rule by rule. Made when wanted.
 
 local MOST = 16 -- and one `first`
 local CLOCKS = 3600000 -- ms by which upstream's clock may differ from ours
-local get, number, put, put_holes = coverage.get, coverage.number, coverage.put, coverage.put_holes
+local now = coverage.now
+local list = now.holes ~= '' and cmsgpack.unpack(now.holes) or {}
+
+function now.save()
+  now.holes, now.changed = list[1] and cmsgpack.pack(list) or '', true
+end
+
+-- ms since 1970 as RFC 3339. Years begin in March here, so that leap days come last; the
+-- numbers are the days of 400, 100, 4 years and of one, and of five months.
+local function rfc3339(ms)
+  local floor, second = math.floor, math.floor(ms / 1000)
+  local day = floor(second / 86400) + 719468
+  local era, of_era = floor(day / 146097), day % 146097
+  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524)
+    - floor(of_era / 146096)) / 365)
+  local of_year = of_era - 365 * year - floor(year / 4) + floor(year / 100)
+  local month = floor((5 * of_year + 2) / 153)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ',
+    year + 400 * era + (month >= 10 and 1 or 0), (month + 2) % 12 + 1,
+    of_year - floor((153 * month + 2) / 5) + 1,
+    floor(second / 3600) % 24, floor(second / 60) % 60, second % 60, ms % 1000)
+end
+
+-- The log's entry for a hole that is a gap from now on: all other fields are empty.
+local function announce(hole, t)
+  local values = { action = 'gap', received = rfc3339(t), from = rfc3339(hole.begin),
+    to = rfc3339(hole['end']), cause = hole.cause, recovered = hole.recovered }
+  local fields = {}
+  for _, name in ipairs(set.gap) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = values[name] or ''
+  end
+  entry.in_hand.wrote = true
+  redis.call('XADD', server.EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', unpack(fields))
+  now.due = true
+end
 
 -- No two are alike, also in a Redis that was emptied and whose TIME stepped back.
-local function new_id(log, change_number)
-  return times.whole(seen.tick()) .. '-' .. log.id .. '-' .. times.whole(change_number)
+local function new_id(log, number)
+  return server.whole(seen.tick()) .. '-' .. log.id .. '-' .. server.whole(number)
 end
 
 local function keep(wanted)
   local kept = {}
-  for _, hole in ipairs(coverage.holes()) do
+  for _, hole in ipairs(list) do
     if wanted(hole) then kept[#kept + 1] = hole end
   end
-  put_holes(kept)
+  list = kept
 end
 
 -- The two oldest of a kind become one. No mark that is on its way means that one.
@@ -26,20 +61,19 @@ local function join(a, b, id)
   keep(function(hole) return hole ~= b end)
 end
 
-local function open(log, begin, finish, cause, change_number)
+local function open(log, begin, finish, cause, number)
   if begin >= finish then return end
-  local all, alike, resume = coverage.holes(), {}, number('newest')
+  local resume, alike = tonumber(now.newest), {}
   if not resume or cause == 'first' then resume = begin - CLOCKS end
-  all[#all + 1] = {
-    id = new_id(log, change_number), begin = begin, ['end'] = finish, cause = cause,
+  list[#list + 1] = {
+    id = new_id(log, number), begin = begin, ['end'] = finish, cause = cause,
     resume = resume, opened = seen.tick(), announced = false, recovered = 0,
   }
-  put_holes(all)
-  for _, hole in ipairs(all) do
+  for _, hole in ipairs(list) do
     if (hole.cause == 'first') == (cause == 'first') then alike[#alike + 1] = hole end
   end
   if #alike > (cause == 'first' and 1 or MOST) then
-    join(alike[1], alike[2], new_id(log, change_number))
+    join(alike[1], alike[2], new_id(log, number))
   end
 end
 
@@ -56,66 +90,63 @@ local function shared(a, b)
 end
 
 -- Of what is new in the log's subscription nothing was promised before.
-local function open_first(log, t, change_number)
-  local is_new = shared(log.subscription, get('subscription') or '') ~= log.subscription
-  if is_new and log.window > 0 then open(log, t - log.window, t, 'first', change_number) end
+local function open_first(log, t, number)
+  local is_new = shared(log.subscription, now.subscription) ~= log.subscription
+  if is_new and log.window > 0 then open(log, t - log.window, t, 'first', number) end
 end
 
 -- Changes of the log are lost. Whatever they were, they were read by `t`.
 local function lacking(log, t)
-  local covered = number('until')
+  local covered = tonumber(now['until'])
   local begin = covered or log.since or t
-  if not covered then put('since', begin) end
+  if not covered then now.since = begin end
   open(log, begin, t, 'redis-rollback', log.first)
   if not covered or covered < t then
-    put('until', t)
-    put('reader', log.id)
+    now['until'], now.reader = t, log.id
     open_first(log, t, log.first)
     -- The Opened that told of the subscription may be lost as well.
-    put('subscription', shared(log.subscription, get('subscription') or ''))
+    now.subscription = shared(log.subscription, now.subscription)
   end
-  for _, hole in ipairs(coverage.holes()) do hole.id = new_id(log, log.first) end
-  put_holes(coverage.holes())
-  put('proving', '')
+  for _, hole in ipairs(list) do hole.id = new_id(log, log.first) end
+  now.proving = ''
+end
+
+-- A message took effect that did not come live.
+local function recovered()
+  for _, hole in ipairs(list) do hole.recovered = hole.recovered + 1 end
 end
 
 -- Each takes the log, a mark and its number, and returns its result.
 local marks = {}
 
-function marks.opened(log, mark, change_number)
-  local t, covered = mark[at.t], number('until')
+function marks.opened(log, mark, number)
+  local t, covered = mark[at.t], tonumber(now['until'])
   if covered and t <= covered then return 'late' end
   if covered then
-    open(log, covered, t, change_number == 0 and 'restart' or 'reconnect', change_number)
+    open(log, covered, t, number == 0 and 'restart' or 'reconnect', number)
   else
-    put('since', log.since or t)
-    open(log, log.since or t, t, 'redis-rollback', change_number)
+    now.since = log.since or t
+    open(log, now.since, t, 'redis-rollback', number)
   end
-  open_first(log, t, change_number)
-  put('subscription', log.subscription)
-  put('until', t)
-  put('reader', log.id)
-  put('proving', '1')
-  put('reached', '')
+  open_first(log, t, number)
+  now.subscription, now['until'], now.reader = log.subscription, t, log.id
+  now.proving, now.reached = '1', ''
   return 'opened'
 end
 
 -- Of the reader alone: others did not see what was sent since they last took effect.
 function marks.heard(log, mark)
-  local t, covered = mark[at.t], number('until')
-  if covered and t > covered and get('reader') == log.id then put('until', t) end
+  local t, covered = mark[at.t], tonumber(now['until'])
+  if covered and t > covered and now.reader == log.id then now['until'] = t end
   return 'heard'
 end
 
 -- The replay reaches back before what was opened after the oldest that it brought again.
-function marks.replayed()
-  local reached = number('reached')
-  if coverage.is_proving() then
-    if reached then
-      keep(function(hole) return hole.cause == 'first' or hole.opened <= reached end)
-    end
-    put('proving', '')
-  end
+function marks.replayed(log)
+  if now.proving == '' or now.reader ~= log.id then return 'replayed' end
+  local reached = tonumber(now.reached) or math.huge
+  keep(function(hole) return hole.cause == 'first' or hole.opened <= reached end)
+  now.proving = ''
   return 'replayed'
 end
 
@@ -133,11 +164,10 @@ end
 
 marks['gave up'] = function(_, mark)
   local is_named, result = among(mark[at.ids]), 'given up'
-  for _, hole in ipairs(coverage.holes()) do
+  for _, hole in ipairs(list) do
     if is_named(hole) then
       if hole.cause ~= 'first' and not hole.announced then
-        entry.gap(hole, mark[at.t])
-        coverage.due()
+        announce(hole, mark[at.t])
         result = 'gap'
       end
       hole.announced = true
@@ -147,4 +177,4 @@ marks['gave up'] = function(_, mark)
   return result
 end
 
-return { lacking = lacking, marks = marks }
+return { lacking = lacking, recovered = recovered, marks = marks }

@@ -12,7 +12,7 @@
 -- uses EXPIRE :internal:heard:symbol:* a
 -- uses DEL :internal:heard:symbol:*
 
-local call, whole, stem = redis.call, times.whole, keys.stem
+local call, whole, stem = redis.call, server.whole, server.stem
 
 local function history_key(symbol)
   return stem .. 'history:' .. symbol
@@ -21,11 +21,11 @@ end
 -- What was heard last of a record and of a symbol, whatever became of it: else what stands
 -- would hang on the order in which messages come, for a consensus leaves no record behind.
 local function of_record(record)
-  return keys.internal .. 'heard:record:' .. record
+  return server.internal .. 'heard:record:' .. record
 end
 
 local function of_symbol(symbol)
-  return keys.internal .. 'heard:symbol:' .. symbol
+  return server.internal .. 'heard:symbol:' .. symbol
 end
 
 local function as_map(flat)
@@ -48,7 +48,7 @@ end
 local function same_figures(was, is)
   local function within(a, b)
     for name, value in pairs(a) do
-      local is_figure = not entry.is_ours(name) and name ~= 'updated_at' and not WHOSE[name]
+      local is_figure = not string.find(name, '^_[^_]') and name ~= 'updated_at' and not WHOSE[name]
       if is_figure and not same_figure(name, value, b[name]) then return false end
     end
     return true
@@ -66,7 +66,7 @@ local function shift_of(was, is)
 end
 
 local function heard_at(key)
-  local found = refusal.read('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
+  local found = server.read('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
   if not found[1] then return nil end
   return {
     key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
@@ -86,8 +86,8 @@ end
 local function standing_of(symbol)
   if symbol == '' then return nil end
   local latest, key = stem .. 'latest:' .. symbol, of_symbol(symbol)
-  refusal.check_type(latest, 'hash')
-  refusal.check_type(history_key(symbol), 'stream')
+  server.check_type(latest, 'hash')
+  server.check_type(history_key(symbol), 'stream')
   local shown, newest = heard_at(latest), heard_at(key)
   -- Someone may have removed either of them.
   if not newest or not (shown or newest.deleted or newest.gone) then newest = shown end
@@ -103,7 +103,7 @@ end
 -- Last goes what tells that this is still to be done.
 local function take_away(standing, event)
   call('EXPIRE', standing.key, set.tombstone_s)
-  call('ZREM', keys.SYMBOLS, standing.symbol)
+  call('ZREM', server.SYMBOLS, standing.symbol)
   call('DEL', standing.latest)
   entry.notify(standing.symbol, event)
 end
@@ -137,7 +137,7 @@ local function show_consensus(standing, change, was, shift, event)
     call('XADD', history_key(symbol), 'MAXLEN', '~', set.history_maxlen, '*',
       unpack(call('HGETALL', latest)))
   end
-  call('ZADD', keys.SYMBOLS, times.now, symbol)
+  call('ZADD', server.SYMBOLS, server.now, symbol)
   entry.notify(symbol, event)
 end
 
@@ -197,5 +197,5 @@ return {
   message = message, symbols = {},
   -- Whatever is of the same version says the same.
   came_since = function() return false end,
-  finish = function() return {} end,
+  finish = function() end,
 }

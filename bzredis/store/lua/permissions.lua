@@ -18,8 +18,8 @@ for i = 1, #ARGV do
     why = not may(unpack(command)) and 'NOPERM'
   elseif command[1] ~= 'PUBLISH' then
     local reply = redis.pcall(unpack(command))
-    why = type(reply) == 'table' and reply.err and refusal.words(reply)
-    why = why and refusal.concerns_server(why) and why
+    why = type(reply) == 'table' and reply.err and refusal().words(reply)
+    why = why and refusal().concerns_server(why) and why
   end
   if why and string.find(why, '^NOPERM') then
     why = 'NOPERM this user may not run ' .. command[1] .. ' on ' .. command[2]
