@@ -18,6 +18,7 @@ from bzredis.errors import StoreDown, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.keys import internal, key
+from bzredis.store.permissions import commands, permissions
 from bzredis.store.script import Limits, lua, script
 from bzredis.streams import STREAMS, Stream
 
@@ -34,7 +35,7 @@ class Store:
     limits: Limits = Limits()
     _at: Connection = attrs.field(init=False, repr=False)
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
-    _permissions: dict[str, Script] = attrs.field(init=False, repr=False)  # likewise
+    _permissions: Script = attrs.field(init=False, repr=False)
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
 
@@ -43,11 +44,9 @@ class Store:
         self._at = Connection(self.url)
         register = self._at.first.register_script
 
-        def each(last: str) -> dict[str, Script]:
-            texts = {one.name: script(one, self.limits, last) for one in STREAMS}
-            return {name: register(text) for name, text in texts.items()}
-
-        self._apply, self._permissions = each("batch"), each("permissions")
+        texts = {stream.name: script(stream, self.limits) for stream in STREAMS}
+        self._apply = {name: register(text) for name, text in texts.items()}
+        self._permissions = register(permissions())
         self._status = register(lua("status"))
 
     async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
@@ -68,7 +67,7 @@ class Store:
         """Apply a batch; but first, find out what this user may not do."""
         keys = [key(self.prefix, stream, "events")]
         if stream.name not in self._permitted:
-            self._permissions[stream.name](keys, client=redis)
+            self._permissions(keys, commands(stream), redis)
             self._permitted.add(stream.name)
         return cast("list[Any]", self._apply[stream.name](keys, args, redis))
 

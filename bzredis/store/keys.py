@@ -53,6 +53,8 @@ ENTRY_FIELDS = (
     "effect",
 )
 
+GAP_FIELDS = ("from", "to", "cause", "recovered")  # that stand behind all others
+
 
 def key(prefix: str, stream: Stream, name: str) -> str:
     """Return a key's full name, ``PREFIX:STREAM:NAME``."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 from typing import Final
 
 import attrs
 
 from bzredis.changes.kinds import Change, Filled, GaveUp, Rejected
+from bzredis.store.keys import ENTRY_FIELDS, GAP_FIELDS, entry_fields
 from bzredis.streams import Stream
 
 DAY_S: Final = 86_400
@@ -22,9 +24,11 @@ HISTORY_MAXLEN: Final = 1_000
 
 # In this order: each part builds on those before it. `state` is the stream's own kind.
 PARTS: Final = (
-    *("keys", "times", "refusal", "order", "seen", "entry"),
-    *("state", "coverage"),
+    *("refusal", "server", "order", "seen", "entry", "aside"),
+    *("coverage", "holes", "rows", "state"),
 )
+# Of what most batches do not want not even the functions are made before it is wanted.
+WHEN_WANTED: Final = {"refusal", "aside", "holes", "rows"}
 
 
 @attrs.frozen
@@ -36,33 +40,44 @@ class Limits:
     watched: bool = False  # only what a watch-list names; removals do not say whose
 
 
-def script(stream: Stream, limits: Limits, last: str) -> str:
-    """Return a script for a stream: all parts, and the last one, which uses them."""
-    return "\n".join(
-        (
-            f"local set = {_lua(_settings(stream, limits))}",
-            f"local at = {_lua(_places())}",
-            *(_part(name, stream) for name in PARTS),
-            lua(last),
-        )
+def script(stream: Stream, limits: Limits) -> str:
+    """Return the script for a stream: all parts, and the one that runs them."""
+    named = {"set": _settings(stream, limits), "at": _places()}
+    texts = map(part, parts(stream), PARTS)
+    return re.sub(
+        r"\b(set|at)\.(\w+)",
+        lambda found: _lua(named[found[1]][found[2]]),
+        "\n".join((*texts, lua("batch"))),
     )
 
 
-def lua(name: str) -> str:
-    """Return the text of a part."""
-    return (files("bzredis.store") / "lua" / f"{name}.lua").read_text()
+def parts(stream: Stream) -> tuple[str, ...]:
+    """Return the files of the parts."""
+    return tuple(stream.state if name == "state" else name for name in PARTS)
 
 
-def _part(name: str, stream: Stream) -> str:
-    text = lua(stream.state if name == "state" else name)
-    return f"local {name} = (function()\n{text}end)()"
+def part(file: str, name: str = "") -> str:
+    """Return a part as a script has it: under a name, made at once or when wanted."""
+    name, made = name or file, f"(function()\n{lua(file)}end)()"
+    if name not in WHEN_WANTED:
+        return f"local {name} = {made}"
+    return (
+        f"local {name}_made = nil\nlocal function {name}()\n"
+        f"{name}_made = {name}_made or {made}\nreturn {name}_made\nend"
+    )
+
+
+def lua(file: str) -> str:
+    """Return the text of a file."""
+    return (files("bzredis.store") / "lua" / f"{file}.lua").read_text()
 
 
 def _settings(stream: Stream, limits: Limits) -> dict[str, object]:
     """Return what the parts have to know; as text what Redis is told as it is."""
     return {
-        "headline": stream.headline,
-        "shift": stream.state == "per_symbol",
+        "headline": len(stream.headline),
+        "ending": _ending(stream),
+        "gap": (*entry_fields(stream), *GAP_FIELDS),
         "events_maxlen": str(limits.events_maxlen),
         "timeline_length": limits.timeline_length,
         "watched": limits.watched,
@@ -73,6 +88,12 @@ def _settings(stream: Stream, limits: Limits) -> dict[str, object]:
         "tombstone_s": str(TOMBSTONE_DAYS * DAY_S),
         "position_s": str(POSITION_DAYS * DAY_S),
     }
+
+
+def _ending(stream: Stream) -> tuple[str, ...]:
+    """Return how an entry of the log ends: names, each with room for a value."""
+    names = entry_fields(stream)[len(ENTRY_FIELDS) :]
+    return tuple(part for name in names for part in (name, ""))
 
 
 def _places() -> dict[str, object]:
@@ -87,9 +108,6 @@ def _places() -> dict[str, object]:
 
 def _lua(value: object) -> str:
     """Write a value as Lua does; texts are plain names."""
-    if isinstance(value, dict):
-        pairs = (f"{name} = {_lua(held)}" for name, held in value.items())
-        return f"{{ {', '.join(pairs)} }}"
     if isinstance(value, tuple):
         return f"{{ {', '.join(map(_lua, value))} }}"
     return json.dumps(value)

@@ -17,7 +17,8 @@ from store.servers import (
     stamp,
 )
 
-from bzredis.changes.read import Change, read
+from bzredis.changes.kinds import Change
+from bzredis.changes.read import read
 from bzredis.messages.envelope import Notice, Pong
 from bzredis.messages.times import rfc3339
 from bzredis.streams import CONSENSUS
@@ -272,14 +273,14 @@ def test_a_deleted_consensus_is_gone_until_a_newer_one(peer: Peer) -> None:
     assert peer.hash(LATEST) == {}
     assert peer.symbols("consensus") == set()
     for key in ("record:c1", "symbol:AAPL"):
-        assert peer.redis.ttl(f"bz:consensus:heard:{key}") > 34 * 86_400
+        assert peer.redis.ttl(f"bz:consensus:internal:heard:{key}") > 34 * 86_400
     assert apply(peer, wrapped(2)) == ("none",)
     assert apply(peer, wrapped(3), source="rest") == ("duplicate",)
     assert peer.hash(LATEST) == {}
     assert apply(peer, wrapped(60)) == ("latest",)
     assert "_shift" not in peer.hash(LATEST)
-    assert peer.redis.ttl("bz:consensus:heard:record:c1") == -1
-    assert peer.redis.ttl("bz:consensus:heard:symbol:AAPL") == -1
+    assert peer.redis.ttl("bz:consensus:internal:heard:record:c1") == -1
+    assert peer.redis.ttl("bz:consensus:internal:heard:symbol:AAPL") == -1
     assert peer.symbols("consensus") == {"AAPL"}
 
 
@@ -438,7 +439,7 @@ def test_a_hash_that_someone_removed_comes_again(peer: Peer) -> None:
 def test_a_hash_alone_tells_enough(peer: Peer) -> None:
     apply(peer, of("c1", 5))
     for key in ("record:c1", "symbol:AAPL"):
-        assert peer.redis.delete(f"bz:consensus:heard:{key}")
+        assert peer.redis.delete(f"bz:consensus:internal:heard:{key}")
     assert apply(peer, of("c2", 4)) == ("none",)
     named = message("c1", {"ticker": "AAPL"}, action="deleted", at=50)
     assert apply(peer, named) == ("latest",)
@@ -449,10 +450,10 @@ def test_a_hash_alone_tells_enough(peer: Peer) -> None:
 def test_a_newer_hash_goes_before_an_older_note(peer: Peer) -> None:
     """As after a time with an older version, which wrote no notes."""
     apply(peer, consensus(1, "1"))
-    note = peer.redis.dump("bz:consensus:heard:symbol:AAPL")
+    note = peer.redis.dump("bz:consensus:internal:heard:symbol:AAPL")
     apply(peer, consensus(9, "9"))
-    peer.redis.delete("bz:consensus:heard:symbol:AAPL")
-    peer.redis.restore("bz:consensus:heard:symbol:AAPL", 0, note)
+    peer.redis.delete("bz:consensus:internal:heard:symbol:AAPL")
+    peer.redis.restore("bz:consensus:internal:heard:symbol:AAPL", 0, note)
     assert apply(peer, consensus(5, "5")) == ("none",)
     assert peer.hash(LATEST)["consensus_rating_val"] == "9"
 
@@ -468,7 +469,7 @@ def test_a_record_may_have_any_name(peer: Peer) -> None:
 def test_an_older_record_is_forgotten_after_a_while(peer: Peer) -> None:
     apply(peer, of("c1", 1), of("c2", 2), of("c0", 0.5))
     for record, kept in (("c0", False), ("c1", False), ("c2", True)):
-        ttl = peer.redis.ttl(f"bz:consensus:heard:record:{record}")
+        ttl = peer.redis.ttl(f"bz:consensus:internal:heard:record:{record}")
         assert (ttl == -1) == kept
 
 

@@ -16,11 +16,14 @@ import attrs
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from store.servers import Peer, consensus, deleted, pack, rating, stamp
+from store.servers import Peer, consensus, deleted, new_log, pack, rating, stamp
 from store.servers import message as written
 
-from bzredis.changes.read import Change, read
-from bzredis.store.client import Limits, Store
+from bzredis import ports
+from bzredis.changes.kinds import Change
+from bzredis.changes.read import read
+from bzredis.store.client import Store
+from bzredis.store.script import Limits
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 # Real servers, so no deadline; the server is shared, but each example has a prefix.
@@ -146,7 +149,9 @@ async def _apply(stream: Stream, stores: list[Store], made: list[Batch]) -> list
             old.close()
         packed = pack(stream, batch.frames)
         for _ in range(batch.times):
-            applied = await stores[batch.writer].apply(stream, packed)
+            sent = ports.Batch(new_log(), 0, packed, None)  # as if never sent before
+            applied = await stores[batch.writer].apply(stream, sent)
+            assert isinstance(applied, ports.Applied)
             results += applied.results
     return results
 

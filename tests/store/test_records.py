@@ -451,4 +451,4 @@ def test_whose_records_a_batch_changes(
 ) -> None:
     if before:
         peer.send(RATINGS, *before)
-    assert peer.send(RATINGS, *batch).concerned == concerned
+    assert peer.applied(RATINGS, *batch).symbols == concerned

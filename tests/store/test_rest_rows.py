@@ -17,7 +17,7 @@ from store.servers import (
     rating,
 )
 
-from bzredis.changes.read import Change
+from bzredis.changes.kinds import Change
 from bzredis.changes.rows import consensus_row, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 
@@ -53,7 +53,7 @@ def effects(peer: Peer, stream: str = "ratings") -> list[tuple[str, str, str]]:
 
 def kept(peer: Peer) -> dict[str, bytes]:
     """Return all but what is remembered of messages: frames are remembered anew."""
-    return {key: was for key, was in peer.dump().items() if not key.endswith(":seen")}
+    return {key: was for key, was in peer.dump().items() if ":internal:" not in key}
 
 
 # --------------------------------------------------------------- one event, one entry
@@ -295,10 +295,10 @@ def test_with_a_watch_list_nobodys_removal_shows_nowhere(peer: Peer) -> None:
     store = peer.store(**WATCHED)
     for _ in range(2):  # each fetch brings it again
         assert peer.one(removed("a", 5), store=store) == "duplicate"
-    assert set(peer.dump()) == {"bz:ratings:gone:a"}
-    assert peer.redis.ttl("bz:ratings:gone:a") > 34 * 86_400
+    assert set(peer.dump()) == {"bz:ratings:internal:gone:a"}
+    assert peer.redis.ttl("bz:ratings:internal:gone:a") > 34 * 86_400
     assert peer.one(removed("b"), store=store) == "duplicate"
-    assert not peer.redis.exists("bz:ratings:gone:b")
+    assert not peer.redis.exists("bz:ratings:internal:gone:b")
 
 
 @pytest.mark.parametrize("late", [rating("a", 5, at=5.9), rating("a", 4)], ids="=<")
@@ -334,7 +334,7 @@ def test_with_a_watch_list_what_is_known_is_removed(peer: Peer) -> None:
     results = peer.apply(RATINGS, *items, *items, store=peer.store(**WATCHED))
     assert results == ("latest", *("duplicate",) * 5)
     assert len(peer.entries()) == before + 1
-    assert not peer.redis.exists("bz:ratings:gone:a", "bz:ratings:gone:b")
+    assert not peer.redis.exists("bz:ratings:internal:gone:a", "bz:ratings:internal:gone:b")
 
 
 def test_with_a_watch_list_the_streams_own_delete_is_logged(peer: Peer) -> None:

@@ -1,8 +1,11 @@
 -- Applies a batch of one log's changes, in order, as one atomic step.
 --
--- One script for each stream, in parts that script.py joins in its order: each is a
--- function that returns what it shares with those after it. `set` (what there is to know
--- of the stream) and `at` (where things stand in a change) are script.py's.
+-- One script for each stream, in parts that script.py joins in its order: each returns
+-- what it shares with those after it, and says which commands it uses on which keys
+-- (permissions.lua). Making them takes time, so that what is seldom wanted is a function
+-- that makes the part at its first call. For `set` and a name (what there is to know of
+-- the stream), and for `at` and a name (where that stands in a change), script.py writes
+-- the value.
 --
 -- KEYS[1]  PREFIX:STREAM:events; all other keys share its stem, and so its slot
 -- ARGV[1]  MessagePack: log id, number of the first change, subscription, window, host,
@@ -20,6 +23,8 @@
 -- here; or 'foreign' and the host whose all this is.
 
 local EFFECTS = { latest = true, record = true, none = true }
+local TRIM_EACH = 64 -- changes
+local now = coverage.now
 local fetched = 0
 
 local function message(change)
@@ -39,63 +44,63 @@ local function message(change)
   return result
 end
 
-local function rejected(change)
-  if seen.first_seen(change) then return 'duplicate' end
-  entry.reject(change, change[at.reason], change[at.raw])
-  seen.remember(change[at.remember])
-  return 'rejected'
-end
-
--- Keeps a refused change where a person can look at it: once, however often it comes.
-local function set_aside(change, why)
-  local print = 'refused ' .. change[at.known_by][1]
-  if seen.holds(print) then return end
-  entry.reject(change, why, change[at.kind] == 'message' and change[at.raw] or '')
-  seen.remember({ print })
-end
-
 -- Returns a result, or nil and why the batch cannot go on.
-local function result_of(change, number)
-  local kind = change[at.kind]
-  local mark, remembered = coverage.marks[kind], seen.count()
-  entry.begin()
-  local fine, result =
-    pcall(mark or kind == 'message' and message or rejected, change, number)
-  if fine then return result end
-  local why = refusal.words(result)
-  if not (mark or entry.in_hand.wrote or refusal.concerns_server(why)) then
-    local kept, problem = pcall(set_aside, change, why)
-    if kept then return 'refused ' .. why end
-    why = refusal.words(problem)
+local function result_of(log, change, number)
+  local kind, remembered, fine, result = change[at.kind], #seen.remembered, nil, nil
+  local is_mark = kind ~= 'message' and kind ~= 'rejected'
+  entry.in_hand.wrote, entry.in_hand.entry = false, false
+  if is_mark then
+    fine, result = pcall(holes().marks[kind], log, change, number)
+  else
+    fine, result = pcall(kind == 'message' and message or aside().rejected, change)
   end
-  entry.take_back()
-  seen.forget(remembered)
+  if fine then return result end
+  local why = refusal().words(result)
+  if not (is_mark or entry.in_hand.wrote or refusal().concerns_server(why)) then
+    local kept, problem = pcall(aside().refused, change, why)
+    if kept then return 'refused ' .. why end
+    why = refusal().words(problem)
+  end
+  aside().take_back(remembered)
   return nil, why
 end
 
-local function apply_all(changes, first, position)
-  local results, last, failure = {}, position, nil
-  local done = math.min(math.max(0, position + 1 - first), #changes)
+-- What no read would show before the first write.
+local function check_types(changes)
+  server.check_type(server.EVENTS, 'stream')
+  server.check_type(server.SYMBOLS, 'zset')
+  for i = 1, #changes do
+    if changes[i][at.kind] == 'rejected' then return aside().check_type() end
+  end
+end
+
+local function apply_all(log, changes, stamp)
+  local results, last, failure, problem = {}, log.position, nil, nil
+  local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
   if done == #changes then
     coverage.renew()
     return results, last
   end
-  entry.check_types()
+  check_types(changes)
   seen.look_up(changes, done + 1)
-  seen.go_on_from(coverage.number('stamp') or 0)
-  if first > position + 1 then coverage.lacking(changes[1][at.t]) end
+  seen.tick(stamp)
+  if log.first > log.position + 1 then holes().lacking(log, changes[1][at.t]) end
   for i = done + 1, #changes do
-    results[i], failure = result_of(changes[i], first + i - 1)
+    results[i], failure = result_of(log, changes[i], log.first + i - 1)
     if failure then break end
-    last = first + i - 1
+    last = log.first + i - 1
   end
-  -- Also after a failure: what was applied before it is then whole, and known.
-  local stale, problem = state.finish(coverage.stale())
-  seen.write()
-  coverage.write(last, stale)
+  -- Also after a failure: what was applied before it is then whole, and known. Where there
+  -- is nothing of that, nothing is written, but of a gap announced or a `latest` to be made.
+  problem = state.finish()
+  seen.write(math.floor(last / TRIM_EACH) > math.floor(log.position / TRIM_EACH))
+  if last > log.position or now.due then
+    if now.save then now.save() end
+    coverage.write(last)
+  end
   failure = failure or problem
-  if failure then refusal.refuse(failure) end
+  if failure then refusal().refuse(failure) end
   return results, last
 end
 
@@ -103,16 +108,18 @@ local function run()
   local id, first, subscription, window, host, since, may_hold =
     unpack(cmsgpack.unpack(ARGV[1]))
   local changes = cmsgpack.unpack(ARGV[2])
-  local position = coverage.read({ id = id, first = first, subscription = subscription,
-    window = window, since = since })
-  local other = coverage.foreign(host)
-  if other then return { 'foreign', other } end
-  if first > position + 1 and (may_hold or #changes == 0) then
-    return { 'behind', position }
+  local log = { id = id, first = first, subscription = subscription, window = window,
+    since = since, position = -1 }
+  local stamp = coverage.read(log)
+  if now.upstream == '' then now.upstream, now.changed = host, true end
+  if now.upstream ~= host then return { 'foreign', now.upstream } end
+  if first > log.position + 1 and (may_hold or #changes == 0) then
+    return { 'behind', log.position }
   end
-  local results, last = apply_all(changes, first, position)
-  return { 'applied', last, results, state.symbols, fetched, coverage.answer() }
+  local results, last = apply_all(log, changes, stamp)
+  return { 'applied', last, results, state.symbols, fetched, tonumber(now.since) or false,
+    tonumber(now['until']) or false, now.subscription, now.reader, now.holes }
 end
 
 local fine, answer = pcall(run)
-return fine and answer or redis.error_reply(refusal.words(answer))
+return fine and answer or redis.error_reply(refusal().words(answer))

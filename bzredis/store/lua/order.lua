@@ -1,5 +1,13 @@
 -- Which of two comes after the other.
 
+-- A comparable time (times.py) as two numbers: to the second, and the nanoseconds.
+local function moment(text)
+  local y, mo, d, h, mi, s, rest =
+    string.match(text or '', '^(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)%.?(%d*)Z$')
+  if not y then return 0, 0 end
+  return tonumber(y .. mo .. d .. h .. mi .. s), tonumber((rest .. '000000000'):sub(1, 9))
+end
+
 -- Whether a record stands above another, by a score and then by its id. Lua compares
 -- text by the server's locale, Redis by its bytes.
 local function above(score, record, other_score, other)
@@ -20,8 +28,8 @@ local function newer(change, stored)
   local moments = change[at.moments]
   for i = 1, #moments, 2 do
     local name = moments[i]
-    local a, a_ns = times.moment(moments[i + 1])
-    local b, b_ns = times.moment(redis.call('HMGET', stored.key, name)[1])
+    local a, a_ns = moment(moments[i + 1])
+    local b, b_ns = moment(redis.call('HMGET', stored.key, name)[1])
     -- A removal that REST tells of has no timestamp to compare.
     local timeless = name == '_timestamp'
       and ((deletes and a == 0) or (stored.deleted and b == 0))
@@ -35,4 +43,4 @@ local function newer(change, stored)
   return change[at.source] ~= 'rest'
 end
 
-return { above = above, newer = newer }
+return { moment = moment, above = above, newer = newer }

@@ -1,6 +1,18 @@
 -- Streams of one hash per symbol, with a history.
+--
+-- uses HMGET :latest:* a
+-- uses HGETALL :latest:*
+-- uses XADD :history:* 0-0 a b
+-- uses HMGET :internal:heard:record: a
+-- uses HSET :internal:heard:record: a b c
+-- uses EXPIRE :internal:heard:record: a
+-- uses DEL :internal:heard:record:
+-- uses HMGET :internal:heard:symbol:* a
+-- uses HSET :internal:heard:symbol:* a b c
+-- uses EXPIRE :internal:heard:symbol:* a
+-- uses DEL :internal:heard:symbol:*
 
-local call, whole, stem = redis.call, times.whole, keys.stem
+local call, whole, stem = redis.call, server.whole, server.stem
 
 local function history_key(symbol)
   return stem .. 'history:' .. symbol
@@ -9,26 +21,11 @@ end
 -- What was heard last of a record and of a symbol, whatever became of it: else what stands
 -- would hang on the order in which messages come, for a consensus leaves no record behind.
 local function of_record(record)
-  return keys.internal .. 'heard:record:' .. record
+  return server.internal .. 'heard:record:' .. record
 end
 
 local function of_symbol(symbol)
-  return keys.internal .. 'heard:symbol:' .. symbol
-end
-
-local function uses()
-  local latest = stem .. 'latest:*'
-  local used = {
-    { 'HMGET', latest, 'a' }, { 'HGETALL', latest },
-    { 'XADD', history_key('*'), '0-0', 'a', 'b' },
-  }
-  for _, key in ipairs({ of_record(''), of_symbol('*') }) do
-    for _, command in ipairs({
-      { 'HMGET', key, 'a' }, { 'HSET', key, 'a', 'b', 'c' }, { 'EXPIRE', key, 'a' },
-      { 'DEL', key },
-    }) do used[#used + 1] = command end
-  end
-  return used
+  return server.internal .. 'heard:symbol:' .. symbol
 end
 
 local function as_map(flat)
@@ -51,7 +48,7 @@ end
 local function same_figures(was, is)
   local function within(a, b)
     for name, value in pairs(a) do
-      local is_figure = not entry.is_ours(name) and name ~= 'updated_at' and not WHOSE[name]
+      local is_figure = not string.find(name, '^_[^_]') and name ~= 'updated_at' and not WHOSE[name]
       if is_figure and not same_figure(name, value, b[name]) then return false end
     end
     return true
@@ -69,7 +66,7 @@ local function shift_of(was, is)
 end
 
 local function heard_at(key)
-  local found = refusal.read('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
+  local found = server.read('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
   if not found[1] then return nil end
   return {
     key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
@@ -89,8 +86,8 @@ end
 local function standing_of(symbol)
   if symbol == '' then return nil end
   local latest, key = stem .. 'latest:' .. symbol, of_symbol(symbol)
-  refusal.check_type(latest, 'hash')
-  refusal.check_type(history_key(symbol), 'stream')
+  server.check_type(latest, 'hash')
+  server.check_type(history_key(symbol), 'stream')
   local shown, newest = heard_at(latest), heard_at(key)
   -- Someone may have removed either of them.
   if not newest or not (shown or newest.deleted or newest.gone) then newest = shown end
@@ -106,7 +103,7 @@ end
 -- Last goes what tells that this is still to be done.
 local function take_away(standing, event)
   call('EXPIRE', standing.key, set.tombstone_s)
-  call('ZREM', keys.SYMBOLS, standing.symbol)
+  call('ZREM', server.SYMBOLS, standing.symbol)
   call('DEL', standing.latest)
   entry.notify(standing.symbol, event)
 end
@@ -140,7 +137,7 @@ local function show_consensus(standing, change, was, shift, event)
     call('XADD', history_key(symbol), 'MAXLEN', '~', set.history_maxlen, '*',
       unpack(call('HGETALL', latest)))
   end
-  call('ZADD', keys.SYMBOLS, times.now, symbol)
+  call('ZADD', server.SYMBOLS, server.now, symbol)
   entry.notify(symbol, event)
 end
 
@@ -197,8 +194,8 @@ local function message(change)
 end
 
 return {
-  uses = uses, message = message, symbols = {},
+  message = message, symbols = {},
   -- Whatever is of the same version says the same.
   came_since = function() return false end,
-  finish = function() return {} end,
+  finish = function() end,
 }

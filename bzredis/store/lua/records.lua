@@ -1,26 +1,19 @@
 -- Streams of single records: a hash for each, a timeline and a latest for each symbol.
+--
+-- uses HSET :record:* a b c
+-- uses HMGET :record:* a
+-- uses HDEL :record:* a
+-- uses DEL :record:*
+-- uses EXPIRE :record:* a
+-- uses COPY :record:* :latest:* a
+-- uses ZADD :timeline:* XX 0 a
+-- uses ZREM :timeline:* a
+-- uses ZCARD :timeline:*
+-- uses ZRANGE :timeline:* 0 0
+-- uses ZREVRANGE :timeline:* 0 0
+-- uses ZSCORE :timeline:* a
 
-local call, whole, stem = redis.call, times.whole, keys.stem
-
-local function gone_key(record)
-  return keys.internal .. 'gone:' .. record
-end
-
-local function uses()
-  local record, timeline = stem .. 'record:*', stem .. 'timeline:*'
-  local used = {
-    { 'HSET', record, 'a', 'b', 'c' }, { 'HMGET', record, 'a' }, { 'HDEL', record, 'a' },
-    { 'EXPIRE', record, 'a' }, { 'COPY', record, stem .. 'latest:*', 'a' },
-    { 'DEL', record }, { 'ZADD', timeline, 'XX', '0', 'a' }, { 'ZREM', timeline, 'a' },
-    { 'ZCARD', timeline }, { 'ZRANGE', timeline, '0', '0' },
-    { 'ZREVRANGE', timeline, '0', '0' }, { 'ZSCORE', timeline, 'a' },
-  }
-  if set.watched then
-    used[#used + 1] = { 'GET', gone_key('*') }
-    used[#used + 1] = { 'SET', gone_key('*'), 'a', 'a' }
-  end
-  return used
-end
+local call, whole, stem = redis.call, server.whole, server.stem
 
 local symbols = {} -- of which a record changed, each once
 
@@ -35,7 +28,7 @@ local lines = {} -- symbol -> its timeline, as it stands in this batch
 local touched = {} -- those whose `latest` has to be made anew
 
 local function stored_at(key)
-  local found = refusal.read('HMGET', key, '_version', '_action', '_symbol', '_published')
+  local found = server.read('HMGET', key, '_version', '_action', '_symbol', '_published')
   if not found[1] then return nil end
   return {
     key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
@@ -46,7 +39,7 @@ end
 -- The top of a timeline: false where it is empty, nil (until here) where not known.
 local function top_of(line)
   if line.top == nil then
-    local found = refusal.read('ZREVRANGE', line.timeline, '0', '0', 'WITHSCORES')
+    local found = server.read('ZREVRANGE', line.timeline, '0', '0', 'WITHSCORES')
     line.top, line.score = found[1] or false, tonumber(found[2])
     line.written = false -- its record, in this batch
   end
@@ -58,8 +51,9 @@ local function line_of(symbol)
   local line = lines[symbol]
   if not line then
     line = { symbol = symbol, latest = stem .. 'latest:' .. symbol,
-      timeline = stem .. 'timeline:' .. symbol }
-    refusal.check_type(line.latest, 'hash')
+      timeline = stem .. 'timeline:' .. symbol, top = nil, score = nil, written = false,
+      count = 0, event = nil }
+    server.check_type(line.latest, 'hash')
     line.count = top_of(line) and call('ZCARD', line.timeline) or 0
     lines[symbol] = line
   end
@@ -111,39 +105,18 @@ local function publication(change, stored)
   return tonumber(score), stored.published_at
 end
 
--- A removal that REST tells of has no timestamp, and at times no version: then it comes
--- after all that is stored. It is news only of what is not gone yet.
-local function removes(change, stored)
-  if change[at.version] == 0 and stored then change[at.version] = stored.version end
-  if not stored then return change[at.version] > 0 end
-  return not stored.deleted and change[at.version] >= stored.version
-end
-
--- With a watch-list, a removal of what Redis does not know may be of what nobody asked
--- for. It leaves no entry; but no late frame brings the record back.
-local function gone_unseen(record, key)
-  local found = refusal.read('GET', gone_key(record))
-  return found and { key = key, version = tonumber(found) or 0, deleted = true, symbol = '' }
-end
-
-local function note_unseen(change)
-  entry.in_hand.wrote = true
-  call('SET', gone_key(change[at.record]), whole(change[at.version]), 'EX', set.tombstone_s)
-  return 'duplicate'
-end
-
 local function message(change)
   local record, deletes = change[at.record], change[at.action] == 'deleted'
   local key = stem .. 'record:' .. record
-  local stored = stored_at(key) or set.watched and gone_unseen(record, key) or nil
+  local stored = stored_at(key) or set.watched and rows().gone_unseen(record, key) or nil
   local symbol = change[at.symbol]
   if deletes and symbol == '' and stored then symbol = stored.symbol end
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer
   if deletes and change[at.source] == 'rest' then
-    is_newer = removes(change, stored)
-    if is_newer and not stored and set.watched then return note_unseen(change) end
+    is_newer = rows().removes(change, stored)
+    if is_newer and not stored and set.watched then return rows().note_unseen(change) end
   else
     is_newer = not stored or order.newer(change, stored)
   end
@@ -207,73 +180,46 @@ local function refresh_latest(line)
   end
   if top then
     call('COPY', stem .. 'record:' .. top, line.latest, 'REPLACE')
-    dated_now[#dated_now + 1] = times.now
+    dated_now[#dated_now + 1] = server.now
     dated_now[#dated_now + 1] = line.symbol
   else
     call('DEL', line.latest)
-    call('ZREM', keys.SYMBOLS, line.symbol)
+    call('ZREM', server.SYMBOLS, line.symbol)
   end
   entry.notify(line.symbol, line.event)
 end
 
--- Makes `latest` of what was touched anew, and what an earlier batch could not; returns
--- the symbols of which it cannot be made, with the event that changed it, and why.
-local function finish(stale)
-  local now_stale, problem = {}, nil
-  for symbol, event in pairs(stale) do
+-- Makes `latest` of what was touched anew, and what an earlier batch could not; notes of
+-- which symbols it cannot be made, with the event that changed it; returns why not.
+local function finish()
+  local now = coverage.now
+  local before, stale, problem = now.stale, {}, nil
+  for symbol, event in pairs(before ~= '' and cmsgpack.unpack(before) or {}) do
     local fine, line = pcall(line_of, symbol)
     if not fine then
-      now_stale[symbol] = event
+      stale[symbol] = event
     elseif not line.event then
       touch(line, event)
     end
   end
   for i = 1, #touched do
-    local line = touched[i]
-    local fine, why = pcall(refresh_latest, line)
-    if not fine then now_stale[line.symbol], problem = line.event, refusal.words(why) end
+    local fine, why = pcall(refresh_latest, touched[i])
+    if not fine then stale[touched[i].symbol], problem = touched[i].event, why end
   end
-  local fine, why = pcall(seen.add, keys.SYMBOLS, 'CH', dated_now)
+  local fine, why = pcall(seen.add, server.SYMBOLS, 'CH', dated_now)
   if not fine then
-    for i = 1, #touched do now_stale[touched[i].symbol] = touched[i].event end
-    problem = refusal.words(why)
+    for i = 1, #touched do stale[touched[i].symbol] = touched[i].event end
+    problem = why
   end
-  return now_stale, problem
+  if before ~= '' or problem then
+    now.stale = next(stale) and cmsgpack.pack(stale) or ''
+    now.changed, now.due = true, true
+  end
+  return problem and refusal().words(problem)
 end
 
--- Whether a frame says something else than what stands: a field that both have differs.
--- Not what is ours, nor `updated`: of insights it is in ms here and in s there.
-local function says_other(change, key)
-  local fields, names, values = change[at.fields], {}, {}
-  for i = 1, #fields, 2 do
-    local name = fields[i]
-    if not entry.is_ours(name) and name ~= 'updated' then
-      names[#names + 1], values[#values + 1] = name, fields[i + 1]
-    end
-  end
-  if #names == 0 then return false end
-  local held = call('HMGET', key, unpack(names))
-  for i = 1, #names do
-    if held[i] and held[i] ~= values[i] then return true end
-  end
-  return false
-end
-
--- REST tells versions in seconds. A frame that is known only by its second is another
--- message where it says something else, and was sent after what REST gave and after all
--- that came since. The time alone would not do: our clock may be behind upstream's.
 local function came_since(change)
-  local stored = stored_at(stem .. 'record:' .. change[at.record])
-  if not stored or stored.deleted or not order.newer(change, stored) then return false end
-  if not says_other(change, stored.key) then return false end
-  local found = call('HMGET', stored.key, '_source', '_received')
-  if found[1] ~= 'rest' then return true end
-  local a, a_ns = times.moment(change[at.moments][2])
-  local b, b_ns = times.moment(found[2])
-  return a > b or (a == b and a_ns > b_ns)
+  return rows().came_since(change, stored_at(stem .. 'record:' .. change[at.record]))
 end
 
-return {
-  uses = uses, message = message, came_since = came_since, finish = finish,
-  symbols = symbols,
-}
+return { symbols = symbols, message = message, finish = finish, came_since = came_since }

@@ -1,4 +1,4 @@
--- What may go wrong, and whom it concerns.
+-- What went wrong, in words, and whom it concerns.
 
 -- Raised before the first write: it is this one change that cannot be applied.
 local function refuse(why)
@@ -29,23 +29,4 @@ local function concerns_server(why)
     or string.find(why, 'cluster is down', 1, true)
 end
 
-local function check_type(key, wanted)
-  local found = redis.call('TYPE', key).ok
-  if found ~= wanted and found ~= 'none' then
-    refuse('WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs')
-  end
-end
-
--- Reads a key; what is wrong with it is told with its name.
-local function read(command, key, ...)
-  local found = redis.pcall(command, key, ...)
-  if type(found) == 'table' and found.err then
-    refuse(words(found) .. ' (' .. key .. ')')
-  end
-  return found
-end
-
-return {
-  refuse = refuse, words = words, concerns_server = concerns_server,
-  check_type = check_type, read = read,
-}
+return { refuse = refuse, words = words, concerns_server = concerns_server }

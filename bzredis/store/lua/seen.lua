@@ -1,33 +1,24 @@
 -- What came before: fingerprints, each with the stamp at which it was first seen.
+--
+-- uses ZADD :internal:seen XX 0 *
+-- uses ZMSCORE :internal:seen *
+-- uses ZCARD :internal:seen
+-- uses ZCOUNT :internal:seen 1 0
+-- uses ZREMRANGEBYRANK :internal:seen 1 0
 
-local call, whole = redis.call, times.whole
-local SEEN = keys.internal .. 'seen'
+local call, whole = redis.call, server.whole
+local SEEN = server.internal .. 'seen'
 local CHUNK = 2000 -- Lua's stack holds some 8,000 values
 local ROW = string.byte('r') -- begins what a row of REST left (fingerprints.py)
 
-local function uses()
-  return {
-    { 'ZADD', SEEN, 'XX', '0', '*' }, { 'ZREMRANGEBYRANK', SEEN, '1', '0' },
-    { 'ZMSCORE', SEEN, '*' }, { 'ZCARD', SEEN }, { 'ZCOUNT', SEEN, '1', '0' },
-  }
-end
-
 -- Stamps are µs, and one order within and across batches: also where TIME steps back.
-local stamp, stamp_text = 0, '0'
+local stamp = { last = 0, text = '0' }
 
-local function tick()
-  stamp = math.max(times.now_us, stamp + 1)
-  stamp_text = whole(stamp)
-  return stamp
-end
-
-local function go_on_from(last)
-  stamp = last
-  tick()
-end
-
-local function last_stamp()
-  return stamp
+-- Returns the next stamp, after all others and after this one.
+local function tick(last)
+  stamp.last = math.max(server.now_us, (last or stamp.last) + 1)
+  stamp.text = whole(stamp.last)
+  return stamp.last
 end
 
 local known = {} -- print -> its stamp
@@ -42,8 +33,11 @@ local function look_up(changes, first)
   end
   for from = 1, #prints, CHUNK do
     local to = math.min(from + CHUNK - 1, #prints)
-    local scores = refusal.read('ZMSCORE', SEEN, unpack(prints, from, to))
-    for i = from, to do known[prints[i]] = tonumber(scores[i - from + 1] or nil) end
+    local scores = server.read('ZMSCORE', SEEN, unpack(prints, from, to))
+    for i = from, to do
+      local score = scores[i - from + 1]
+      if score then known[prints[i]] = tonumber(score) end
+    end
   end
 end
 
@@ -65,37 +59,11 @@ local function remember(prints)
   for i = 1, #prints do
     local print = prints[i]
     if not known[print] then
-      known[print] = stamp
-      remembered[#remembered + 1] = stamp_text
+      known[print] = stamp.last
+      remembered[#remembered + 1] = stamp.text
       remembered[#remembered + 1] = print
     end
   end
-end
-
-local function count()
-  return #remembered
-end
-
--- Forgets what was remembered beyond so many.
-local function forget(beyond)
-  for i = #remembered, beyond + 1, -1 do
-    known[remembered[i]] = nil
-    remembered[i] = nil
-  end
-end
-
--- Whether it is remembered; not looked up together with all others.
-local function holds(print)
-  return known[print] or call('ZMSCORE', SEEN, print)[1]
-end
-
--- What was seen is kept for set.remembered_us, and never fewer than the newest ones.
-local function trim()
-  local spare = call('ZCARD', SEEN) - set.remembered_least
-  if spare <= 0 then return end
-  local old = call('ZCOUNT', SEEN, '-inf', whole(times.now_us - set.remembered_us))
-  local drop = math.min(spare, old)
-  if drop > 0 then call('ZREMRANGEBYRANK', SEEN, '0', whole(drop - 1)) end
 end
 
 -- Adds scores and members by turns, however many.
@@ -105,13 +73,19 @@ local function add(key, option, scores)
   end
 end
 
-local function write()
-  add(SEEN, 'NX', remembered) -- the first stamp stays
-  if #remembered > 0 then trim() end
+-- The first stamp of a print stays. At times what is older than set.remembered_us goes,
+-- but never the newest ones.
+local function write(trims)
+  add(SEEN, 'NX', remembered)
+  local spare = trims and call('ZCARD', SEEN) - set.remembered_least or 0
+  if spare <= 0 then return end
+  local old = call('ZCOUNT', SEEN, '-inf', whole(server.now_us - set.remembered_us))
+  local drop = math.min(spare, old)
+  if drop > 0 then call('ZREMRANGEBYRANK', SEEN, '0', whole(drop - 1)) end
 end
 
 return {
-  uses = uses, tick = tick, go_on_from = go_on_from, last_stamp = last_stamp,
-  look_up = look_up, first_seen = first_seen, remember = remember, count = count,
-  forget = forget, holds = holds, add = add, write = write,
+  SEEN = SEEN, stamp = stamp, known = known, remembered = remembered, tick = tick,
+  look_up = look_up, first_seen = first_seen, remember = remember, add = add,
+  write = write,
 }

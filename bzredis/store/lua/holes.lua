@@ -1,0 +1,180 @@
+-- What marks do, and what is lacking does: coverage.md, rule by rule. Made when wanted.
+
+local MOST = 16 -- and one `first`
+local CLOCKS = 3600000 -- ms by which upstream's clock may differ from ours
+local now = coverage.now
+local list = now.holes ~= '' and cmsgpack.unpack(now.holes) or {}
+
+function now.save()
+  now.holes, now.changed = list[1] and cmsgpack.pack(list) or '', true
+end
+
+-- ms since 1970 as RFC 3339. Years begin in March here, so that leap days come last; the
+-- numbers are the days of 400, 100, 4 years and of one, and of five months.
+local function rfc3339(ms)
+  local floor, second = math.floor, math.floor(ms / 1000)
+  local day = floor(second / 86400) + 719468
+  local era, of_era = floor(day / 146097), day % 146097
+  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524)
+    - floor(of_era / 146096)) / 365)
+  local of_year = of_era - 365 * year - floor(year / 4) + floor(year / 100)
+  local month = floor((5 * of_year + 2) / 153)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ',
+    year + 400 * era + (month >= 10 and 1 or 0), (month + 2) % 12 + 1,
+    of_year - floor((153 * month + 2) / 5) + 1,
+    floor(second / 3600) % 24, floor(second / 60) % 60, second % 60, ms % 1000)
+end
+
+-- The log's entry for a hole that is a gap from now on: all other fields are empty.
+local function announce(hole, t)
+  local values = { action = 'gap', received = rfc3339(t), from = rfc3339(hole.begin),
+    to = rfc3339(hole['end']), cause = hole.cause, recovered = hole.recovered }
+  local fields = {}
+  for _, name in ipairs(set.gap) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = values[name] or ''
+  end
+  entry.in_hand.wrote = true
+  redis.call('XADD', server.EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', unpack(fields))
+  now.due = true
+end
+
+-- No two are alike, also in a Redis that was emptied and whose TIME stepped back.
+local function new_id(log, number)
+  return server.whole(seen.tick()) .. '-' .. log.id .. '-' .. server.whole(number)
+end
+
+local function keep(wanted)
+  local kept = {}
+  for _, hole in ipairs(list) do
+    if wanted(hole) then kept[#kept + 1] = hole end
+  end
+  list = kept
+end
+
+-- The two oldest of a kind become one. No mark that is on its way means that one.
+local function join(a, b, id)
+  a.begin, a['end'] = math.min(a.begin, b.begin), math.max(a['end'], b['end'])
+  a.resume, a.opened = math.min(a.resume, b.resume), math.min(a.opened, b.opened)
+  a.recovered = math.max(a.recovered, b.recovered)
+  a.announced, a.cause, a.id = a.announced and b.announced, b.cause, id
+  keep(function(hole) return hole ~= b end)
+end
+
+local function open(log, begin, finish, cause, number)
+  if begin >= finish then return end
+  local resume, alike = tonumber(now.newest), {}
+  if not resume or cause == 'first' then resume = begin - CLOCKS end
+  list[#list + 1] = {
+    id = new_id(log, number), begin = begin, ['end'] = finish, cause = cause,
+    resume = resume, opened = seen.tick(), announced = false, recovered = 0,
+  }
+  for _, hole in ipairs(list) do
+    if (hole.cause == 'first') == (cause == 'first') then alike[#alike + 1] = hole end
+  end
+  if #alike > (cause == 'first' and 1 or MOST) then
+    join(alike[1], alike[2], new_id(log, number))
+  end
+end
+
+-- What two subscriptions have in common: `*`, or lists with commas.
+local function shared(a, b)
+  if a == b or b == '*' then return a end
+  if a == '*' then return b end
+  local held, common = {}, {}
+  for name in string.gmatch(b, '[^,]+') do held[name] = true end
+  for name in string.gmatch(a, '[^,]+') do
+    if held[name] then common[#common + 1] = name end
+  end
+  return table.concat(common, ',')
+end
+
+-- Of what is new in the log's subscription nothing was promised before.
+local function open_first(log, t, number)
+  local is_new = shared(log.subscription, now.subscription) ~= log.subscription
+  if is_new and log.window > 0 then open(log, t - log.window, t, 'first', number) end
+end
+
+-- Changes of the log are lost. Whatever they were, they were read by `t`.
+local function lacking(log, t)
+  local covered = tonumber(now['until'])
+  local begin = covered or log.since or t
+  if not covered then now.since = begin end
+  open(log, begin, t, 'redis-rollback', log.first)
+  if not covered or covered < t then
+    now['until'], now.reader = t, log.id
+    open_first(log, t, log.first)
+    -- The Opened that told of the subscription may be lost as well.
+    now.subscription = shared(log.subscription, now.subscription)
+  end
+  for _, hole in ipairs(list) do hole.id = new_id(log, log.first) end
+  now.proving = ''
+end
+
+-- A message took effect that did not come live.
+local function recovered()
+  for _, hole in ipairs(list) do hole.recovered = hole.recovered + 1 end
+end
+
+-- Each takes the log, a mark and its number, and returns its result.
+local marks = {}
+
+function marks.opened(log, mark, number)
+  local t, covered = mark[at.t], tonumber(now['until'])
+  if covered and t <= covered then return 'late' end
+  if covered then
+    open(log, covered, t, number == 0 and 'restart' or 'reconnect', number)
+  else
+    now.since = log.since or t
+    open(log, now.since, t, 'redis-rollback', number)
+  end
+  open_first(log, t, number)
+  now.subscription, now['until'], now.reader = log.subscription, t, log.id
+  now.proving, now.reached = '1', ''
+  return 'opened'
+end
+
+-- Of the reader alone: others did not see what was sent since they last took effect.
+function marks.heard(log, mark)
+  local t, covered = mark[at.t], tonumber(now['until'])
+  if covered and t > covered and now.reader == log.id then now['until'] = t end
+  return 'heard'
+end
+
+-- The replay reaches back before what was opened after the oldest that it brought again.
+function marks.replayed(log)
+  if now.proving == '' or now.reader ~= log.id then return 'replayed' end
+  local reached = tonumber(now.reached) or math.huge
+  keep(function(hole) return hole.cause == 'first' or hole.opened <= reached end)
+  now.proving = ''
+  return 'replayed'
+end
+
+local function among(ids)
+  local held = {}
+  for _, id in ipairs(ids) do held[id] = true end
+  return function(hole) return held[hole.id] end
+end
+
+function marks.filled(_, mark)
+  local is_named = among(mark[at.ids])
+  keep(function(hole) return not is_named(hole) end)
+  return 'filled'
+end
+
+marks['gave up'] = function(_, mark)
+  local is_named, result = among(mark[at.ids]), 'given up'
+  for _, hole in ipairs(list) do
+    if is_named(hole) then
+      if hole.cause ~= 'first' and not hole.announced then
+        announce(hole, mark[at.t])
+        result = 'gap'
+      end
+      hole.announced = true
+    end
+  end
+  keep(function(hole) return mark[at.keep] or not is_named(hole) end)
+  return result
+end
+
+return { lacking = lacking, recovered = recovered, marks = marks }

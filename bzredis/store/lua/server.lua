@@ -1,0 +1,37 @@
+-- The server: the stream's keys, which share the stem of KEYS[1] and so its slot; how they
+-- are read before the first write; and its clock.
+
+local stem = string.sub(KEYS[1], 1, -7) -- without 'events'
+
+-- Redis turns a number into text at every call, which is slow, and Lua's own way
+-- (`%.14g`) would cut milliseconds short.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- What is wrong with a key is told with its name.
+local function read(command, key, ...)
+  local found = redis.pcall(command, key, ...)
+  if type(found) == 'table' and found.err then
+    refusal().refuse(refusal().words(found) .. ' (' .. key .. ')')
+  end
+  return found
+end
+
+local function check_type(key, wanted)
+  local found = redis.call('TYPE', key).ok
+  if found ~= wanted and found ~= 'none' then
+    refusal().refuse(
+      'WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs')
+  end
+end
+
+local clock = redis.call('TIME')
+local now_us = clock[1] * 1000000 + clock[2]
+
+return {
+  EVENTS = KEYS[1], SYMBOLS = stem .. 'symbols', stem = stem,
+  internal = stem .. 'internal:', now_us = now_us,
+  now = whole(math.floor(now_us / 1000)), whole = whole, read = read,
+  check_type = check_type,
+}
