@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 
-from bzredis.bridge.bridge import Bridge
+from bzredis.bridge.bridge import Bridge, Line
 from bzredis.commands import embedded
 from bzredis.commands.run import assemble
 from bzredis.messages.direction import direction
@@ -59,19 +59,19 @@ async def running(
     bridge.store.close()
 
 
-async def settled(bridge: Bridge, client: Any) -> None:
-    """Wait until REST has given what it owed, and Redis has it."""
-    asked = [m for m in bridge.mirrors if m.stream.name in STREAMS]
+async def settled(bridge: Bridge) -> None:
+    """Wait until nothing is missing, and Redis has all that was read."""
     with trio.fail_after(LIMIT):
-        for mirror in asked:
-            while (
-                mirror.ledger.recovery is None
-                or mirror.ledger.recovery.covered is None
-                or mirror.ledger.continuity.asking is not None
-                or len(mirror.backlog)
-            ):
-                await trio.sleep(0.02)
-            assert not client.exists(f"bz:{mirror.stream.name}:owed")
+        for line in bridge.lines:
+            if line.intake.stream.name in STREAMS:
+                while not is_whole(line):
+                    await trio.sleep(0.02)
+
+
+def is_whole(line: Line) -> bool:
+    holes = line.intake.holes
+    is_known = holes.is_connected and holes.counts
+    return is_known and not (holes.coverage.holes or len(line.backlog))
 
 
 def live(upstream: Simulator, stream: str) -> dict[str, Rating | Insight]:

@@ -56,7 +56,7 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
     assert len(watched) == 50
     began = trio.current_time()
     async with running(upstream, server, tmp_path, pace=10, tickers=watched) as bridge:
-        mirror = bridge.mirrors[2]
+        status = bridge.lines[0].intake.status  # whose symbols are looked up first
         with trio.fail_after(LIMIT):
             while client.zcard("bz:consensus:symbols") < len(watched):
                 await trio.sleep(0.05)
@@ -70,7 +70,7 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
             for n in range(0, 10_000, 500):
                 for _ in range(500):
                     upstream.broadcast(other.opine(n, rng.choice(watched))[1])
-                while mirror.status.unattributed < n + 500:
+                while status.unattributed < n + 500:
                     await trio.sleep(0.02)
             # And a few ratings in a row of one symbol.
             was = client.hgetall(f"bz:consensus:latest:{watched[1]}")
@@ -88,7 +88,7 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
     values = [Decimal(each["consensus_rating_val"]) for each in (was, now)]
     change = (values[1] > values[0]) - (values[1] < values[0])
     assert now["_shift"] == {1: "up", -1: "down", 0: "same"}[change]
-    assert mirror.status.unattributed >= 10_000
+    assert status.unattributed >= 10_000
     for entry in entries(client, "consensus"):
         assert (entry["symbol"] == "") == (entry["source"] != "rest")
     for symbol in watched:

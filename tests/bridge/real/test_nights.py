@@ -42,13 +42,13 @@ async def test_a_night_off_leaves_no_trace(  # noqa: PLR0913, PLR0917 - fixtures
     tmp_path: Path,
 ) -> None:
     async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
-        await settled(bridge, client)
+        await settled(bridge)
     for stream in STREAMS:
         same_as(upstream, client, stream)
     news = night(upstream, 500, seconds, seed)
     async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
-        await settled(bridge, client)
-        counted = sum(m.status.fetched for m in bridge.mirrors[:2])
+        await settled(bridge)
+        counted = sum(line.intake.status.fetched for line in bridge.lines)
     for stream in STREAMS:
         same_as(upstream, client, stream)
         no_duplicates(client, stream)
@@ -73,7 +73,7 @@ async def test_of_the_second_heard_last_only_the_replay_or_a_later_change_tells(
     market, book = upstream.market, upstream.market.book
     second = float(int(upstream.clock()))
     async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
-        await settled(bridge, client)
+        await settled(bridge)
         [rated, *_] = market.opine(second)
         rating = record_of(rated)
         [commented] = market.comment(second + 0.1, rating)
@@ -93,7 +93,7 @@ async def test_of_the_second_heard_last_only_the_replay_or_a_later_change_tells(
         [other, *_] = market.opine(second + 1 + n)
         upstream.broadcast(other, *market.comment(second + 1 + n, record_of(other)))
     async with running(upstream, server, tmp_path, timeline_length=500) as bridge:
-        await settled(bridge, client)
+        await settled(bridge)
         for stream in STREAMS:
             with pytest.raises(AssertionError):
                 same_as(upstream, client, stream)
@@ -123,7 +123,7 @@ async def test_a_wider_watch_list_is_fetched_and_foreign_removals_show_nowhere(
     for tickers in ((first,), (second, first), (third, second, first), (third,)):
         night(upstream, 100, seed=len(tickers))
         async with running(upstream, server, tmp_path, tickers=tickers) as bridge:
-            await settled(bridge, client)
+            await settled(bridge)
         for stream in STREAMS:
             found = {
                 key.rpartition(":")[2]
@@ -149,7 +149,7 @@ async def test_of_isins_those_rows_too_that_do_not_name_theirs(
     market = upstream.market
     async with running(upstream, server, tmp_path, **options) as bridge:
         with trio.fail_after(LIMIT):
-            while not all(mirror.connected for mirror in bridge.mirrors):
+            while not all(line.intake.holes.is_connected for line in bridge.lines):
                 await trio.sleep(0.02)
         upstream.broadcast(*market.opine(upstream.clock(), "AAPL"))
         with trio.fail_after(LIMIT):
@@ -162,7 +162,7 @@ async def test_of_isins_those_rows_too_that_do_not_name_theirs(
         content = json.loads(commented.text)["data"]["content"]
         blank += not content["security"]["isin"]
     async with running(upstream, server, tmp_path, **options) as bridge:
-        await settled(bridge, client)
+        await settled(bridge)
     for stream in STREAMS:
         found = {
             key.rpartition(":")[2]
