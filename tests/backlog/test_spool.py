@@ -78,7 +78,6 @@ def test_an_elder_log_goes_first_whatever_its_numbers_and_never_in_one_batch(
 
 
 def test_the_order_of_logs_outlasts_the_removal_of_the_elder(open_spool: Open) -> None:
-    """Numbers of logs are never given twice."""
     spool = open_spool()
     spool.append("ratings", items(1, log=ELDER))
     spool.append("ratings", items(1))

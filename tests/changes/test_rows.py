@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from bzredis.changes import rows as fetched
-from bzredis.changes.read import Change, Rejected, read
-from bzredis.changes.rows import consensus_row, removal, row
+from bzredis.changes.kinds import Change, Rejected
+from bzredis.changes.read import read
+from bzredis.changes.rows import looked_up, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, Stream
 
 RECEIVED = 1_728_070_000_000
@@ -137,28 +138,43 @@ def insight(record: str, isin: str | None, symbol: str = "AAPL") -> Change | Rej
 
 
 @pytest.mark.parametrize(
-    ("rows", "wanted", "unknown"),
+    ("stream", "rows", "wanted", "unknown"),
     [
-        ([rated("a", isin=APPLE), rated("b", isin=OTHER)], "a", ""),
-        ([rated("a", isin=""), rated("b")], "", "ab"),
-        ([rated("a"), rated("b", isin=f" {APPLE.lower()}")], "ab", ""),
-        ([rated("a"), rated("b", isin=OTHER)], "", ""),
-        ([rated("a"), rated("b", isin=APPLE), rated("c", isin=OTHER)], "ab", ""),
-        ([rated("a"), rated("b", "T", isin=APPLE)], "b", "a"),
-        ([rated("a", ""), rated("b", "", isin=APPLE)], "b", "a"),
-        ([rated("a", "shop", exchange="TSX"), rated("b", "IBM")], "ab", ""),
-        ([rated("a", "IBM", isin=OTHER)], "a", ""),
-        ([rated("a", "RY", exchange="TSX"), rated("b", "RY", isin=APPLE)], "b", "a"),
-        ([insight("a", APPLE), insight("b", None), insight("c", OTHER)], "ab", ""),
-        ([insight("a", ""), insight("b", OTHER, "T")], "", "a"),
+        (RATINGS, [rated("a", isin=APPLE), rated("b", isin=OTHER)], "a", ""),
+        (RATINGS, [rated("a", isin=""), rated("b")], "", "ab"),
+        (RATINGS, [rated("a"), rated("b", isin=f" {APPLE.lower()}")], "ab", ""),
+        (RATINGS, [rated("a"), rated("b", isin=OTHER)], "", ""),
+        (
+            RATINGS,
+            [rated("a"), rated("b", isin=APPLE), rated("c", isin=OTHER)],
+            "ab",
+            "",
+        ),
+        (RATINGS, [rated("a"), rated("b", "T", isin=APPLE)], "b", "a"),
+        (RATINGS, [rated("a", ""), rated("b", "", isin=APPLE)], "b", "a"),
+        (RATINGS, [rated("a", "shop", exchange="TSX"), rated("b", "IBM")], "ab", ""),
+        (RATINGS, [rated("a", "IBM", isin=OTHER)], "a", ""),
+        (
+            RATINGS,
+            [rated("a", "RY", exchange="TSX"), rated("b", "RY", isin=APPLE)],
+            "b",
+            "a",
+        ),
+        (
+            INSIGHTS,
+            [insight("a", APPLE), insight("b", None), insight("c", OTHER)],
+            "ab",
+            "",
+        ),
+        (INSIGHTS, [insight("a", ""), insight("b", OTHER, "T")], "", "a"),
     ],
 )
 def test_what_is_on_a_watch_list_of_isins(
-    rows: list[Change | Rejected], wanted: str, unknown: str
+    stream: Stream, rows: list[Change | Rejected], wanted: str, unknown: str
 ) -> None:
     broken = row(RATINGS, "7", received=1)
     found, left = fetched.sifted(
-        [*rows, broken], frozenset({"IBM", "SHOP"}), frozenset({APPLE})
+        stream, [*rows, broken], frozenset({"IBM", "SHOP"}), frozenset({APPLE})
     )
     assert found.pop() == broken
     assert "".join(changed(one).record for one in found) == wanted
@@ -196,7 +212,7 @@ def test_a_removal_of_nothing() -> None:
 )
 def test_a_consensus_is_of_the_symbol_that_was_asked_for(named: dict[str, Any]) -> None:
     text = json.dumps({**CONSENSUS_OF, "id": "x", **named})
-    made = changed(consensus_row(text, "AAPL", received=RECEIVED))
+    made = changed(looked_up(CONSENSUS, text, "AAPL", received=RECEIVED))
     assert (made.symbol, made.record, made.source) == ("AAPL", "", "rest")
     assert made.version == MS + 17
     theirs = live(CONSENSUS, {**CONSENSUS_OF, "ticker": "AAPL", "more": 1}, id="record")
@@ -222,6 +238,6 @@ def test_a_consensus_is_of_the_symbol_that_was_asked_for(named: dict[str, Any]) 
     ],
 )
 def test_a_consensus_of_another(text: object, reason: str) -> None:
-    found = consensus_row(json.dumps(text), "AAPL", received=RECEIVED)
+    found = looked_up(CONSENSUS, json.dumps(text), "AAPL", received=RECEIVED)
     assert isinstance(found, Rejected)
     assert found.reason == reason

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bzredis.changes.read import Change, Rejected, read
+from bzredis.changes.kinds import Change, Rejected
+from bzredis.changes.read import read
 from bzredis.messages.envelope import Notice
 from bzredis.streams import BY_NAME, CONSENSUS, STREAMS, Stream
 from bzredis.streams.consensus import FIGURES, security
@@ -34,7 +35,7 @@ def test_the_stream_is_upstreams() -> None:
     assert CONSENSUS.name == "consensus"
     assert CONSENSUS.path == "/api/v1/consensus-ratings/stream"
     assert CONSENSUS.parameters == ("tickers", "isins", "simplify", "aggregate_type")
-    assert CONSENSUS.keyed == "symbol"
+    assert CONSENSUS.state == "per_symbol"
 
 
 def test_streams_by_name() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bzredis.changes.read import Change, Rejected, read
+from bzredis.changes.kinds import Change, Rejected
+from bzredis.changes.read import read
 from bzredis.messages.model import _reason
 from bzredis.streams import INSIGHTS
 from bzredis.streams.insights import Insight
@@ -34,7 +35,7 @@ def test_the_stream_is_upstreams() -> None:
     assert INSIGHTS.name == "insights"
     assert INSIGHTS.path == "/api/v1/analyst/insights/stream"
     assert INSIGHTS.parameters == ("tickers", "isins")
-    assert INSIGHTS.keyed == "record"
+    assert INSIGHTS.state == "records"
 
 
 @pytest.mark.parametrize("name", ["documented", "in-seconds"])

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bzredis.changes.read import Change, read
+from bzredis.changes.kinds import Change
+from bzredis.changes.read import read
 from bzredis.messages.direction import direction
 from bzredis.messages.model import names
 from bzredis.streams import RATINGS
@@ -39,7 +40,7 @@ def test_the_stream_is_upstreams() -> None:
     assert RATINGS.name == "ratings"
     assert RATINGS.path == "/api/v2.1/calendar/ratings/stream"
     assert RATINGS.parameters == ("tickers", "isins")
-    assert RATINGS.keyed == "record"
+    assert RATINGS.state == "records"
 
 
 @pytest.mark.parametrize(
