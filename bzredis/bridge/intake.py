@@ -57,6 +57,7 @@ class Intake:
     on_applied: Observe = _nothing
     on_symbols: Callable[[Sequence[str]], None] = _nothing
     sole: str = ""  # symbol of a subscription to one single security
+    _counted: int = -1  # number of the last change that was told of
 
     # ---- on its way in
 
@@ -130,9 +131,13 @@ class Intake:
         log_id = items[0].log.id if items else self.holes.log.id
         self.holes.applied(log_id, applied.last, applied.coverage, trio.current_time())
         self.status.note_coverage(applied.coverage)
-        self.status.fetched += applied.fetched
-        symbols = [*applied.symbols]
+        symbols, is_news = [*applied.symbols], False
         for item, result in zip(items, applied.results, strict=True):
+            if item.log.id == self.holes.log.id:
+                if item.number <= self._counted:
+                    continue  # it went back, and was told of before
+                self._counted = item.number
+            is_news = True
             self.status.count(result)
             if result == "gap":
                 self._tell_of_gap(unpack(item.packed), were_open)
@@ -142,6 +147,8 @@ class Intake:
                 log.error("set aside", stream=self.stream.name, reason=result)
                 self.status.note_error("redis", result)
             self.on_applied(self.stream, item.packed, result)
+        if is_news:
+            self.status.fetched += applied.fetched
         if symbols:
             self.on_symbols(symbols)
 
