@@ -178,6 +178,22 @@ async def test_not_alive_with_old_changes_in_memory_alone(
         assert rig.store.is_alive()
 
 
+async def test_not_alive_while_it_takes_long_though_all_of_it_works(
+    rig: Rig, disk: Disk, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(5)
+        rig.store.delay, disk.delay = 2.0, 30
+        rig.upstream.say(*frames(*range(1_000)))
+        await trio.sleep(bridge.STALE + 2)
+        assert rig.intake.status.error == ""
+        assert rig.backlog.disk.count == 0
+        assert rig.line.presence() == "connected"
+        rig.store.delay = disk.delay = 0
+        await trio.sleep(100)
+        assert rig.line.presence() == "fresh"
+
+
 @pytest.mark.parametrize("takes_changes", [True, False])
 async def test_not_alive_while_redis_may_have_come_back_older(
     rig: Rig,
@@ -227,6 +243,7 @@ async def test_not_alive_once_nothing_is_heard_of_redis(
         await trio.sleep(10)
         assert rig.line.presence() == "fresh"
         rig.store.hangs = True
-        await trio.sleep(25)
+        await trio.sleep(16)  # the next ping is not due, so nothing waits
+        assert not len(rig.backlog)
         assert rig.line.presence() == "connected"
         rig.store.hangs = False

@@ -7,6 +7,8 @@ import trio
 from fakes import Rig, Session, frame, frames, now
 from trio.testing import MockClock
 
+from bzredis.changes.kinds import Change, unpack
+
 
 @pytest.mark.parametrize("delay", [0.0, 0.5, 4.0])
 async def test_a_start_before_what_redis_has_is_told_again(
@@ -44,6 +46,26 @@ async def test_it_is_told_again_once_only(rig: Rig, autojump_clock: MockClock) -
         rig.store.batches.clear()
         await trio.sleep(10)
         assert sum(rig.store.batches) == 0
+
+
+async def test_what_is_read_after_a_step_back_is_not_earlier_than_what_was(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Where some of it is lost, its time tells until when something is missing."""
+    async with rig.running():
+        await trio.sleep(5)
+        rig.store.hangs = True
+        rig.upstream.say(frame(1))
+        await trio.sleep(0.1)
+        rig.intake.clock = lambda: now() - 10_000
+        rig.upstream.say(frame(2))
+        await trio.sleep(0.1)
+        one, two = [unpack(item.packed) for item in rig.backlog.queue.fresh(9)]
+        assert isinstance(one, Change)
+        assert isinstance(two, Change)
+        assert one.t <= two.t
+        assert one.received > two.received, "as the clock said"
+        rig.store.hangs = False
 
 
 async def test_a_clock_that_steps_back_writes_no_time_twice(
