@@ -49,7 +49,7 @@ class Lookups:
     query: Mapping[str, str] = attrs.field(factory=dict)
     _rated: dict[str, None] = attrs.field(factory=dict)
     _round: dict[str, None] = attrs.field(factory=dict)
-    _rounds: int = 0  # those begun to close what is missing
+    _rounds: int = 0  # those begun
     _not_before: dict[str, float] = attrs.field(factory=dict)
     _news: Bell = attrs.field(factory=Bell)
 
@@ -91,7 +91,6 @@ class Lookups:
             holes = self.intake.holes.to_ask(trio.current_time())
             symbols = await self._all() if holes else ()
             if symbols and not self.isins and all(map(is_asked_for, symbols)):
-                self._rounds += 1
                 self._begin_round(symbols)
                 while self._round:  # noqa: ASYNC110 - several things end it
                     await trio.sleep(LOOK)
@@ -102,6 +101,7 @@ class Lookups:
             await trio.sleep(REST_HAS if holes else LOOK)
 
     def _begin_round(self, symbols: Iterable[str]) -> None:
+        self._rounds += 1
         self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
         self._news.ring()
 
