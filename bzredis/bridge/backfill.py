@@ -15,7 +15,7 @@ import structlog
 import trio
 
 from bzredis.bridge.intake import Intake
-from bzredis.bridge.retry import REFUSED, Retry, Symbols, known
+from bzredis.bridge.retry import Retry, Symbols, known
 from bzredis.bridge.subscriber import PER_TURN
 from bzredis.changes import rows
 from bzredis.changes.kinds import Change, Rejected
@@ -45,36 +45,41 @@ class Backfill:
     symbols: Symbols
     tickers: Sequence[str] = ()
     isins: frozenset[str] = frozenset()
+    _asked: set[str] = attrs.field(factory=set)  # holes that it cannot fill
 
     async def run(self) -> NoReturn:
         """Fetch what is missing, until cancelled."""
         while True:
             holes = self.intake.holes.to_ask(trio.current_time())
-            await trio.sleep(await self._fill(holes) if holes else LOOK)
+            asked = [hole for hole in holes if hole.id in self._asked]
+            if fresh := [hole for hole in holes if hole.id not in self._asked]:
+                await trio.sleep(await self._fill(fresh))
+                continue
+            # What it left out once it will leave out again: nobody gives that back.
+            if announced := [hole.id for hole in asked if hole.announced]:
+                self.intake.forget(announced)
+            await trio.sleep(LOOK)
 
     async def _fill(self, holes: Sequence[Hole]) -> float:
         """Fetch what these holes lack; return the s until there is more to ask."""
         since = max(0, min(hole.resume for hole in holes) - OVERLAP) // 1_000
         try:
-            found, is_whole = await self._fetch(since)
+            left = await self._fetch(since)
         except (RestDown, RestRefused) as error:
             return self.retry.failed(error)
         self.retry.answered()
-        for number, row in enumerate(found):
-            if number % PER_TURN == 0:
-                await self.intake.backlog.breathe()
-                await trio.lowlevel.checkpoint()
-            self.intake.put(row)
-        if not is_whole:
-            return REFUSED  # what it left out now it will leave out in a moment, too
-        self.intake.filled([hole.id for hole in holes])
+        ids = [hole.id for hole in holes]
+        if left:
+            self._asked.update(ids)
+        else:
+            self.intake.filled(ids)
         return LOOK
 
-    async def _fetch(self, since: int) -> tuple[Rows, bool]:
-        """Return all rows since a time (unix s), the oldest first, then removals.
+    async def _fetch(self, since: int) -> int:
+        """Put all rows since a time (unix s), the oldest first, then removals.
 
-        Also whether these are all. All before any is put: upstream sends the newest
-        first, and pages overlap.
+        All rows before any is put: upstream sends the newest first, and pages overlap.
+        Returns how many were left out that may have been wanted.
         """
         stream, clock = self.intake.stream, self.intake.clock
         # The streams let pass what fits either list.
@@ -88,21 +93,29 @@ class Backfill:
         left = 0
         if self.isins:
             found, left = await self._sifted(found)
-        found.sort(key=_version)
-        count = len(found)
+        log.info("fetched", stream=stream.name, since=since, rows=len(found), left=left)
+        await self._put(sorted(found, key=_version))
         if stream.removals is not None:
-            async with aclosing(self.rest.removals(stream.removals, since)) as gone:
-                async for one in gone:
-                    found.append(
-                        rows.removal(
-                            stream, one.record, one.updated, one.raw, received=clock()
-                        )
-                    )
-        log.info(
-            "fetched", stream=stream.name, since=since, rows=count,
-            removals=len(found) - count, unmatched=left,
-        )  # fmt: skip
-        return found, not left
+            # A key may be entitled to the rows alone: then these are here at least.
+            await self._put(await self._removals(stream.removals, since))
+        return left
+
+    async def _removals(self, table: Table, since: int) -> Rows:
+        stream, clock = self.intake.stream, self.intake.clock
+        async with aclosing(self.rest.removals(table, since)) as gone:
+            return [
+                rows.removal(
+                    stream, one.record, one.updated, one.raw, received=clock()
+                )
+                async for one in gone
+            ]
+
+    async def _put(self, found: Rows) -> None:
+        for number, row in enumerate(found):
+            if number % PER_TURN == 0:
+                await self.intake.backlog.breathe()
+                await trio.lowlevel.checkpoint()
+            self.intake.put(row)
 
     async def _sifted(self, found: Rows) -> tuple[Rows, int]:
         """Return the rows on the watch-list, and how many may be on it and are left."""

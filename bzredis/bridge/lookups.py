@@ -34,7 +34,7 @@ EVERY: Final = 30.0  # s between two requests for the same symbol
 class Turns:
     """Whose turn it is: who was rated goes first, and nobody twice in half a minute."""
 
-    rounds: int = 0  # those begun to close what is missing
+    rounds: int = 0  # those begun
     _rated: dict[str, None] = attrs.field(factory=dict)
     _round: dict[str, None] = attrs.field(factory=dict)
     _not_before: dict[str, float] = attrs.field(factory=dict)
@@ -47,6 +47,7 @@ class Turns:
 
     def begin_round(self, symbols: Iterable[str]) -> None:
         """Add all that a round is of."""
+        self.rounds += 1
         self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
         self._news.ring()
 
@@ -140,7 +141,6 @@ class Lookups:
             holes = self.intake.holes.to_ask(trio.current_time())
             symbols = await self._all() if holes else ()
             if symbols and not self.isins and all(map(is_asked_for, symbols)):
-                self._turns.rounds += 1
                 self._turns.begin_round(symbols)
                 while not self._turns.is_round_over:  # noqa: ASYNC110 - several things end it
                     await trio.sleep(LOOK)

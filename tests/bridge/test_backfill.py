@@ -1,119 +1,108 @@
-"""What REST owes a stream, in virtual time: when it is asked, and what is announced."""
+"""What REST is asked for a stream's holes, in virtual time, and what comes of it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
-import attrs
 import pytest
 import trio
-from fakes import EPOCH, RATINGS, Rig, Said, Session, frame, frames, now
+from fakes import EPOCH, RATINGS, UPDATED, FakeRest, Rig, Said, Session, frame, frames
 from trio.testing import MockClock
 
-from bzredis.backlog.backlog import Backlog
 from bzredis.bridge.backfill import Backfill
-from bzredis.bridge.recovery import Recovery
-from bzredis.bridge.retry import Asking
-from bzredis.changes.read import unpack
+from bzredis.bridge.coverage import REST_HAS
+from bzredis.bridge.retry import Retry
 from bzredis.errors import FeedLost, RestDown, RestRefused, StoreDown
-from bzredis.messages.times import rfc3339
 from bzredis.ports import Removal
+from bzredis.streams.stream import Table
 
 LOST = FeedLost("upstream went away")
 DAY = 86_400
-UPDATED = 1_728_069_666  # as in fakes.frame
+HOUR = 3_600
+RIPE = REST_HAS + 1.0  # s until REST is asked
 
 
-def row(number: int, isin: str = "") -> str:
-    """Return REST's copy of `fakes.frame`."""
-    found: dict[str, Any] = json.loads(frame(number))["data"]["content"]
-    return json.dumps(found | {"ptpo": "", "isin": isin})
+async def nobody() -> Sequence[str]:
+    await trio.lowlevel.checkpoint()
+    return ()
 
 
-@attrs.define(eq=False)
-class FakeRest:
-    """REST, with what it holds, in whatever state it is."""
-
-    held: list[int] = attrs.field(factory=list)
-    isins: dict[int, str] = attrs.field(factory=dict)
-    gone: list[Removal] = attrs.field(factory=list)
-    trouble: Exception | None = None
-    delay: float = 0.0
-    asked: list[tuple[float, int, tuple[str, ...]]] = attrs.field(factory=list)
-
-    async def rows(
-        self, since: int, tickers: Sequence[str] = ()
-    ) -> AsyncGenerator[str, None]:
-        self.asked.append((trio.current_time(), since, tuple(tickers)))
-        await trio.sleep(self.delay)
-        if self.trouble is not None:
-            raise self.trouble
-        for number in sorted(self.held, reverse=True):
-            if UPDATED + number >= since:
-                yield row(number, self.isins.get(number, ""))
-
-    async def removed(self, since: int) -> AsyncGenerator[Removal, None]:
-        await trio.lowlevel.checkpoint()
-        for one in self.gone:
-            if (one.updated or since) >= since:
-                yield one
+def table(of: Table | None) -> Table:
+    assert of is not None
+    return of
 
 
-def ready(rig: Rig, rest: FakeRest, **options: Any) -> None:
-    """Make a process that asks `rest`."""
-    rig.process()
-    rig.ledger.recovery = Recovery(DAY)
-    asking = Asking("ratings", rig.ledger.note_rest, Random(3))
-    rig.bridge.ask = Backfill(
-        rig.ledger, rig.ledger.recovery, asking, rest.rows, rest.removed, **options
-    ).run
+def ready(rig: Rig, rest: FakeRest, **options: Any) -> Callable[[], Awaitable[None]]:
+    """Have the process that is made next ask `rest`."""
+    rig.rest, rig.window = True, 1_000 * DAY
+
+    async def ask() -> None:
+        retry = Retry("ratings", rig.intake.rest_trouble, Random(3))
+        given = {"symbols": nobody, **options}
+        await Backfill(rig.intake, table(RATINGS.rows), rest, retry, **given).run()
+
+    return ask
 
 
 @asynccontextmanager
 async def running(rig: Rig, rest: FakeRest, **options: Any) -> AsyncIterator[None]:
-    ready(rig, rest, **options)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.bridge.run)
+    ask = ready(rig, rest, **options)
+    async with rig.running() as bridge:
+        bridge.ask = ask
         yield
-        rig.bridge.stop.set()
-        nursery.cancel_scope.deadline = trio.current_time() + 5
-    assert not nursery.cancel_scope.cancelled_caught, "did not stop within 5 s"
 
 
 @asynccontextmanager
 async def killed(rig: Rig, rest: FakeRest, **options: Any) -> AsyncIterator[None]:
-    ready(rig, rest, **options)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(rig.bridge.run)
+    ask = ready(rig, rest, **options)
+    async with rig.killed() as bridge:
+        bridge.ask = ask
         yield
-        nursery.cancel_scope.cancel()
 
 
 def logged(rig: Rig) -> list[tuple[str, int]]:
     """Return source and number of each message in the log."""
+    log = rig.store.db.of("ratings").log
     return [
         (change["source"], int(change["record"], 16))
-        for _, change in rig.store.db.log[RATINGS.name]
+        for change in log
         if change["kind"] == "message"
     ]
 
 
-async def test_the_first_start_asks_for_the_window_and_owes_nothing_after(
+def holes(rig: Rig) -> list[Any]:
+    return rig.store.db.of("ratings").holes
+
+
+async def lose_a_night(rig: Rig) -> None:
+    """Leave a Redis that has known better, and a replay that proves nothing."""
+    rig.upstream.sessions.append(Session(frames(1)))
+    async with rig.running():
+        await trio.sleep(10)
+    await trio.sleep(HOUR)
+    rig.upstream.sessions.append(Session(replay=frames(50, 51)))
+
+
+# ------------------------------------------------------------------ from where, and when
+
+
+async def test_the_first_start_asks_for_the_window_and_lacks_nothing_after(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
     rest = FakeRest([3, 1, 2])
-    began = trio.current_time()
     async with running(rig, rest):
-        await trio.sleep(20)
-    [(at, since, _)] = rest.asked
-    assert at - began < 1
-    assert since == EPOCH // 1_000 - DAY - 5
+        await trio.sleep(REST_HAS - 0.5)
+        assert not rest.asked
+        assert not rig.store.is_alive()
+        await trio.sleep(15)
+        assert rig.store.is_alive()
+    [(_, since, _)] = rest.asked
+    assert since == EPOCH // 1_000 - DAY - HOUR - 5, "two clocks differ an hour"
     assert rig.store.status()["fetched"] == "0", "all that it holds is older"
-    assert not rig.store.db.owed
+    assert not holes(rig)
     assert not rig.store.gaps()
 
 
@@ -131,13 +120,27 @@ async def test_a_reconnect_asks_from_the_newest_less_5_s_oldest_first(
     ]  # fmt: skip
     assert rig.store.status()["fetched"] == "5"
     assert rig.store.status()["gaps"] == "0"
-    assert rig.store.db.newest["ratings"] == 1_000 * (UPDATED + 13)
+    assert not holes(rig)
+
+
+async def test_what_rest_brings_does_not_hide_what_came_before_it(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Rows come out of order: the next hole resumes from what the stream said."""
+    rig.upstream.sessions.extend([Session([*frames(10), 100.0, LOST]), Session([])])
+    rest = FakeRest([30])
+    async with running(rig, rest):
+        await trio.sleep(150)
+        assert ("rest", 30) in logged(rig)
+        rig.upstream.say(LOST)
+        await trio.sleep(20)
+    assert [since for _, since, _ in rest.asked][1:] == [UPDATED + 10 - 5] * 2
 
 
 async def test_what_comes_after_the_connection_hides_nothing(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
-    """The resume point is from before, however long REST takes, also after a crash."""
+    """Where REST resumes is from before, however long it takes, also after a kill."""
     async with running(rig, FakeRest()):
         await trio.sleep(1)
         rig.upstream.say(*frames(10))
@@ -147,91 +150,223 @@ async def test_what_comes_after_the_connection_hides_nothing(
         await trio.sleep(5)
         rig.upstream.say(*frames(20))
         await trio.sleep(5)
-    assert rig.store.db.newest["ratings"] == 1_000 * (UPDATED + 20)
+    assert rig.store.db.of("ratings").newest == 1_000 * (UPDATED + 20)
     rest.delay = 0.0
     async with running(rig, rest):
         await trio.sleep(10)
     assert [since for _, since, _ in rest.asked] == [UPDATED + 5] * 2
     assert ("rest", 11) in logged(rig)
-    assert not rig.store.db.owed
+    assert not holes(rig)
 
 
-async def test_a_new_connection_while_fetching_begins_anew(
+async def test_the_watch_list_is_asked_for(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
-    rig.upstream.sessions.extend([Session([*frames(10), 30.0, LOST]), Session([])])
-    rest = FakeRest([11], delay=29.0)
+    rest = FakeRest()
+    async with running(rig, rest, tickers=("AAPL", "TSX:T")):
+        await trio.sleep(10)
+    assert [tickers for *_, tickers in rest.asked] == [("AAPL", "TSX:T")]
+
+
+async def test_removals_come_after_the_rows(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await lose_a_night(rig)
+    gone = [Removal(f"{n:024x}", UPDATED + n, "{}") for n in (0, 2)]
+    rest = FakeRest([2, 3], gone=gone)
     async with running(rig, rest):
-        await trio.sleep(1)
-        rest.delay = 50.0
-        await trio.sleep(80)
-        assert ("rest", 11) not in logged(rig)
         await trio.sleep(10)
+    log = [c for c in rig.store.db.of("ratings").log if c.get("source") == "rest"]
+    assert [(c["action"], int(c["record"], 16)) for c in log] == [
+        ("updated", 2), ("updated", 3), ("deleted", 0), ("deleted", 2),
+    ]  # fmt: skip
+
+
+# --------------------------------------------------------------------- only whole answers
+
+
+async def test_a_connection_lost_while_it_is_asked_costs_nothing(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """What it closes is what it was asked about; the new hole is another question."""
+    rest = FakeRest([11])
+    rig.upstream.sessions.append(Session([*frames(10), 30.0, LOST]))
+    async with running(rig, rest):
+        await trio.sleep(34)
+        [first] = holes(rig)
+        rest.delay = 15.0  # of rows, and of removals
+        await trio.sleep(20)
+        assert len(rest.asked) == 2
+        rig.upstream.say(LOST)
+        await trio.sleep(4)
+        assert [hole.id for hole in holes(rig)][0] == first.id
+        await trio.sleep(15)
+        assert ("rest", 11) in logged(rig)
+        [second] = holes(rig)
+        assert second.id != first.id
+        await trio.sleep(35)
+        assert not holes(rig)
+    assert len(rest.asked) == 3
+    assert not rig.store.gaps()
+
+
+async def test_a_hole_that_changed_its_id_meanwhile_is_asked_for_again(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """It may be more than it was: two became one, or Redis came back older."""
+    await lose_a_night(rig)
+    rest = FakeRest([2], delay=5.0)
+    async with running(rig, rest):
+        await trio.sleep(RIPE)
+        holes(rig)[0].id = "another"
+        await trio.sleep(12)
+        assert ("rest", 2) in logged(rig)
+        assert [hole.id for hole in holes(rig)] == ["another"]
+        await trio.sleep(20)
+        assert not holes(rig)
     assert len(rest.asked) == 2
-    assert ("rest", 11) in logged(rig)
+    assert not rig.store.gaps()
 
 
-async def lose_a_night(rig: Rig) -> None:
-    """Leave a Redis that has known better, and a replay that proves nothing."""
-    rig.upstream.sessions.append(Session(frames(1)))
-    async with rig.running():
-        await trio.sleep(10)
-    await trio.sleep(3_600)
-    rig.upstream.sessions.append(Session(replay=frames(50, 51)))
+async def test_rows_are_kept_though_removals_are_refused(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """A key may be entitled to the one and not to the other."""
+    await lose_a_night(rig)
+    gone = table(RATINGS.removals).path
+    rest = FakeRest([2, 3], troubles={gone: RestRefused("HTTP 403")})
+    async with running(rig, rest):
+        await trio.sleep(30)
+        assert {("rest", 2), ("rest", 3)} <= {*logged(rig)}
+        assert len(holes(rig)) == 1
+        assert "HTTP 403" in rig.store.status()["error"]
+        await trio.sleep(60)
+        assert len(rig.store.gaps()) == 1, "what was removed, nobody knows"
+        rest.troubles.clear()
+        await trio.sleep(900)
+        assert not holes(rig)
+    assert len(rest.asked) == 2
 
 
-@pytest.mark.parametrize(("delay", "gaps"), [(0.0, 0), (55.0, 0), (65.0, 1)])
+# ---------------------------------------------------------------------- within a minute
+
+
+@pytest.mark.parametrize(("delay", "gaps"), [(0.0, 0), (50.0, 0), (65.0, 1)])
 async def test_rest_has_a_minute_to_close_a_gap(
     rig: Rig, autojump_clock: MockClock, *, delay: float, gaps: int
 ) -> None:
     await lose_a_night(rig)
-    rest = FakeRest([2, 3, 50], delay=delay)
+    rest = FakeRest([2, 3, 50], delay=delay / 2)  # rows, and removals
     async with running(rig, rest):
-        began = now()
+        began = EPOCH + 1_000 * trio.current_time()
         await trio.sleep(59)
         assert not rig.store.gaps()
         await trio.sleep(60)
     assert len(rig.store.gaps()) == gaps
     assert rig.store.status()["gaps"] == str(gaps)
     assert {("rest", 2), ("rest", 3)} <= {*logged(rig)}
+    assert not holes(rig), "it fills what was announced as well"
     for gap in rig.store.gaps():
-        assert (gap["cause"], gap["recovered"]) == ("restart", 2)
-        assert gap["end"] == rfc3339(began)
+        assert gap["cause"] == "restart"
+        assert gap["end"] == pytest.approx(began, abs=20)
 
 
-async def test_what_is_doubtful_is_announced_before_the_debt_is_paid(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
-) -> None:
-    """A kill in between would leave neither a debt nor a gap."""
-    kept: list[str] = []
-    put = Backlog.put
-
-    def noting(self: Backlog, packed: bytes) -> int:
-        kept.append(type(unpack(packed)).__name__)
-        return put(self, packed)
-
-    await lose_a_night(rig)
-    monkeypatch.setattr(Backlog, "put", noting)
-    # Connected a while after the start: else the look of each second comes in between.
-    rig.upstream.sessions.insert(0, LOST)
-    async with running(rig, FakeRest([2, 3]), **listed("T2")):
-        await trio.sleep(90)
-    assert kept.index("Gap") < kept.index("Paid")
-
-
-@pytest.mark.parametrize("delay", [50.0, 1e6])
+@pytest.mark.parametrize("delay", [20.0, 1e6])
 async def test_not_alive_until_it_is_fetched_or_announced(
     rig: Rig, autojump_clock: MockClock, delay: float
 ) -> None:
     await lose_a_night(rig)
     async with running(rig, FakeRest([2, 3], delay=delay)):
-        await trio.sleep(48)
+        await trio.sleep(24)
         assert ("rest", 2) not in logged(rig)
         assert rig.store.status()["state"] == "live"
+        assert rig.store.status()["missing"]
         assert not rig.store.is_alive()
-        await trio.sleep(15)
+        await trio.sleep(39)
         assert ("rest", 2) in logged(rig) or len(rig.store.gaps()) == 1
         assert rig.store.is_alive()
+
+
+async def test_a_hole_that_waits_for_rest_outlives_the_process(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    await lose_a_night(rig)
+    rest = FakeRest([2], trouble=RestDown("down"))
+    async with running(rig, rest):
+        await trio.sleep(30)
+    assert not rig.store.gaps()
+    rig.upstream.sessions.append(Session(replay=frames(51)))
+    async with running(rig, rest):
+        await trio.sleep(90)
+    assert [gap["recovered"] for gap in rig.store.gaps()] == [2]
+
+
+@pytest.mark.parametrize("away", [0, 1])
+async def test_a_hole_that_rest_fills_for_the_next_process_is_no_gap(
+    rig: Rig, autojump_clock: MockClock, away: int
+) -> None:
+    """It stays open for REST until there is a connection to fetch after."""
+    await lose_a_night(rig)
+    rest = FakeRest([2], trouble=RestDown("down"))
+    async with running(rig, rest):
+        await trio.sleep(30)
+    rest.trouble = None
+    rig.upstream.sessions.extend([LOST] * away)
+    rig.upstream.sessions.append(Session(replay=frames(51)))
+    async with running(rig, rest):
+        await trio.sleep(90)
+    assert {number for _, number in logged(rig)} == {1, 2, 50, 51}
+    assert not rig.store.gaps()
+
+
+async def test_a_hole_left_open_waits_for_the_next_connection(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Until then `alive` is not there, and `missing` tells."""
+    await lose_a_night(rig)
+    rest = FakeRest([2], trouble=RestDown("down"))
+    async with running(rig, rest):
+        await trio.sleep(30)
+    rig.upstream.sessions.extend([LOST] * 10)
+    before = len(rest.asked)
+    async with running(rig, rest):
+        await trio.sleep(70)
+        assert rig.store.status()["missing"]
+        assert not rig.store.gaps()
+        assert not rig.store.is_alive()
+        assert len(rest.asked) == before
+        await trio.sleep(70)
+        assert len(rig.store.gaps()) == 1, "it was seen long ago"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words", "most"),
+    [(RestDown("no host"), "no host", 300), (RestRefused("401"), "BENZINGA_TOKEN", 3)],
+)
+async def test_trouble_is_told_once_and_ends(  # noqa: PLR0913 - fixtures
+    rig: Rig,
+    autojump_clock: MockClock,
+    said: Said,
+    *,
+    trouble: Exception,
+    words: str,
+    most: int,
+) -> None:
+    rest = FakeRest([2], trouble=trouble)
+    rig.upstream.sessions.append(Session(frames(1)))
+    async with running(rig, rest):
+        await trio.sleep(1_850)
+        assert words in rig.store.status()["error"]
+        assert 3 <= len(rest.asked) <= most
+        rest.trouble = None
+        await trio.sleep(910)
+        told = [entry for entry in said if "REST" in entry["event"]]
+        assert [entry["log_level"] for entry in told] == ["warning", "info"]
+        assert not holes(rig)
+        assert len(rig.upstream.links) == 1, "the stream was not disturbed"
+
+
+# ---------------------------------------------------------------------- lists of ISINs
 
 
 LISTED, FOREIGN = "US0378331005", "US5949181045"
@@ -286,15 +421,36 @@ async def test_of_isins_what_may_have_been_wanted_is_fetched_or_announced(  # no
     async with running(rig, rest, **options):
         await trio.sleep(30)
         assert {n for how, n in logged(rig) if how == "rest"} == fetched
-        assert bool(rig.store.db.owed) == bool(gaps), "until it is announced"
+        assert len(holes(rig)) == gaps, "until it is announced"
         await trio.sleep(60)
         assert len(rig.store.gaps()) == gaps
-        assert not rig.store.db.owed
+        assert not holes(rig), "nobody gives back what was left"
         rig.upstream.say(LOST)
         await trio.sleep(90)
+        assert len(rig.store.gaps()) == gaps
     assert len(rest.asked) == 2
     assert rest.asked[1][1] > rest.asked[0][1]
     assert rest.asked[0][2] == ()
+
+
+async def test_what_was_left_does_not_keep_a_later_hole_open(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Each is asked about from where it resumes, also before the first is announced."""
+    await lose_a_night(rig)
+    rest = FakeRest([2, 3])
+    async with running(rig, rest, **listed("T2")):
+        await trio.sleep(20)
+        rig.upstream.sessions.append(Session(replay=()))
+        rig.upstream.say(LOST)
+        await trio.sleep(3)
+        assert len(holes(rig)) == 2
+        await trio.sleep(12)
+        assert len(holes(rig)) == 1
+        await trio.sleep(60)
+        assert not holes(rig)
+    assert len(rest.asked) == 2
+    assert len(rig.store.gaps()) == 1
 
 
 @pytest.mark.parametrize("end", [running, killed])
@@ -310,7 +466,7 @@ async def test_what_may_have_been_wanted_is_announced_by_the_next_process_too(
     async with running(rig, rest, **listed("T2")):
         await trio.sleep(90)
     assert len(rig.store.gaps()) == 1
-    assert not rig.store.db.owed
+    assert not holes(rig)
 
 
 async def test_a_replay_that_proves_whole_needs_no_isins(
@@ -320,84 +476,15 @@ async def test_a_replay_that_proves_whole_needs_no_isins(
     async with rig.running():
         await trio.sleep(10)
     rig.upstream.sessions.append(Session(replay=frames(1, 50)))
-    async with running(rig, FakeRest([3]), **listed("T1")):
+    rest = FakeRest([3])
+    async with running(rig, rest, **listed("T1")):
         await trio.sleep(90)
-        assert not rig.store.gaps()
-        assert not rig.store.db.owed
-
-
-async def test_a_gap_that_waits_for_rest_outlives_the_process(
-    rig: Rig, autojump_clock: MockClock
-) -> None:
-    await lose_a_night(rig)
-    rest = FakeRest([2], trouble=RestDown("down"))
-    async with running(rig, rest):
-        await trio.sleep(30)
     assert not rig.store.gaps()
-    rig.upstream.sessions.append(Session(replay=frames(51)))
-    async with running(rig, rest):
-        await trio.sleep(90)
-    assert [gap["recovered"] for gap in rig.store.gaps()] == [2]
+    assert not holes(rig)
+    assert not rest.asked
 
 
-@pytest.mark.parametrize("away", [0, 1])
-async def test_a_gap_that_rest_closes_for_the_next_process_is_none(
-    rig: Rig, autojump_clock: MockClock, away: int
-) -> None:
-    """It stays open for REST until there is a connection to fetch after."""
-    await lose_a_night(rig)
-    rest = FakeRest([2], trouble=RestDown("down"))
-    async with running(rig, rest):
-        await trio.sleep(30)
-    rest.trouble = None
-    rig.upstream.sessions.extend([rig.lost] * away)
-    rig.upstream.sessions.append(Session(replay=frames(51)))
-    async with running(rig, rest):
-        await trio.sleep(90)
-    assert {number for _, number in logged(rig)} == {1, 2, 50, 51}
-    assert not rig.store.gaps()
-
-
-async def test_a_gap_left_open_is_announced_without_a_connection_too(
-    rig: Rig, autojump_clock: MockClock
-) -> None:
-    await lose_a_night(rig)
-    rest = FakeRest([2], trouble=RestDown("down"))
-    async with running(rig, rest):
-        await trio.sleep(30)
-    rig.upstream.sessions.extend([rig.lost] * 100)
-    async with running(rig, rest):
-        await trio.sleep(59)
-        assert not rig.store.gaps()
-        await trio.sleep(5)
-        assert len(rig.store.gaps()) == 1
-
-
-@pytest.mark.parametrize(
-    ("trouble", "words", "most"),
-    [(RestDown("no host"), "no host", 300), (RestRefused("401"), "BENZINGA_TOKEN", 3)],
-)
-async def test_trouble_is_told_once_and_ends(  # noqa: PLR0913 - fixtures
-    rig: Rig,
-    autojump_clock: MockClock,
-    said: Said,
-    *,
-    trouble: Exception,
-    words: str,
-    most: int,
-) -> None:
-    rest = FakeRest([2], trouble=trouble)
-    rig.upstream.sessions.append(Session(frames(1)))
-    async with running(rig, rest):
-        await trio.sleep(1_850)
-        assert words in rig.store.status()["error"]
-        assert 3 <= len(rest.asked) <= most
-        rest.trouble = None
-        await trio.sleep(910)
-        told = [entry for entry in said if "REST" in entry["event"]]
-        assert [entry["log_level"] for entry in told] == ["warning", "info"]
-        assert not rig.store.db.owed
-        assert len(rig.upstream.links) == 1, "the stream was not disturbed"
+# ------------------------------------------------------------- a Redis that comes back older
 
 
 async def test_what_waits_on_disk_does_not_hide_what_redis_lost(
@@ -418,7 +505,7 @@ async def test_what_waits_on_disk_does_not_hide_what_redis_lost(
     rest.held = [1, 5, 20]
     rig.upstream.sessions.append(Session(replay=frames(20)))
     async with running(rig, rest):
-        await trio.sleep(10)
+        await trio.sleep(12)
         assert {number for _, number in logged(rig)} == {1, 5, 20}
         assert not rig.store.gaps()
 
@@ -446,7 +533,8 @@ async def test_what_redis_lost_is_announced_by_the_next_process_too(
     rig.upstream.sessions.append(Session(replay=frames(8)))
     async with running(rig, rest):
         await trio.sleep(80)
-    assert [gap["cause"] for gap in rig.store.gaps()] == ["redis-rollback"]
+    # What the second process read, it had still; what came before it is lost.
+    assert [gap["cause"] for gap in rig.store.gaps()] == ["restart"]
 
 
 async def test_a_redis_that_comes_back_older_gets_what_it_lost(
@@ -470,4 +558,4 @@ async def test_a_redis_that_comes_back_older_gets_what_it_lost(
         assert {number for _, number in logged(rig)} == {1, 5, 6, 8}
         await trio.sleep(60)
     assert not rig.store.gaps()
-    assert not rig.store.db.owed
+    assert not holes(rig)

@@ -99,7 +99,9 @@ async def test_who_was_spoken_to_no_more_is_tried_again_later(
 async def test_a_server_that_answers_before_it_drops_is_not_brusque(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
+    data = Session([1.0, frame(1), 1.0, LOST], answers="no")
     rig.upstream.sessions.extend([Session([1.0, LOST])] * 6)
+    rig.upstream.sessions.extend([data] * 6)
     async with rig.running():
         await trio.sleep(300)
     assert all(link.texts[0] == "replay" for link in rig.upstream.links)

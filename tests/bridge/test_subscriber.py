@@ -49,6 +49,20 @@ async def test_only_a_healthy_session_resets_the_back_off(
     assert last <= 15
 
 
+async def test_without_a_connection_nothing_is_fresh(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.extend([Session([20.0, LOST]), *[LOST] * 5])
+    async with rig.running():
+        await trio.sleep(19)
+        assert rig.store.is_alive()
+        await trio.sleep(2)
+        assert not rig.store.is_alive()
+        assert rig.store.status()["state"] == "retrying"
+        await trio.sleep(100)
+        assert rig.store.is_alive()
+
+
 async def test_there_is_never_a_second_connection(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
