@@ -1,7 +1,6 @@
 """Real servers for the tests of the store: every one that is found here.
 
-The embedded Valkey has to be there. One process each serves the whole session; every
-test gets it empty.
+The embedded Valkey has to be there.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ RECEIVED: Final = 1_728_070_000_000  # ms; later than every message of the tests
 PREFIX: Final = "bz"
 
 
+@cache
 def binary(name: str) -> Path | None:
     """Return a server's binary, None where it is not installed."""
     if name == "valkey":
