@@ -27,7 +27,12 @@ KEYS = (
         "record IDs scored by publication time (ms)",
         ("records",),
     ),
-    Key("history:SYM", "stream", "each change of the symbol's consensus", ("per_symbol",)),
+    Key(
+        "history:SYM",
+        "stream",
+        "each change of the symbol's consensus",
+        ("per_symbol",),
+    ),
     Key("symbols", "sorted set", "symbols scored by when `latest` last changed (ms)"),
     Key("rejected", "stream", "frames that could not be used: reason, received, raw"),
     Key("status", "hash", "the state of this stream and of its connection"),
