@@ -32,7 +32,7 @@ class Store:
 
     url: str = attrs.field(repr=False)
     prefix: str = "bz"
-    limits: Limits = Limits()
+    limits: Limits = attrs.field(factory=Limits)
     _at: Connection = attrs.field(init=False, repr=False)
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
     _permissions: Script = attrs.field(init=False, repr=False)
@@ -83,7 +83,13 @@ class Store:
         pairs = [part for pair in fields.items() for part in pair]
         names = ("status", "alive", internal("holder"), internal(f"log:{sign.log}"))
         keys = [key(self.prefix, stream, name) for name in names]
-        args = [sign.bridge, ALIVE_S, sign.presence, sign.confirmed, *pairs]
+        args: list[str | int] = [
+            sign.bridge,
+            ALIVE_S,
+            sign.presence,
+            sign.confirmed,
+            *pairs,
+        ]
         return bool(await self._at.run(partial(self._status, keys, args)) == 1)
 
     async def symbols(self, stream: Stream) -> list[str]:
@@ -131,10 +137,11 @@ def _told(kind: bytes, first: Any, *rest: Any) -> Applied | Behind:
         return Behind(first)
     results, symbols, fetched, since, until, subscription, reader, holes = rest
     coverage = Coverage(
-        since,
-        until,
-        *_texts((subscription, reader)),
-        _holes(holes) if holes else (),
+        since=since,
+        until=until,
+        subscription=subscription.decode(errors="replace"),
+        reader=reader.decode(errors="replace"),
+        holes=_holes(holes) if holes else (),
     )
     return Applied(first, _texts(results), _texts(symbols), fetched, coverage)
 

@@ -21,4 +21,4 @@ def commands(stream: Stream) -> tuple[str, ...]:
 
 def permissions() -> str:
     """Return the script that fails where one of these is not allowed."""
-    return "\n".join((part("refusal"), lua("permissions")))
+    return "\n".join((part("refusal", "refusal"), lua("permissions")))

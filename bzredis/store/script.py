@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -22,11 +23,13 @@ POSITION_DAYS: Final = 35  # longer than anything waits on a disk
 REJECTED_MAXLEN: Final = 1_000
 HISTORY_MAXLEN: Final = 1_000
 
-# In this order: each part builds on those before it. `state` is the stream's own kind.
+# In this order: each part builds on those before it. A stream's own kind of state comes
+# last, under the name of `state`.
 PARTS: Final = (
     *("refusal", "server", "order", "seen", "entry", "aside"),
-    *("coverage", "holes", "rows", "state"),
+    *("coverage", "holes"),
 )
+OF_STATE: Final = {"records": ("rows", "records"), "per_symbol": ("per_symbol",)}
 # Of what most batches do not want not even the functions are made before it is wanted.
 WHEN_WANTED: Final = {"refusal", "aside", "holes", "rows"}
 
@@ -43,7 +46,9 @@ class Limits:
 def script(stream: Stream, limits: Limits) -> str:
     """Return the script for a stream: all parts, and the one that runs them."""
     named = {"set": _settings(stream, limits), "at": _places()}
-    texts = map(part, parts(stream), PARTS)
+    texts = (
+        part(file, "state" if file == stream.state else file) for file in parts(stream)
+    )
     return re.sub(
         r"\b(set|at)\.(\w+)",
         lambda found: _lua(named[found[1]][found[2]]),
@@ -53,12 +58,12 @@ def script(stream: Stream, limits: Limits) -> str:
 
 def parts(stream: Stream) -> tuple[str, ...]:
     """Return the files of the parts."""
-    return tuple(stream.state if name == "state" else name for name in PARTS)
+    return (*PARTS, *OF_STATE[stream.state])
 
 
-def part(file: str, name: str = "") -> str:
+def part(file: str, name: str) -> str:
     """Return a part as a script has it: under a name, made at once or when wanted."""
-    name, made = name or file, f"(function()\n{lua(file)}end)()"
+    made = f"(function()\n{lua(file)}end)()"
     if name not in WHEN_WANTED:
         return f"local {name} = {made}"
     return (
@@ -72,7 +77,7 @@ def lua(file: str) -> str:
     return (files("bzredis.store") / "lua" / f"{file}.lua").read_text()
 
 
-def _settings(stream: Stream, limits: Limits) -> dict[str, object]:
+def _settings(stream: Stream, limits: Limits) -> Mapping[str, object]:
     """Return what the parts have to know; as text what Redis is told as it is."""
     return {
         "headline": len(stream.headline),
@@ -96,7 +101,7 @@ def _ending(stream: Stream) -> tuple[str, ...]:
     return tuple(part for name in names for part in (name, ""))
 
 
-def _places() -> dict[str, object]:
+def _places() -> Mapping[str, object]:
     """Return where things stand in a change, which is an array that begins with 1."""
     kinds = (Change, Rejected, Filled, GaveUp)
     return {"kind": 1} | {

@@ -175,6 +175,10 @@ class Peer:
             keys = sorted(raw.scan_iter(f"{prefix}:*"))
             return {key.decode(): raw.dump(key) for key in keys}
 
+    def kept(self, prefix: str = PREFIX) -> dict[str, bytes]:
+        """Return all keys but those that are ours alone."""
+        return {k: v for k, v in self.dump(prefix).items() if ":internal:" not in k}
+
     @contextmanager
     def config(self, **values: str) -> Iterator[None]:
         """Run with other settings for a while."""
@@ -187,6 +191,23 @@ class Peer:
         finally:
             for name, value in before.items():
                 self.redis.config_set(name, value)
+
+
+def latest(peer: Peer, symbol: str = "AAPL") -> str:
+    """Return the record that is `latest`, "" for none; it has to be a true copy."""
+    found = peer.hash(f"ratings:latest:{symbol}")
+    if not found:
+        assert symbol not in peer.symbols()
+        assert peer.timeline(symbol) == []
+        return ""
+    assert symbol in peer.symbols()
+    record = found["_record"]
+    assert peer.timeline(symbol)[0] == record
+    assert found == peer.hash(f"ratings:record:{record}")
+    assert peer.redis.xrange(
+        f"{PREFIX}:ratings:events", found["_event"], found["_event"]
+    )
+    return record
 
 
 # ------------------------------------------------------------------------ messages

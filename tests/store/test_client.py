@@ -11,30 +11,29 @@ from pathlib import Path
 
 import pytest
 import trio
-from store.servers import BASE, PREFIX, RECEIVED, Peer, consensus, pack, rating
+from store.servers import Peer, consensus, new_log, pack, rating
 
-from bzredis.changes.read import gap
 from bzredis.errors import StoreDown, StoreSlow
-from bzredis.messages.times import rfc3339
-from bzredis.ports import Presence
+from bzredis.ports import Applied, Batch, Sign
 from bzredis.store import connection
 from bzredis.store.client import Store
-from bzredis.streams import CONSENSUS, RATINGS
+from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 SECRET = "s3cr3t"
-STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"
-HOLDER = "bz:ratings:holder"
+
+
+def batch(*frames: str, stream: Stream = RATINGS) -> Batch:
+    """Make a batch of a log of its own."""
+    return Batch(new_log(), 0, pack(stream, frames), None)
+
 
 Call = Callable[[Store], Awaitable[object]]
 CALLS: dict[str, Call] = {
-    "apply": lambda store: store.apply(RATINGS, pack(RATINGS, [rating()])),
+    "apply": lambda store: store.apply(RATINGS, batch(rating())),
     "write_status": lambda store: store.write_status(
-        RATINGS, {"a": "b"}, "me", "fresh"
+        RATINGS, {"a": "b"}, Sign("me", "fresh", "x", -1)
     ),
-    "read_status": lambda store: store.read_status(RATINGS),
-    "newest": lambda store: store.newest(RATINGS),
-    "earliest": lambda store: store.earliest(RATINGS),
-    "marker": lambda store: store.marker("mine"),
+    "symbols": lambda store: store.symbols(RATINGS),
     "ping": lambda store: store.ping(),
 }
 EACH = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -225,174 +224,39 @@ async def test_many_calls_share_a_store(peer: Peer) -> None:
     store = peer.store()
     async with trio.open_nursery() as nursery:
         for n in range(20):
-            packed = pack(RATINGS, [rating(f"r{n}")])
-            nursery.start_soon(store.apply, RATINGS, packed)
+            nursery.start_soon(store.apply, RATINGS, batch(rating(f"r{n}")))
     assert len(peer.timeline("AAPL")) == 20
     store.close()
     await store.ping()  # closing only lets go of what is open
     store.close()
 
 
-# ------------------------------------------------------ status and sign of life
-
-
-async def test_a_status_is_replaced_whole(peer: Peer) -> None:
+def test_the_script_is_loaded_again_where_redis_lost_it(peer: Peer) -> None:
     store = peer.store()
-    assert await store.read_status(RATINGS) == {}
-    first = {"state": "connecting", "error": "ä"}
-    assert await store.write_status(RATINGS, first, "me", "apart")
-    assert await store.read_status(RATINGS) == first
-    assert not peer.redis.exists(ALIVE)
-    assert await store.write_status(RATINGS, {"state": "live"}, "me", "fresh")
-    assert await store.read_status(RATINGS) == {"state": "live"}
-    assert peer.redis.ttl(STATUS) == -1
-
-
-@pytest.mark.parametrize("presence", ["connected", "apart", "gone"])
-async def test_alive_is_there_only_while_it_is_fresh(
-    peer: Peer, presence: Presence
-) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"a": "b"}, "me", "fresh")
-    assert peer.redis.get(ALIVE) == "me"
-    assert 13 < peer.redis.ttl(ALIVE) <= 15
-    peer.redis.expire(ALIVE, 2)
-    await store.write_status(RATINGS, {"a": "b"}, "me", "fresh")
-    assert 13 < peer.redis.ttl(ALIVE) <= 15
-    assert await store.write_status(RATINGS, {"a": "c"}, "me", presence)
-    assert not peer.redis.exists(ALIVE)
-    assert peer.hash("ratings:status") == {"a": "c"}
-
-
-@pytest.mark.parametrize("presence", ["fresh", "connected", "apart"])
-@pytest.mark.parametrize("other", ["apart", "gone"])
-async def test_a_bridge_that_cannot_connect_touches_nothing(
-    peer: Peer, presence: Presence, other: Presence
-) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"of": "me"}, "me", presence)
-    before = peer.redis.pttl(ALIVE)
-    assert not await store.write_status(RATINGS, {"of": "it"}, "it", other)
-    assert peer.hash("ratings:status") == {"of": "me"}
-    assert peer.redis.pttl(ALIVE) <= before
-
-
-@pytest.mark.parametrize("presence", ["fresh", "connected"])
-async def test_a_bridge_that_is_connected_takes_over(
-    peer: Peer, presence: Presence
-) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"of": "me"}, "me", "fresh")
-    assert await store.write_status(RATINGS, {"of": "it"}, "it", presence)
-    assert peer.hash("ratings:status") == {"of": "it"}
-    assert peer.redis.get(ALIVE) == ("it" if presence == "fresh" else None)
-    assert not await store.write_status(RATINGS, {"of": "me"}, "me", "apart")
-    assert peer.hash("ratings:status") == {"of": "it"}
-
-
-@pytest.mark.parametrize("how", ["it is gone", "it was killed"])
-async def test_after_a_bridge_another_one_may_tell(peer: Peer, how: str) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"of": "me"}, "me", "connected")
-    if how == "it is gone":
-        await store.write_status(RATINGS, {"of": "me"}, "me", "gone")
-    else:
-        assert 13 < peer.redis.ttl(HOLDER) <= 15
-        peer.redis.delete(HOLDER)  # it expired
-    assert await store.write_status(RATINGS, {"of": "it"}, "it", "apart")
-    assert peer.hash("ratings:status") == {"of": "it"}
-
-
-async def test_a_bridge_of_an_older_version_is_left_alone_too(peer: Peer) -> None:
-    peer.redis.set(ALIVE, "older", ex=15)
-    store = peer.store()
-    assert not await store.write_status(RATINGS, {"of": "me"}, "me", "apart")
-    assert peer.redis.get(ALIVE) == "older"
-    assert await store.write_status(RATINGS, {"of": "me"}, "me", "connected")
-
-
-async def test_who_may_not_ask_for_the_holder_writes_nothing(peer: Peer) -> None:
-    await peer.store().write_status(RATINGS, {"of": "it"}, "it", "fresh")
-    peer.redis.execute_command(
-        "ACL", "SETUSER", "b", "reset", "on", ">pw", "~*", "&*", "+@all", "-get"
-    )
-    with pytest.raises(StoreDown):
-        await peer.store(user="b:pw").write_status(RATINGS, {}, "me", "apart")
-    assert peer.hash("ratings:status") == {"of": "it"}
-
-
-async def test_streams_have_each_their_own(peer: Peer) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"a": "1"}, "me", "fresh")
-    assert await store.write_status(CONSENSUS, {"a": "2"}, "it", "apart")
-    assert await store.read_status(RATINGS) == {"a": "1"}
-
-
-async def test_keys_of_a_wrong_type_are_replaced(peer: Peer) -> None:
-    peer.redis.set(STATUS, "in the way")
-    assert await peer.store().read_status(RATINGS) == {}
-    peer.redis.rpush(HOLDER, "in the way")
-    peer.redis.rpush(ALIVE, "in the way")
-    assert await peer.store().write_status(RATINGS, {"a": "b"}, "me", "fresh")
-    assert peer.hash("ratings:status") == {"a": "b"}
-
-
-async def test_a_status_is_written_in_full_memory_too(peer: Peer) -> None:
-    store = peer.store()
-    await store.write_status(RATINGS, {"a": "b"}, "me", "fresh")
-    with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
-        assert await store.write_status(RATINGS, {"error": "OOM"}, "me", "fresh")
-    assert peer.hash("ratings:status") == {"error": "OOM"}
-
-
-# --------------------------------------------------------------- what else is asked
-
-
-async def test_when_the_newest_message_was_received(peer: Peer) -> None:
-    store = peer.store()
-    assert await store.newest(RATINGS) == ("", "")
-    applied = await store.apply(RATINGS, pack(RATINGS, [rating()]))
-    assert await store.newest(RATINGS) == (applied.entry, rfc3339(RECEIVED))
-    await store.apply(RATINGS, [gap(begin=1, end=2_000, cause="x").pack()])
-    assert (await store.newest(RATINGS))[1] == rfc3339(2_000)
-    peer.redis.xadd(f"{PREFIX}:consensus:events", {"by": "hand"})
-    assert (await store.newest(CONSENSUS))[1] == ""
-
-
-async def test_how_far_back_it_goes(peer: Peer) -> None:
-    store = peer.store()
-    assert await store.earliest(RATINGS) is None
-    await store.apply(RATINGS, [gap(begin=1, end=RECEIVED - 1, cause="x").pack()])
-    assert await store.earliest(RATINGS) == RECEIVED - 1
-    # A row that was fetched tells of a time before it came.
-    await store.apply(RATINGS, pack(RATINGS, [rating("a", 5), rating("b", 3)]))
-    assert await store.earliest(RATINGS) == (BASE + 3) * 1000
-    # A symbol may be older than all that is left of the log.
-    peer.redis.zadd(f"{PREFIX}:ratings:symbols", {"OLD": 1_700_000_000_000})
-    assert await store.earliest(RATINGS) == 1_700_000_000_000
-    peer.redis.xadd(f"{PREFIX}:consensus:events", {"by": "hand", "version": "x"})
-    assert await store.earliest(CONSENSUS) is None
-
-
-async def test_a_marker_tells_one_database_from_another(peer: Peer) -> None:
-    assert await peer.store().marker("first") == "first"
-    assert await peer.store().marker("second") == "first"
-    peer.redis.flushall()
-    assert await peer.store().marker("second") == "second"
-    assert await peer.store("other").marker("third") == "third"
+    assert peer.one(rating("a"), store=store) == "latest"
+    peer.redis.script_flush()
+    assert peer.one(rating("b"), store=store) == "latest"
 
 
 async def test_each_result_belongs_to_its_change(peer: Peer) -> None:
-    store = peer.store()
-    packed = pack(CONSENSUS, [consensus(), consensus(symbol=None), "x", consensus(0.5)])
-    applied = await store.apply(CONSENSUS, packed)
+    frames = [consensus(), consensus(symbol=None), "x", consensus(0.5)]
+    sent = batch(*frames, stream=CONSENSUS)
+    applied = await peer.store().apply(CONSENSUS, sent)
+    assert isinstance(applied, Applied)
     assert applied.results == ("latest", "unattributed", "rejected", "none")
-    assert applied.entry == peer.redis.xrevrange("bz:consensus:events", count=1)[0][0]
-    assert (await store.apply(CONSENSUS, packed)).entry == ""
+    assert applied.last == 3
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 255, 256])
 async def test_batches_of_any_size(peer: Peer, count: int) -> None:
-    packed = pack(RATINGS, [rating(f"r{n}", symbol="") for n in range(count)])
-    applied = await peer.store().apply(RATINGS, packed)
+    sent = batch(*(rating(f"r{n}", symbol="") for n in range(count)))
+    applied = await peer.store().apply(RATINGS, sent)
+    assert isinstance(applied, Applied)
     assert applied.results == ("record",) * count
+
+
+async def test_the_symbols_that_changed_last_come_first(peer: Peer) -> None:
+    store = peer.store()
+    assert await store.symbols(RATINGS) == []
+    peer.redis.zadd("bz:ratings:symbols", {"A": 1, "C": 3, "B": 2})
+    assert await store.symbols(RATINGS) == ["C", "B", "A"]

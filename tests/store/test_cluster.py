@@ -15,9 +15,10 @@ import trio
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError
-from store.servers import Peer, consensus, rating, running
+from store.servers import Peer, consensus, deleted, rating, running
 
 from bzredis.errors import StoreDown
+from bzredis.ports import Sign
 from bzredis.store import connection
 from bzredis.store.client import Store
 from bzredis.store.connection import Connection
@@ -125,10 +126,11 @@ def test_either_node_leads_to_our_keys(cluster: Cluster, node: int) -> None:
 
 async def test_the_rest_of_the_store_goes_there_too(cluster: Cluster) -> None:
     store = cluster.store(1 - cluster.owner())
-    assert await store.write_status(RATINGS, {"state": "live"}, "me", "fresh")
-    assert await store.read_status(RATINGS) == {"state": "live"}
-    assert await store.marker("mine") == await store.marker("another")
-    assert await store.earliest(RATINGS)
+    sign = Sign("me", "fresh", "x", -1)
+    assert await store.write_status(RATINGS, {"state": "live"}, sign)
+    keeper = cluster.nodes[cluster.owner()].redis
+    assert keeper.hgetall(f"{TAG}:ratings:status") == {"state": "live"}
+    assert await store.symbols(RATINGS) == ["AAPL"]
 
 
 def test_what_comes_while_the_slot_is_moved_waits(cluster: Cluster) -> None:
@@ -161,16 +163,16 @@ async def test_a_node_that_is_gone_is_not_asked_for_ever(
     monkeypatch.setattr(connection, "ANSWER", 0.2)
     owner = cluster.owner()
     store = cluster.store(1 - owner)
-    await store.marker("mine")
+    await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
     keeper = cluster.nodes[owner].server
     keeper.freeze()
     try:
         with pytest.raises(StoreDown), trio.fail_after(PATIENCE):
-            await store.marker("mine")
+            await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
         assert store._at._node is store._at.first
     finally:
         keeper.thaw()
-    assert await store.marker("mine")
+    assert await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
 
 
 def test_of_two_nodes_the_one_that_is_there_is_found() -> None:
@@ -210,3 +212,23 @@ async def test_a_cluster_on_a_unix_socket_is_told_in_words(tmp_path: Path) -> No
 
     with pytest.raises(StoreDown, match="has our keys elsewhere"):
         await Connection(f"unix://{tmp_path / 's.sock'}").run(ask)
+
+
+def test_on_a_cluster_all_keys_share_a_slot(tmp_path: Path) -> None:
+    with running("valkey", tmp_path, cluster_enabled="yes") as peer:
+        peer.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        until = time.monotonic() + 10
+        while peer.redis.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        store = peer.store("{bz}")
+        batch = (rating(), deleted(), "garbage", rating("b"), rating("c", symbol="X"))
+        results = peer.apply(RATINGS, *batch, store=store)
+        assert results == ("latest", "latest", "rejected", "latest", "latest")
+        changes = (consensus(id="c"), consensus(2, "4"))
+        results = peer.apply(CONSENSUS, *changes, store=peer.store("{bz}"))
+        assert results == ("latest", "latest")
+        keys = peer.redis.keys()
+        assert len(keys) > 12
+        slots = {peer.redis.execute_command("CLUSTER", "KEYSLOT", key) for key in keys}
+        assert len(slots) == 1

@@ -39,8 +39,11 @@ local function message(change)
     seen.remember(change[at.remember])
     if not first then result = 'duplicate of a row' end
   end
-  if rest and EFFECTS[result] then fetched = fetched + 1 end
-  coverage.message(change, first, EFFECTS[result])
+  if not rest then coverage.frame(change, first) end
+  if EFFECTS[result] and change[at.source] ~= 'live' then
+    if rest then fetched = fetched + 1 end
+    if now.holes ~= '' or now.save then holes().recovered() end
+  end
   return result
 end
 
@@ -78,7 +81,7 @@ local function apply_all(log, changes, stamp)
   local results, last, failure, problem = {}, log.position, nil, nil
   local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
-  if done == #changes then
+  if done == #changes and now.stale == '' then
     coverage.renew()
     return results, last
   end
@@ -94,7 +97,9 @@ local function apply_all(log, changes, stamp)
   -- Also after a failure: what was applied before it is then whole, and known. Where there
   -- is nothing of that, nothing is written, but of a gap announced or a `latest` to be made.
   problem = state.finish()
-  seen.write(math.floor(last / TRIM_EACH) > math.floor(log.position / TRIM_EACH))
+  local trims = math.floor(last / TRIM_EACH) > math.floor(log.position / TRIM_EACH)
+  local kept, why = pcall(seen.write, trims)
+  if not kept then problem = refusal().words(why) end
   if last > log.position or now.due then
     if now.save then now.save() end
     coverage.write(last)

@@ -33,19 +33,13 @@ local function read(of)
   return tonumber(found[1] or nil) or 0
 end
 
--- Notes a message: when it was first seen as one, if ever, and whether it took effect.
-local function message(change, first_seen, took_effect)
-  local source = change[at.source]
-  if source ~= 'rest' then
-    local updated = change[at.updated] or 0
-    if updated > (tonumber(now.newest) or 0) then now.newest = server.whole(updated) end
-    if first_seen and now.proving ~= '' and now.reader == log.id
-      and first_seen < (tonumber(now.reached) or math.huge) then
-      now.reached, now.changed = first_seen, true
-    end
-  end
-  if took_effect and source ~= 'live' and (now.holes ~= '' or now.save) then
-    holes().recovered()
+-- Notes a frame, and when it was first seen, if ever.
+local function frame(change, first_seen)
+  local updated = change[at.updated] or 0
+  if updated > (tonumber(now.newest) or 0) then now.newest = server.whole(updated) end
+  if first_seen and now.proving ~= '' and now.reader == log.id
+    and first_seen < (tonumber(now.reached) or math.huge) then
+    now.reached, now.changed = first_seen, true
   end
 end
 
@@ -68,4 +62,4 @@ local function renew()
   call('EXPIRE', LOG, set.position_s)
 end
 
-return { now = now, read = read, message = message, write = write, renew = renew }
+return { now = now, read = read, frame = frame, write = write, renew = renew }

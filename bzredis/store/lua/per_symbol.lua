@@ -118,6 +118,7 @@ end
 
 local function show_consensus(standing, change, was, shift, event)
   local latest, symbol, is = standing.latest, standing.symbol, as_map(change[at.fields])
+  call('ZADD', server.SYMBOLS, server.now, symbol)
   if was and same_figures(was, is) then
     call('HSET', latest, '_version', whole(change[at.version]), '_received', change[at.received])
     if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
@@ -137,7 +138,6 @@ local function show_consensus(standing, change, was, shift, event)
     call('XADD', history_key(symbol), 'MAXLEN', '~', set.history_maxlen, '*',
       unpack(call('HGETALL', latest)))
   end
-  call('ZADD', server.SYMBOLS, server.now, symbol)
   entry.notify(symbol, event)
 end
 

@@ -5,7 +5,7 @@
 --          a key is ':' and its name after PREFIX:STREAM:
 --
 -- As they stand they change nothing: Redis before 7 has to be asked by trying, but for
--- PUBLISH, which would be heard. No symbol is '*', but a record might be; none is ''.
+-- PUBLISH, which would be heard. No symbol is '*', but a record might be: none is ''.
 
 local stem, may = string.sub(KEYS[1], 1, -8), redis.acl_check_cmd -- without ':events'
 

@@ -1,11 +1,11 @@
 -- Streams of single records: a hash for each, a timeline and a latest for each symbol.
 --
--- uses HSET :record:* a b c
--- uses HMGET :record:* a
--- uses HDEL :record:* a
--- uses DEL :record:*
--- uses EXPIRE :record:* a
--- uses COPY :record:* :latest:* a
+-- uses HSET :record: a b c
+-- uses HMGET :record: a
+-- uses HDEL :record: a
+-- uses DEL :record:
+-- uses EXPIRE :record: a
+-- uses COPY :record: :latest:* a
 -- uses ZADD :timeline:* XX 0 a
 -- uses ZREM :timeline:* a
 -- uses ZCARD :timeline:*

@@ -1,7 +1,7 @@
 -- What came over REST beside what came live, and removals. Made when wanted.
 --
--- uses GET :internal:gone:*
--- uses SET :internal:gone:* a a
+-- uses GET :internal:gone:
+-- uses SET :internal:gone: a a
 
 local call = redis.call
 local GONE = server.internal .. 'gone:'

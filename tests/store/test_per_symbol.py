@@ -246,7 +246,7 @@ def test_without_a_certain_symbol_it_is_logged_alone(peer: Peer) -> None:
     assert apply(peer, consensus(symbol=None)) == ("unattributed",)
     (entry,) = peer.entries("consensus:events")
     assert (entry["symbol"], entry["effect"], entry["value"]) == ("", "none", "3.5")
-    assert set(peer.redis.keys()) == {"bz:consensus:events", "bz:consensus:seen"}
+    assert set(peer.kept()) == {"bz:consensus:events"}
 
 
 def test_a_sole_subscription_names_the_symbol(peer: Peer) -> None:

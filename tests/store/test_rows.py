@@ -51,11 +51,6 @@ def effects(peer: Peer, stream: str = "ratings") -> list[tuple[str, str, str]]:
     ]
 
 
-def kept(peer: Peer) -> dict[str, bytes]:
-    """Return all but what is remembered of messages: frames are remembered anew."""
-    return {key: was for key, was in peer.dump().items() if ":internal:" not in key}
-
-
 # --------------------------------------------------------------- one event, one entry
 
 
@@ -83,9 +78,9 @@ def test_a_row_and_its_frame_are_one(
     assert found["notes"] == ("row" if rest_first else "live")
     assert ("ratings_accuracy_smart_score" in found) == rest_first
     assert ("_timestamp" in found) != rest_first
-    before = kept(peer)
+    before = peer.kept()
     assert peer.apply(RATINGS, *items, *items) == ("duplicate",) * 4
-    assert kept(peer) == before
+    assert peer.kept() == before
 
 
 @pytest.mark.parametrize("rest_first", [True, False], ids=["row first", "frame first"])
@@ -122,6 +117,33 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     assert len(peer.entries("consensus:history:AAPL")) == 1
     older = consensus_row(json.dumps({**data, "updated_at": BASE}), "AAPL", received=1)
     assert peer.one(older, CONSENSUS) == "duplicate"
+
+
+def test_rest_and_stream_bring_the_same_message(peer: Peer) -> None:
+    row = rating("a", 5, envelope="", date="2024-10-04", extra="REST has more")
+    assert peer.one(rating("a", 5)) == "latest"
+    assert peer.one(row, source="rest") == "duplicate"
+    assert peer.one(rating("b", 5), source="rest") == "latest"
+    assert peer.one(rating("b", 5, notes="live has more")) == "duplicate of a row"
+    assert len(peer.entries()) == 2
+
+
+def test_what_comes_live_in_the_same_second_as_a_known_row_is_not_lost(
+    peer: Peer,
+) -> None:
+    assert peer.one(rating("a", 5, at=5.1, notes="first")) == "latest"
+    assert peer.one(rating("a", 5, notes="first"), source="rest") == "duplicate"
+    assert peer.one(rating("a", 5, at=5.2, notes="second")) == "latest"
+    assert peer.hash("ratings:latest:AAPL")["notes"] == "second"
+
+
+def test_rows_that_are_not_newer_are_not_logged(peer: Peer) -> None:
+    peer.one(rating("a", 5))
+    for late in (rating("a", 5, at=9, notes="a tie"), rating("a", 4, notes="older")):
+        assert peer.one(late, source="rest") == "duplicate"
+    assert len(peer.entries()) == 1
+    assert peer.one(rating("a", 6), source="rest") == "latest"
+    assert peer.entries()[-1]["source"] == "rest"
 
 
 # ---------------------------------------------------- several changes in one second
@@ -161,10 +183,10 @@ def test_a_frame_that_was_sent_after_the_row_came_is_no_copy_of_it(
         *[("live", "updated", "latest")] * len(logged),
     ]
     assert effects(peer) == kinds
-    before = kept(peer)
+    before = peer.kept()
     late = fetched("a", 5, received=ASKED + 9_000, notes="other")
     assert peer.apply(RATINGS, *items, late) == ("duplicate",) * (len(items) + 1)
-    assert kept(peer) == before
+    assert peer.kept() == before
 
 
 @pytest.mark.parametrize("at", [5.3, 5.7])
@@ -261,10 +283,10 @@ def test_a_removal_removes(peer: Peer, version: int | None, first: str) -> None:
     assert effects(peer)[-1] == ("rest", "deleted", "latest")
     entry = peer.entries()[-1]
     assert (entry["symbol"], entry["raw"]) == ("AAPL", '{"id":"a"}')
-    before = kept(peer)
+    before = peer.kept()
     late = [removed("a", version), fetched("a", 5, x=1), fetched("a", 4), gone]
     assert peer.apply(RATINGS, *late) == ("duplicate",) * 4
-    assert kept(peer) == before
+    assert peer.kept() == before
 
 
 def test_a_removal_before_the_last_change_is_of_the_past(peer: Peer) -> None:
@@ -282,7 +304,7 @@ def test_what_is_gone_is_not_removed_again(peer: Peer) -> None:
 
 def test_what_nobody_knows_is_removed_only_at_a_known_time(peer: Peer) -> None:
     assert peer.one(removed("a")) == "duplicate"
-    assert peer.dump() == {}
+    assert peer.kept() == {}
     assert peer.one(removed("a", 5)) == "record"
     assert peer.one(rating("a", 4)) == "none"
     assert peer.hash("ratings:latest:AAPL") == {}
@@ -295,7 +317,8 @@ def test_with_a_watch_list_nobodys_removal_shows_nowhere(peer: Peer) -> None:
     store = peer.store(**WATCHED)
     for _ in range(2):  # each fetch brings it again
         assert peer.one(removed("a", 5), store=store) == "duplicate"
-    assert set(peer.dump()) == {"bz:ratings:internal:gone:a"}
+    assert peer.kept() == {}
+    assert peer.redis.exists("bz:ratings:internal:gone:a")
     assert peer.redis.ttl("bz:ratings:internal:gone:a") > 34 * 86_400
     assert peer.one(removed("b"), store=store) == "duplicate"
     assert not peer.redis.exists("bz:ratings:internal:gone:b")
@@ -334,7 +357,9 @@ def test_with_a_watch_list_what_is_known_is_removed(peer: Peer) -> None:
     results = peer.apply(RATINGS, *items, *items, store=peer.store(**WATCHED))
     assert results == ("latest", *("duplicate",) * 5)
     assert len(peer.entries()) == before + 1
-    assert not peer.redis.exists("bz:ratings:internal:gone:a", "bz:ratings:internal:gone:b")
+    assert not peer.redis.exists(
+        "bz:ratings:internal:gone:a", "bz:ratings:internal:gone:b"
+    )
 
 
 def test_with_a_watch_list_the_streams_own_delete_is_logged(peer: Peer) -> None:

@@ -1,0 +1,149 @@
+"""A stream's status and its sign of life."""
+
+from __future__ import annotations
+
+import pytest
+from store.servers import Peer, new_log, pack, rating
+
+from bzredis.errors import StoreDown
+from bzredis.ports import Batch, Presence, Sign
+from bzredis.streams import CONSENSUS, RATINGS
+
+STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"
+
+
+HOLDER = "bz:ratings:internal:holder"
+
+
+def sign(bridge: str, presence: Presence, log: str = "x", confirmed: int = -1) -> Sign:
+    return Sign(bridge, presence, log, confirmed)
+
+
+async def test_a_status_is_replaced_whole(peer: Peer) -> None:
+    store = peer.store()
+    assert peer.hash("ratings:status") == {}
+    first = {"state": "connecting", "error": "ä"}
+    assert await store.write_status(RATINGS, first, sign("me", "apart"))
+    assert peer.hash("ratings:status") == first
+    assert not peer.redis.exists(ALIVE)
+    assert await store.write_status(RATINGS, {"state": "live"}, sign("me", "fresh"))
+    assert peer.hash("ratings:status") == {"state": "live"}
+    assert peer.redis.ttl(STATUS) == -1
+
+
+@pytest.mark.parametrize("presence", ["connected", "apart", "gone"])
+async def test_alive_is_there_only_while_it_is_fresh(
+    peer: Peer, presence: Presence
+) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+    assert peer.redis.get(ALIVE) == "me"
+    assert 13 < peer.redis.ttl(ALIVE) <= 15
+    peer.redis.expire(ALIVE, 2)
+    await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+    assert 13 < peer.redis.ttl(ALIVE) <= 15
+    assert await store.write_status(RATINGS, {"a": "c"}, sign("me", presence))
+    assert not peer.redis.exists(ALIVE)
+    assert peer.hash("ratings:status") == {"a": "c"}
+
+
+@pytest.mark.parametrize("presence", ["fresh", "connected", "apart"])
+@pytest.mark.parametrize("other", ["apart", "gone"])
+async def test_a_bridge_that_cannot_connect_touches_nothing(
+    peer: Peer, presence: Presence, other: Presence
+) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"of": "me"}, sign("me", presence))
+    before = peer.redis.pttl(ALIVE)
+    assert not await store.write_status(RATINGS, {"of": "it"}, sign("it", other))
+    assert peer.hash("ratings:status") == {"of": "me"}
+    assert peer.redis.pttl(ALIVE) <= before
+
+
+@pytest.mark.parametrize("presence", ["fresh", "connected"])
+async def test_a_bridge_that_is_connected_takes_over(
+    peer: Peer, presence: Presence
+) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"of": "me"}, sign("me", "fresh"))
+    assert await store.write_status(RATINGS, {"of": "it"}, sign("it", presence))
+    assert peer.hash("ratings:status") == {"of": "it"}
+    assert peer.redis.get(ALIVE) == ("it" if presence == "fresh" else None)
+    assert not await store.write_status(RATINGS, {"of": "me"}, sign("me", "apart"))
+    assert peer.hash("ratings:status") == {"of": "it"}
+
+
+@pytest.mark.parametrize("how", ["it is gone", "it was killed"])
+async def test_after_a_bridge_another_one_may_tell(peer: Peer, how: str) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"of": "me"}, sign("me", "connected"))
+    if how == "it is gone":
+        await store.write_status(RATINGS, {"of": "me"}, sign("me", "gone"))
+    else:
+        assert 13 < peer.redis.ttl(HOLDER) <= 15
+        peer.redis.delete(HOLDER)  # it expired
+    assert await store.write_status(RATINGS, {"of": "it"}, sign("it", "apart"))
+    assert peer.hash("ratings:status") == {"of": "it"}
+
+
+async def test_who_may_not_ask_for_the_holder_writes_nothing(peer: Peer) -> None:
+    await peer.store().write_status(RATINGS, {"of": "it"}, sign("it", "fresh"))
+    peer.redis.execute_command(
+        "ACL", "SETUSER", "b", "reset", "on", ">pw", "~*", "&*", "+@all", "-get"
+    )
+    with pytest.raises(StoreDown):
+        await peer.store(user="b:pw").write_status(RATINGS, {}, sign("me", "apart"))
+    assert peer.hash("ratings:status") == {"of": "it"}
+
+
+async def test_streams_have_each_their_own(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "1"}, sign("me", "fresh"))
+    assert await store.write_status(CONSENSUS, {"a": "2"}, sign("it", "apart"))
+    assert peer.hash("ratings:status") == {"a": "1"}
+
+
+async def test_keys_of_a_wrong_type_are_replaced(peer: Peer) -> None:
+    peer.redis.set(STATUS, "in the way")
+    peer.redis.rpush(HOLDER, "in the way")
+    peer.redis.rpush(ALIVE, "in the way")
+    assert await peer.store().write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+    assert peer.hash("ratings:status") == {"a": "b"}
+
+
+async def test_a_status_is_written_in_full_memory_too(peer: Peer) -> None:
+    store = peer.store()
+    await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+    with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
+        assert await store.write_status(RATINGS, {"error": "OOM"}, sign("me", "fresh"))
+    assert peer.hash("ratings:status") == {"error": "OOM"}
+
+
+@pytest.mark.parametrize(
+    ("has", "confirmed", "stands"), [(3, 3, True), (4, 3, True), (2, 3, False)]
+)
+async def test_nothing_is_fresh_where_redis_has_less_than_it_confirmed(
+    peer: Peer, has: int, confirmed: int, *, stands: bool
+) -> None:
+    store, log = peer.store(), new_log()
+    packed = pack(RATINGS, [rating(f"r{n}") for n in range(has + 1)])
+    await store.apply(RATINGS, Batch(log, 0, packed, None))
+    await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+    says = sign("me", "fresh", log.id, confirmed)
+    assert await store.write_status(RATINGS, {"a": "c"}, says) == stands
+    assert peer.redis.exists(ALIVE) == stands
+    assert peer.hash("ratings:status") == {"a": "c"}
+    assert peer.redis.get(HOLDER) == "me"
+    says = sign("me", "connected", log.id, confirmed)
+    assert await store.write_status(RATINGS, {"a": "d"}, says)
+
+
+@pytest.mark.parametrize("how", ["emptied", "of a wrong type"])
+async def test_nothing_is_fresh_where_the_position_is_gone(
+    peer: Peer, how: str
+) -> None:
+    if how != "emptied":
+        peer.redis.rpush("bz:ratings:internal:log:x", "in the way")
+    says = sign("me", "fresh", "x", 0)
+    assert not await peer.store().write_status(RATINGS, {"a": "b"}, says)
+    assert not peer.redis.exists(ALIVE)
