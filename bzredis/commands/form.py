@@ -83,7 +83,7 @@ def _decorator(option: Option) -> Callable[[Command], Command]:
         f"{option.flag}/--no-{option.name}" if two_ways else option.flag,
         option.key,
         default=None,
-        metavar=option.metavar or None,
+        metavar=option.form.metavar or None,
         multiple=option.repeatable,
         type=bool if option.switch else str,
         is_flag=True if option.switch else None,
