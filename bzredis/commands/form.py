@@ -95,10 +95,7 @@ class Finite(click.FloatRange):
     """A range without nan, which is neither in it nor out of it, and without inf."""
 
     def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or fail with words that repeat what was given."""
         number = super().convert(value, param, ctx)

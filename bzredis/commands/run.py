@@ -142,40 +142,28 @@ def assemble(
 
     `pace` is how many requests a second REST is asked.
     """
+    listed = (*config.tickers, *config.isins)
+    limits = Limits(config.events_maxlen, config.timeline_length, watched=bool(listed))
     upstream = Upstream(str(config.upstream), token)
-    store = Store(
-        config.redis.url,
-        config.prefix,
-        Limits(
-            config.events_maxlen,
-            config.timeline_length,
-            watched=bool(config.tickers or config.isins),
-        ),
-    )
     rng = Random()  # noqa: S311 - jitter, no secret
     rest = None
     if config.rest_origin is None:
         log.warning(TOLD_NO_REST)
     else:
         rest = Rest(str(config.rest_origin), token, pace, rng=rng)
-    parts = _Parts(
+    # In one order: the same list in another is no new subscription.
+    subscription = ",".join(sorted(listed)) or "*"
+    bridge = uuid4().hex
+    return _Parts(
         config,
         upstream,
-        store,
+        Store(config.redis.url, config.prefix, limits),
         _spool(config, folder, upstream.host),
         rest,
         rng,
-        Identity(
-            bridge=uuid4().hex,
-            version=__version__,
-            started_at=_now(),
-            upstream=upstream.host,
-            # In one order: the same list in another is no new subscription.
-            subscription=",".join(sorted((*config.tickers, *config.isins))) or "*",
-        ),
+        Identity(bridge, __version__, _now(), upstream.host, subscription),
         observe,
-    )
-    return parts.bridge()
+    ).bridge()
 
 
 def _spool(config: Config, folder: Path, host: str) -> Spool:
@@ -208,43 +196,39 @@ class _Parts:
 
     def bridge(self) -> Bridge:
         streams = [BY_NAME[name] for name in self.config.streams]
-        intakes, askers = list[Intake](), list[Callable[[], Awaitable[None]]]()
+        lines, askers = list[Line](), list[Callable[[], Awaitable[None]]]()
         on_symbols: Callable[[Sequence[str]], None] = lambda _: None  # noqa: E731
         # What is looked up by symbol first: the others tell it whose ratings changed.
         for stream in sorted(streams, key=lambda stream: stream.lookup is None):
             intake = self._intake(stream, on_symbols)
-            intakes.append(intake)
+            lines.append(self._line(intake))
             if self.rest is not None and stream.lookup:
                 lookups = self._lookups(self.rest, intake, stream.lookup)
                 on_symbols = lookups.rated
                 askers.append(lookups.run)
             if self.rest is not None and stream.rows:
                 askers.append(self._backfill(self.rest, intake, stream.rows).run)
-        return Bridge(
-            self.store,
-            self.spool,
-            [self._line(intake) for intake in intakes],
-            self.urgent,
-            None if self.rest is None else partial(_ask, self.rest, askers),
-        )
+        ask = None if self.rest is None else partial(_ask, self.rest, askers)
+        return Bridge(self.store, self.spool, lines, self.urgent, ask)
 
     def _intake(
         self, stream: Stream, on_symbols: Callable[[Sequence[str]], None]
     ) -> Intake:
-        config, rest = self.config, self.rest is not None
+        config, identity = self.config, self.identity
+        rows, asked = (bool(t and self.rest) for t in (stream.rows, stream.lookup))
         log = Log(
             uuid4().hex,
-            self.identity.subscription,
-            round(1_000 * config.backfill) if rest and stream.rows else 0,
-            self.identity.upstream,
+            identity.subscription,
+            round(1_000 * config.backfill) if rows else 0,
+            identity.upstream,
         )
-        status = StreamStatus(self.identity)
-        if not rest:
+        status = StreamStatus(identity)
+        if self.rest is None:
             status.note_error("rest", TOLD_NO_REST)
         return Intake(
             stream,
             Backlog(Queue(log), Disk(stream.name, self.spool)),
-            Holes(log, rest=rest and bool(stream.rows or stream.lookup)),
+            Holes(log, rest=rows or asked),
             status,
             _now,
             self.urgent,
@@ -255,49 +239,43 @@ class _Parts:
 
     def _line(self, intake: Intake) -> Line:
         stream, config = intake.stream, self.config
-        manners = Manners(
-            stream.name,
-            replays=stream.name not in config.no_replay,
-            pings=stream.name not in config.no_ping,
+        replays, pings = (
+            stream.name not in n for n in (config.no_replay, config.no_ping)
         )
-        return Line(
-            Subscriber(
-                intake, partial(_connect, self.upstream, config), manners, self.rng
-            ),
-            Writer(
-                stream,
-                intake.backlog,
-                self.store,
-                intake.applied,
-                intake.trouble,
-                self.rng,
-            ),
-        )
+        manners = Manners(stream.name, replays, pings)
+        subscriber = Subscriber(intake, self._connect, manners, self.rng)
+        tell = intake.applied, intake.trouble
+        writer = Writer(stream, intake.backlog, self.store, *tell, self.rng)
+        return Line(subscriber, writer)
+
+    def _connect(self, stream: Stream) -> AbstractAsyncContextManager[WebSocketLink]:
+        query = self.config.query(stream.parameters)
+        return self.upstream.connect(stream.path, query)
+
+    def _retry(self, intake: Intake) -> Retry:
+        return Retry(intake.stream.name, intake.rest_trouble, self.rng)
 
     def _backfill(self, rest: Rest, intake: Intake, table: Table) -> Backfill:
-        return Backfill(
-            intake,
-            table,
-            rest,
-            Retry(intake.stream.name, intake.rest_trouble, self.rng),
-            partial(_seen, self.store),
-            self.config.tickers,
-            frozenset(self.config.isins),
-        )
+        tickers, isins = self.config.tickers, frozenset(self.config.isins)
+        retry = self._retry(intake)
+        return Backfill(intake, table, rest, retry, self._seen, tickers, isins)
+
+    async def _seen(self) -> Sequence[str]:
+        symbols = self.store.symbols
+        return [*await symbols(RATINGS), *await symbols(INSIGHTS)]
 
     def _lookups(self, rest: Rest, intake: Intake, table: Table) -> Lookups:
-        config, stream = self.config, intake.stream
-        named = ("tickers", "isins")
+        config, named = self.config, ("tickers", "isins")
         return Lookups(
             intake,
             table,
             rest,
-            Retry(stream.name, intake.rest_trouble, self.rng),
+            self._retry(intake),
             partial(self.store.symbols, RATINGS),
-            refresh=config.consensus_refresh,
-            watched=config.tickers,
-            isins=bool(config.isins),
-            query=config.query(p for p in stream.parameters if p not in named),
+            config.consensus_refresh,
+            config.tickers,
+            bool(config.isins),
+            config.query(p for p in intake.stream.parameters if p not in named),
         )
 
 
@@ -305,16 +283,6 @@ async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> N
     async with rest, trio.open_nursery() as nursery:
         for ask in askers:
             nursery.start_soon(ask)
-
-
-async def _seen(store: Store) -> Sequence[str]:
-    return [*await store.symbols(RATINGS), *await store.symbols(INSIGHTS)]
-
-
-def _connect(
-    upstream: Upstream, config: Config, stream: Stream
-) -> AbstractAsyncContextManager[WebSocketLink]:
-    return upstream.connect(stream.path, config.query(stream.parameters))
 
 
 def _now() -> int:
