@@ -25,7 +25,7 @@ from bzredis.errors import FeedLost, RestDown, RestRefused
 from bzredis.ports import Removal
 from bzredis.streams.stream import PAGE, Table
 from bzredis.upstream import pages
-from bzredis.upstream.pacing import PACE, Pace, retry_after
+from bzredis.upstream.pacing import PACE, REFUSALS, Pace, retry_after
 from bzredis.upstream.pages import Odd
 
 CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
@@ -46,7 +46,6 @@ LONGEST_RETRY_AFTER: Final = 60.0  # s; who is asked to wait longer comes back l
 PAGES: Final = 200
 
 REDIRECTS: Final = range(300, 400)
-REFUSALS: Final = {401, 403}  # a person has to mend these
 SLOW_DOWN: Final = 429
 PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
 
@@ -175,8 +174,8 @@ class Rest:
         Nothing in it says whose it is; that only US tickers may be asked for is the
         caller's concern.
         """
-        asked = {table.tickers: ticker, **query}
-        return await self._read(table.path, asked, pages.one_object)
+        query = {table.tickers: ticker, **query}
+        return await self._read(table.path, query, pages.one_object)
 
     async def _read(
         self, path: str, query: dict[str, str], read: Callable[[bytes], T]
@@ -224,19 +223,16 @@ class Rest:
     async def _ask(
         self, path: str, query: dict[str, str], limit: trio.CancelScope
     ) -> bytes | _Failure:
-        async with self._client.stream(
-            "GET", path, params=query, headers=self._authorization()
-        ) as response:
+        # As bytes: httpx's complaint about text that is not ASCII would quote it.
+        header: dict[str, Any] = {"Authorization": f"token {self.token()}".encode()}
+        ask = partial(self._client.stream, params=query, headers=header)
+        async with ask("GET", path) as response:
             if response.status_code not in ANSWERED:
                 return _failure(response)
             body = await _body(response, limit)
             if response.headers.get("Content-Encoding", "").lower() == "gzip":
                 body = pages.unpacked(body, LARGEST)
             return body or ANSWERED[response.status_code]
-
-    def _authorization(self) -> dict[str, Any]:
-        # As bytes: httpx's complaint about text that is not ASCII would quote it.
-        return {"Authorization": f"token {self.token()}".encode()}
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
         return RestDown(f"{self.host}, asked for {path}, {words}", retry_after=asked)
@@ -256,16 +252,11 @@ async def _body(response: httpx.Response, limit: trio.CancelScope) -> bytes:
 
 def _failure(response: httpx.Response) -> _Failure:
     """Tell of an answer by its status alone: upstream's 401 quotes the token."""
-    status = response.status_code
+    status, said = response.status_code, response.headers.get
     redirect = ", a redirect, which is not followed" if status in REDIRECTS else ""
-    return _Failure(
-        f"answered HTTP {status}{redirect}",
-        status=status,
-        passing=status in PASSING,
-        asked=retry_after(
-            response.headers.get("Retry-After", ""), response.headers.get("Date", "")
-        ),
-    )
+    asked = retry_after(said("Retry-After", ""), said("Date", ""))
+    words = f"answered HTTP {status}{redirect}"
+    return _Failure(words, status, passing=status in PASSING, asked=asked)
 
 
 def _told(error: FeedLost | Odd | httpx.RequestError) -> _Failure:
