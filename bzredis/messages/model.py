@@ -20,18 +20,10 @@ from bzredis.messages.envelope import Json, text
 M = TypeVar("M", bound=attrs.AttrsInstance)
 
 
-def _converter(*, detailed: bool) -> Converter:
-    converter = Converter(detailed_validation=detailed)
-    converter.register_structure_hook(str, _text)
-    return converter
-
-
-def _text(value: object, _: type[str]) -> str:
-    return value if type(value) is str else text(value)
-
-
-_FAST = _converter(detailed=False)
-_TELLING = _converter(detailed=True)  # slower, but says which field was wrong
+_FAST = Converter(detailed_validation=False)
+_TELLING = Converter(detailed_validation=True)  # slower, but says which field was wrong
+for _converter in (_FAST, _TELLING):
+    _converter.register_structure_hook(str, lambda value, _: text(value))
 
 
 def reader(model: type[M]) -> Callable[[Json], M]:
@@ -73,8 +65,3 @@ def _reason(content: Json, model: type[Any]) -> str:
 def _say(error: BaseException, _: type | None) -> str:
     words = str(error)
     return words if words.startswith("expected") else "expected an object"
-
-
-def names(model: type[attrs.AttrsInstance]) -> tuple[str, ...]:
-    """Return the fields that a model reads, for tests and documentation."""
-    return tuple(field.name for field in attrs.fields(model))

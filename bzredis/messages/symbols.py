@@ -31,10 +31,5 @@ def symbol(ticker: str, exchange: str = "") -> str:
 
 def sole_security(tickers: Sequence[str], isins: Sequence[str]) -> str:
     """Return the symbol of a subscription to one single security, else ""."""
-    match list(tickers), list(isins):
-        case [ticker], []:
-            return symbol(ticker)
-        case [], [isin]:
-            return symbol(f"ISIN:{isin}")
-        case _:
-            return ""
+    names = [*tickers, *(f"ISIN:{isin}" for isin in isins)]
+    return symbol(names[0]) if len(names) == 1 else ""
