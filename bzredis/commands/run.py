@@ -212,7 +212,7 @@ class _Parts:
                 askers.append(lookups.run)
             if self.rest is not None and stream.rows:
                 askers.append(self._backfill(self.rest, intake, stream.rows).run)
-        ask = None if self.rest is None else partial(_ask, self.rest, askers)
+        ask = partial(_ask, self.rest, askers) if self.rest else None
         return Bridge(self.store, self.spool, lines, self.urgent, ask)
 
     def _intake(

@@ -214,11 +214,18 @@ class Rest:
             with trio.move_on_after(ANSWER) as limit:
                 try:
                     return await self._ask(path, query, limit)
-                except (FeedLost, Odd, httpx.RequestError) as error:
-                    return _told(error)
-            if trio.current_time() < limit.deadline:
-                return _Failure(f"answered with more than {LARGEST // 2**20} MiB")
-            return _Failure(f"was not done within {ANSWER:.0f} s", passing=True)
+                except FeedLost as error:
+                    return _Failure(f"was not asked: {error}")
+                except httpx.LocalProtocolError:
+                    return _Failure("was not asked: the token fits into no HTTP header")
+                except Odd as odd:
+                    return _Failure(f"answered with {odd}", passing=True)
+                except httpx.RequestError as error:
+                    return _Failure(f"failed: {_cause(error)}", passing=True)
+            is_late = trio.current_time() >= limit.deadline
+            late, large = f"was not done within {ANSWER:.0f} s", LARGEST // 2**20
+            words = late if is_late else f"answered with more than {large} MiB"
+            return _Failure(words, passing=is_late)
 
     async def _ask(
         self, path: str, query: dict[str, str], limit: trio.CancelScope
@@ -226,28 +233,24 @@ class Rest:
         # As bytes: httpx's complaint about text that is not ASCII would quote it.
         header: dict[str, Any] = {"Authorization": f"token {self.token()}".encode()}
         ask = partial(self._client.stream, params=query, headers=header)
+        body = bytearray()
         async with ask("GET", path) as response:
             if response.status_code not in ANSWERED:
                 return _failure(response)
-            body = await _body(response, limit)
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > LARGEST:
+                    # To raise here would leave httpx's own iterators behind,
+                    # unfinished; what httpx raises while it unpacks would do so too.
+                    limit.cancel()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            said = bytes(body)
             if response.headers.get("Content-Encoding", "").lower() == "gzip":
-                body = pages.unpacked(body, LARGEST)
-            return body or ANSWERED[response.status_code]
+                said = pages.unpacked(said, LARGEST)
+            return said or ANSWERED[response.status_code]
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
         return RestDown(f"{self.host}, asked for {path}, {words}", retry_after=asked)
-
-
-async def _body(response: httpx.Response, limit: trio.CancelScope) -> bytes:
-    body = bytearray()
-    async for piece in response.aiter_raw():
-        body += piece
-        if len(body) > LARGEST:
-            # To raise here would leave httpx's own iterators behind, unfinished; what
-            # httpx raises while it unpacks would do so too.
-            limit.cancel()
-    await trio.lowlevel.checkpoint_if_cancelled()
-    return bytes(body)
 
 
 def _failure(response: httpx.Response) -> _Failure:
@@ -259,28 +262,16 @@ def _failure(response: httpx.Response) -> _Failure:
     return _Failure(words, status, passing=status in PASSING, asked=asked)
 
 
-def _told(error: FeedLost | Odd | httpx.RequestError) -> _Failure:
+def _cause(error: httpx.RequestError) -> str:
     """Put a failure into words; those of the network's other end stay out of them."""
     match error:
-        case FeedLost():
-            return _Failure(f"was not asked: {error}")
-        case Odd():
-            return _Failure(f"answered with {error}", passing=True)
-        case httpx.LocalProtocolError():
-            return _Failure("was not asked: the token fits into no HTTP header")
         case httpx.ConnectTimeout():
-            words = f"no connection within {CONNECT:.0f} s"
+            return f"no connection within {CONNECT:.0f} s"
         case httpx.TimeoutException():
-            words = f"nothing came for {SILENCE:.0f} s"
+            return f"nothing came for {SILENCE:.0f} s"
         case httpx.RemoteProtocolError():
-            words = "it hung up before the answer was whole, or broke HTTP"
-        case _:
-            words = _cause(error)
-    return _Failure(f"failed: {words}", passing=True)
-
-
-def _cause(error: BaseException) -> str:
-    """Find what the system said, behind what the libraries made of it."""
+            return "it hung up before the answer was whole, or broke HTTP"
+    # What the system said stands behind what the libraries made of it.
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried

@@ -6,7 +6,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 
@@ -131,15 +131,21 @@ class Upstream:
         """The name or address alone, fit to be shown."""
         return self._at.hostname or ""
 
-    def connect(
+    @asynccontextmanager
+    async def connect(
         self, path: str, query: Mapping[str, str]
-    ) -> AbstractAsyncContextManager[WebSocketLink]:
+    ) -> AsyncIterator[WebSocketLink]:
         """Open a connection; the way out says goodbye and closes the socket.
 
         On entry raises `FeedRefused` for HTTP 401 and 403, and `FeedLost` for all
         else that can go wrong on the way.
         """
-        return _Unwrapped(self._session(_Request(self.token(), path, query)))
+        session = self._session(_Request(self.token(), path, query))
+        link = await session.__aenter__()
+        try:
+            yield link
+        finally:  # without the body's exception, which the nursery inside would wrap
+            await session.__aexit__(None, None, None)
 
     @asynccontextmanager
     async def _session(self, request: _Request) -> AsyncIterator[WebSocketLink]:
@@ -246,19 +252,6 @@ class Upstream:
             unusable = False
         words = f"{self.host} {words}{request.excerpt(said)}"
         return FeedLost(words, unusable=unusable)
-
-
-@frozen
-class _Unwrapped(AbstractAsyncContextManager[WebSocketLink]):
-    """Keeps the body's exception from the nursery inside, which would wrap it."""
-
-    _session: AbstractAsyncContextManager[WebSocketLink]
-
-    async def __aenter__(self) -> WebSocketLink:
-        return await self._session.__aenter__()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.__aexit__(None, None, None)
 
 
 async def _pass_on(
