@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from math import inf
@@ -46,7 +46,6 @@ from bzredis.settings.credentials import token_reader
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
-from bzredis.streams.stream import Table
 from bzredis.upstream.pacing import PACE
 from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream, WebSocketLink
@@ -175,8 +174,8 @@ def _spool(config: Config, folder: Path, host: str) -> Spool:
     try:
         spool, news = opened(place, f"{target(config)} {host}", config.spool_limit)
     except (OSError, SpoolFull, SpoolUnusable) as error:
-        msg = f"cannot spool in the state folder {folder}: {error}"
-        raise ConfigError(msg) from None
+        words = f"cannot spool in the state folder {folder}"
+        raise ConfigError(f"{words}: {error}") from None
     if news:
         log.error("a damaged spool was set aside; a new one is begun", reason=news)
     for whose, count in left_alone(place, spool.path):
@@ -206,12 +205,10 @@ class _Parts:
         for stream in sorted(streams, key=lambda stream: stream.lookup is None):
             intake = self._intake(stream, on_symbols)
             lines.append(self._line(intake))
-            if self.rest is not None and stream.lookup:
-                lookups = self._lookups(self.rest, intake, stream.lookup)
-                on_symbols = lookups.rated
-                askers.append(lookups.run)
-            if self.rest is not None and stream.rows:
-                askers.append(self._backfill(self.rest, intake, stream.rows).run)
+            for asker in self._asking(intake):
+                askers.append(asker.run)
+                if isinstance(asker, Lookups):
+                    on_symbols = asker.rated
         ask = partial(_ask, self.rest, askers) if self.rest else None
         return Bridge(self.store, self.spool, lines, self.urgent, ask)
 
@@ -243,10 +240,8 @@ class _Parts:
 
     def _line(self, intake: Intake) -> Line:
         stream, config = intake.stream, self.config
-        replays, pings = (
-            stream.name not in n for n in (config.no_replay, config.no_ping)
-        )
-        manners = Manners(stream.name, replays, pings)
+        silent = (stream.name in names for names in (config.no_replay, config.no_ping))
+        manners = Manners(stream.name, *(not each for each in silent))
         subscriber = Subscriber(intake, self._connect, manners, self.rng)
         tell = intake.applied, intake.trouble
         writer = Writer(stream, intake.backlog, self.store, *tell, self.rng)
@@ -256,31 +251,30 @@ class _Parts:
         query = self.config.query(stream.parameters)
         return self.upstream.connect(stream.path, query)
 
-    def _retry(self, intake: Intake) -> Retry:
-        return Retry(intake.stream.name, intake.rest_trouble, self.rng)
-
-    def _backfill(self, rest: Rest, intake: Intake, table: Table) -> Backfill:
-        tickers, isins = self.config.tickers, frozenset(self.config.isins)
-        retry = self._retry(intake)
-        return Backfill(intake, table, rest, retry, self._seen, tickers, isins)
+    def _asking(self, intake: Intake) -> Iterator[Lookups | Backfill]:
+        """Yield what asks REST on behalf of a stream."""
+        rest, config, stream = self.rest, self.config, intake.stream
+        retry = Retry(stream.name, intake.rest_trouble, self.rng)
+        if rest and stream.lookup:
+            others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
+            yield Lookups(
+                intake,
+                stream.lookup,
+                rest,
+                retry,
+                partial(self.store.symbols, RATINGS),
+                config.consensus_refresh,
+                config.tickers,
+                bool(config.isins),
+                config.query(others),
+            )
+        if rest and stream.rows:
+            lists = config.tickers, frozenset(config.isins)
+            yield Backfill(intake, stream.rows, rest, retry, self._seen, *lists)
 
     async def _seen(self) -> Sequence[str]:
         symbols = self.store.symbols
         return [*await symbols(RATINGS), *await symbols(INSIGHTS)]
-
-    def _lookups(self, rest: Rest, intake: Intake, table: Table) -> Lookups:
-        config, named = self.config, ("tickers", "isins")
-        return Lookups(
-            intake,
-            table,
-            rest,
-            self._retry(intake),
-            partial(self.store.symbols, RATINGS),
-            config.consensus_refresh,
-            config.tickers,
-            bool(config.isins),
-            config.query(p for p in intake.stream.parameters if p not in named),
-        )
 
 
 async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> None:

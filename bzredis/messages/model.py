@@ -28,8 +28,6 @@ for _converter in (_FAST, _TELLING):
 
 def reader(model: type[M]) -> Callable[[Json], M]:
     """Return a function from content to `model`; it raises Unusable in words."""
-    if all(field.type in {str, "str"} for field in attrs.fields(model)):
-        _FAST.register_structure_hook(model, _flat(model))
     structure = _FAST.get_structure_hook(model)
 
     def read(content: Json) -> M:
@@ -40,18 +38,6 @@ def reader(model: type[M]) -> Callable[[Json], M]:
         return made
 
     return read
-
-
-def _flat(model: type[M]) -> Callable[[Json, type[M]], M]:
-    """Return a hook for a model of texts alone; cattrs takes twice as long over it."""
-    names = tuple(field.name for field in attrs.fields(model))
-    blanks = ("",) * len(names)
-
-    def structure(content: Json, _: type[M]) -> M:
-        values = map(content.get, names, blanks)
-        return model(*[v if type(v) is str else text(v) for v in values])
-
-    return structure
 
 
 def _reason(content: Json, model: type[Any]) -> str:

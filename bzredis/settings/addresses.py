@@ -40,12 +40,9 @@ _ENCODE = "special characters in a password have to be percent-encoded"
 
 def is_loopback(host: str) -> bool:
     """Tell whether `host` can only be this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    with suppress(ValueError):
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    return False
 
 
 def _split(value: object, what: str) -> SplitResult:
