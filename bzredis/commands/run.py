@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
@@ -44,7 +46,6 @@ from bzredis.settings.credentials import token_reader
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
-from bzredis.streams.stream import Table
 from bzredis.upstream.pacing import PACE
 from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream, WebSocketLink
@@ -105,30 +106,32 @@ def run_bridge(config: Config, token: Callable[[], str]) -> int:
 async def _until_signal(config: Config, token: Callable[[], str], folder: Path) -> int:
     bridge = assemble(config, token, folder)
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stop_on_signal, bridge, signals)
-            code = await run_to_the_end(bridge)
-            nursery.cancel_scope.cancel()
+        return await run_to_the_end(bridge, signals)
+
+
+async def run_to_the_end(
+    bridge: Bridge, signals: AsyncIterator[int], seconds: float = inf
+) -> int:
+    """Run a bridge until a signal comes or time is up; return the exit code."""
+
+    async def stop() -> None:
+        with trio.move_on_after(seconds):
+            await anext(signals)
+        bridge.stop.set()
+
+    code = STOPPED
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stop)
+        try:
+            await bridge.run()
+        except AllRefused as error:
+            log.error(str(error))  # noqa: TRY400 - a traceback would tell nothing
+            code = REFUSED
+        except StoreForeign as error:
+            log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
+            code = WRONG
+        nursery.cancel_scope.cancel()
     return code
-
-
-async def stop_on_signal(bridge: Bridge, signals: AsyncIterator[int]) -> None:
-    """Stop the bridge in good order at the first signal."""
-    await anext(signals)
-    bridge.stop.set()
-
-
-async def run_to_the_end(bridge: Bridge) -> int:
-    """Run a bridge; return the exit code."""
-    try:
-        await bridge.run()
-    except AllRefused as error:
-        log.error(str(error))  # noqa: TRY400 - a traceback would tell nothing
-        return REFUSED
-    except StoreForeign as error:
-        log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
-        return WRONG
-    return STOPPED
 
 
 def assemble(
@@ -142,40 +145,28 @@ def assemble(
 
     `pace` is how many requests a second REST is asked.
     """
+    listed = (*config.tickers, *config.isins)
+    limits = Limits(config.events_maxlen, config.timeline_length, watched=bool(listed))
     upstream = Upstream(str(config.upstream), token)
-    store = Store(
-        config.redis.url,
-        config.prefix,
-        Limits(
-            config.events_maxlen,
-            config.timeline_length,
-            watched=bool(config.tickers or config.isins),
-        ),
-    )
     rng = Random()  # noqa: S311 - jitter, no secret
     rest = None
     if config.rest_origin is None:
         log.warning(TOLD_NO_REST)
     else:
         rest = Rest(str(config.rest_origin), token, pace, rng=rng)
-    parts = _Parts(
+    # In one order: the same list in another is no new subscription.
+    subscription = ",".join(sorted(listed)) or "*"
+    bridge = uuid4().hex
+    return _Parts(
         config,
         upstream,
-        store,
+        Store(config.redis.url, config.prefix, limits),
         _spool(config, folder, upstream.host),
         rest,
         rng,
-        Identity(
-            bridge=uuid4().hex,
-            version=__version__,
-            started_at=_now(),
-            upstream=upstream.host,
-            # In one order: the same list in another is no new subscription.
-            subscription=",".join(sorted((*config.tickers, *config.isins))) or "*",
-        ),
+        Identity(bridge, __version__, _now(), upstream.host, subscription),
         observe,
-    )
-    return parts.bridge()
+    ).bridge()
 
 
 def _spool(config: Config, folder: Path, host: str) -> Spool:
@@ -183,8 +174,8 @@ def _spool(config: Config, folder: Path, host: str) -> Spool:
     try:
         spool, news = opened(place, f"{target(config)} {host}", config.spool_limit)
     except (OSError, SpoolFull, SpoolUnusable) as error:
-        msg = f"cannot spool in the state folder {folder}: {error}"
-        raise ConfigError(msg) from None
+        words = f"cannot spool in the state folder {folder}"
+        raise ConfigError(f"{words}: {error}") from None
     if news:
         log.error("a damaged spool was set aside; a new one is begun", reason=news)
     for whose, count in left_alone(place, spool.path):
@@ -208,43 +199,37 @@ class _Parts:
 
     def bridge(self) -> Bridge:
         streams = [BY_NAME[name] for name in self.config.streams]
-        intakes, askers = list[Intake](), list[Callable[[], Awaitable[None]]]()
+        lines, askers = list[Line](), list[Callable[[], Awaitable[None]]]()
         on_symbols: Callable[[Sequence[str]], None] = lambda _: None  # noqa: E731
         # What is looked up by symbol first: the others tell it whose ratings changed.
         for stream in sorted(streams, key=lambda stream: stream.lookup is None):
             intake = self._intake(stream, on_symbols)
-            intakes.append(intake)
-            if self.rest is not None and stream.lookup:
-                lookups = self._lookups(self.rest, intake, stream.lookup)
-                on_symbols = lookups.rated
-                askers.append(lookups.run)
-            if self.rest is not None and stream.rows:
-                askers.append(self._backfill(self.rest, intake, stream.rows).run)
-        return Bridge(
-            self.store,
-            self.spool,
-            [self._line(intake) for intake in intakes],
-            self.urgent,
-            None if self.rest is None else partial(_ask, self.rest, askers),
-        )
+            lines.append(self._line(intake))
+            for asker in self._asking(intake):
+                askers.append(asker.run)
+                if isinstance(asker, Lookups):
+                    on_symbols = asker.rated
+        ask = partial(_ask, self.rest, askers) if self.rest else None
+        return Bridge(self.store, self.spool, lines, self.urgent, ask)
 
     def _intake(
         self, stream: Stream, on_symbols: Callable[[Sequence[str]], None]
     ) -> Intake:
-        config, rest = self.config, self.rest is not None
+        config, identity = self.config, self.identity
+        rows, asked = (bool(t and self.rest) for t in (stream.rows, stream.lookup))
         log = Log(
             uuid4().hex,
-            self.identity.subscription,
-            round(1_000 * config.backfill) if rest and stream.rows else 0,
-            self.identity.upstream,
+            identity.subscription,
+            round(1_000 * config.backfill) if rows else 0,
+            identity.upstream,
         )
-        status = StreamStatus(self.identity)
-        if not rest:
+        status = StreamStatus(identity)
+        if self.rest is None:
             status.note_error("rest", TOLD_NO_REST)
         return Intake(
             stream,
             Backlog(Queue(log), Disk(stream.name, self.spool)),
-            Holes(log, rest=rest and bool(stream.rows or stream.lookup)),
+            Holes(log, rest=rows or asked),
             status,
             _now,
             self.urgent,
@@ -259,45 +244,39 @@ class _Parts:
             replays=stream.name not in config.no_replay,
             pings=stream.name not in config.no_ping,
         )
-        return Line(
-            Subscriber(
-                intake, partial(_connect, self.upstream, config), manners, self.rng
-            ),
-            Writer(
-                stream,
-                intake.backlog,
-                self.store,
-                intake.applied,
-                intake.trouble,
-                self.rng,
-            ),
-        )
+        subscriber = Subscriber(intake, self._connect, manners, self.rng)
+        tell = intake.applied, intake.trouble
+        writer = Writer(stream, intake.backlog, self.store, *tell, self.rng)
+        return Line(subscriber, writer)
 
-    def _backfill(self, rest: Rest, intake: Intake, table: Table) -> Backfill:
-        return Backfill(
-            intake,
-            table,
-            rest,
-            Retry(intake.stream.name, intake.rest_trouble, self.rng),
-            partial(_seen, self.store),
-            self.config.tickers,
-            frozenset(self.config.isins),
-        )
+    def _connect(self, stream: Stream) -> AbstractAsyncContextManager[WebSocketLink]:
+        query = self.config.query(stream.parameters)
+        return self.upstream.connect(stream.path, query)
 
-    def _lookups(self, rest: Rest, intake: Intake, table: Table) -> Lookups:
-        config, stream = self.config, intake.stream
-        named = ("tickers", "isins")
-        return Lookups(
-            intake,
-            table,
-            rest,
-            Retry(stream.name, intake.rest_trouble, self.rng),
-            partial(self.store.symbols, RATINGS),
-            refresh=config.consensus_refresh,
-            watched=config.tickers,
-            isins=bool(config.isins),
-            query=config.query(p for p in stream.parameters if p not in named),
-        )
+    def _asking(self, intake: Intake) -> Iterator[Lookups | Backfill]:
+        """Yield what asks REST on behalf of a stream."""
+        rest, config, stream = self.rest, self.config, intake.stream
+        retry = Retry(stream.name, intake.rest_trouble, self.rng)
+        if rest and stream.lookup:
+            others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
+            yield Lookups(
+                intake,
+                stream.lookup,
+                rest,
+                retry,
+                partial(self.store.symbols, RATINGS),
+                config.consensus_refresh,
+                config.tickers,
+                bool(config.isins),
+                config.query(others),
+            )
+        if rest and stream.rows:
+            lists = config.tickers, frozenset(config.isins)
+            yield Backfill(intake, stream.rows, rest, retry, self._seen, *lists)
+
+    async def _seen(self) -> Sequence[str]:
+        symbols = self.store.symbols
+        return [*await symbols(RATINGS), *await symbols(INSIGHTS)]
 
 
 async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> None:
@@ -306,27 +285,14 @@ async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> N
             nursery.start_soon(ask)
 
 
-async def _seen(store: Store) -> Sequence[str]:
-    return [*await store.symbols(RATINGS), *await store.symbols(INSIGHTS)]
-
-
-def _connect(
-    upstream: Upstream, config: Config, stream: Stream
-) -> AbstractAsyncContextManager[WebSocketLink]:
-    return upstream.connect(stream.path, config.query(stream.parameters))
-
-
 def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
 def target(config: Config) -> str:
     """Name the prefix and the database, whoever logs in and whatever name this has."""
-    address = config.redis.shown.rpartition("@")[2].removeprefix("redis://")
-    for name in ("localhost", "[::1]"):
-        if address.startswith(name):
-            address = "127.0.0.1" + address.removeprefix(name)
-    host, _, database = address.partition("/")
-    if "://" not in address and ":" not in host:
-        host += ":6379"
-    return f"{config.prefix} {host}/{database or 0}"
+    at = urlsplit(config.redis.shown)
+    if at.scheme == "unix":
+        return f"{config.prefix} unix://{at.path}{at.query and '?' + at.query}"
+    host = "127.0.0.1" if at.hostname in {"localhost", "::1"} else at.hostname
+    return f"{config.prefix} {host}:{at.port or 6379}/{at.path.strip('/') or 0}"

@@ -24,14 +24,10 @@ _decode = msgspec.json.Decoder(
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 ACTIONS: Final = {
-    "created": "created",
-    "create": "created",
-    "updated": "updated",
-    "update": "updated",
-    "deleted": "deleted",
-    "delete": "deleted",
-    "removed": "deleted",  # sister products say so
-    "remove": "deleted",
+    **dict.fromkeys(("created", "create"), "created"),
+    **dict.fromkeys(("updated", "update", ""), "updated"),
+    # Sister products say `removed`.
+    **dict.fromkeys(("deleted", "delete", "removed", "remove"), "deleted"),
 }
 NOTICE_KEYS: Final = frozenset(
     {"type", "message", "status", "event", "error", "errors", "code"}
@@ -84,8 +80,7 @@ def text(value: object) -> str:
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
     kind = "an array" if isinstance(value, list) else "an object"
-    msg = f"expected text or a number, got {kind}"
-    raise TypeError(msg)
+    raise TypeError(f"expected text or a number, got {kind}")
 
 
 def canonical(value: object) -> bytes:
@@ -119,24 +114,17 @@ def parse(
         try:
             frame = frame.decode()
         except UnicodeDecodeError:
-            msg = "a binary frame that is not UTF-8 text"
-            raise Unusable(msg) from None
+            raise Unusable("a binary frame that is not UTF-8 text") from None
     try:
-        parsed = _decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+        parsed = json_object(frame)
+    except Unusable:
         if control := _control(frame):
             return control
-        msg = f"not JSON: {error}"
-        raise Unusable(msg) from None
-    if type(parsed) is dict:
-        data = parsed.get("data")
-        if type(data) is not dict or _is_about_us(parsed, data, flat):
-            return _notice(parsed, frame)
-        return _envelope(parsed, data, flat=bool(flat))
-    if control := _control(frame):
-        return control
-    msg = "JSON, but not an object"
-    raise Unusable(msg)
+        raise
+    data = parsed.get("data")
+    if type(data) is not dict or _is_about_us(parsed, data, flat):
+        return _notice(parsed, frame)
+    return _envelope(parsed, data, flat=bool(flat))
 
 
 def row(text: str) -> Envelope:
@@ -150,11 +138,9 @@ def json_object(text: str) -> Json:
     try:
         parsed = _decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        msg = f"not JSON: {error}"
-        raise Unusable(msg) from None
+        raise Unusable(f"not JSON: {error}") from None
     if type(parsed) is not dict:
-        msg = "JSON, but not an object"
-        raise Unusable(msg)
+        raise Unusable("JSON, but not an object")
     return parsed
 
 
@@ -170,20 +156,16 @@ def _control(frame: str) -> Pong | None:
 def _envelope(frame: Json, data: Json, *, flat: bool) -> Envelope:
     identity = _scalar(frame, "id", "id").strip()
     word = _scalar(data, "action", "data.action").strip().lower()
-    action = ACTIONS.get(word) if word else "updated"
-    if action is None:
-        msg = f"unknown action {word[:EXCERPT]!r}"
-        raise Unusable(msg)
+    if (action := ACTIONS.get(word)) is None:
+        raise Unusable(f"unknown action {word[:EXCERPT]!r}")
     content = data.get("content") or None  # "" is upstream's null
     if content is None and flat:
         content = {k: v for k, v in data.items() if k not in _OF_DATA} or None
     if content is None:
         if action != "deleted":
-            msg = f"action {action} without content"
-            raise Unusable(msg)
+            raise Unusable(f"action {action} without content")
     elif type(content) is not dict:
-        msg = "data.content is not an object"
-        raise Unusable(msg)
+        raise Unusable("data.content is not an object")
     record = _scalar(data, "id", "data.id")
     if not record and content:
         record = _scalar(content, "id", "data.content.id")
@@ -203,21 +185,16 @@ def _is_about_us(frame: Json, data: Json, flat: Collection[str]) -> bool:
 
 
 def _scalar(holder: Json, name: str, where: str) -> str:
-    value = holder.get(name)
-    if type(value) is str:
-        return value
     try:
-        return text(value)
+        return text(holder.get(name))
     except TypeError as error:
-        msg = f"{where}: {error}"
-        raise Unusable(msg) from None
+        raise Unusable(f"{where}: {error}") from None
 
 
 def _notice(parsed: Json, frame: str) -> Notice:
     data = parsed.get("data")
     if (data and type(data) is not dict) or NOTICE_KEYS.isdisjoint(parsed):
-        msg = "a JSON object without a data object"
-        raise Unusable(msg)
+        raise Unusable("a JSON object without a data object")
     words = f"{parsed.get('type', '')} {parsed.get('status', '')}".lower()
     is_error = "error" in words or bool(parsed.get("error") or parsed.get("errors"))
     return Notice(frame[:EXCERPT], is_error)

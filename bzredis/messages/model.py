@@ -20,24 +20,14 @@ from bzredis.messages.envelope import Json, text
 M = TypeVar("M", bound=attrs.AttrsInstance)
 
 
-def _converter(*, detailed: bool) -> Converter:
-    converter = Converter(detailed_validation=detailed)
-    converter.register_structure_hook(str, _text)
-    return converter
-
-
-def _text(value: object, _: type[str]) -> str:
-    return value if type(value) is str else text(value)
-
-
-_FAST = _converter(detailed=False)
-_TELLING = _converter(detailed=True)  # slower, but says which field was wrong
+_FAST = Converter(detailed_validation=False)
+_TELLING = Converter(detailed_validation=True)  # slower, but says which field was wrong
+for _converter in (_FAST, _TELLING):
+    _converter.register_structure_hook(str, lambda value, _: text(value))
 
 
 def reader(model: type[M]) -> Callable[[Json], M]:
     """Return a function from content to `model`; it raises Unusable in words."""
-    if all(field.type in {str, "str"} for field in attrs.fields(model)):
-        _FAST.register_structure_hook(model, _flat(model))
     structure = _FAST.get_structure_hook(model)
 
     def read(content: Json) -> M:
@@ -48,18 +38,6 @@ def reader(model: type[M]) -> Callable[[Json], M]:
         return made
 
     return read
-
-
-def _flat(model: type[M]) -> Callable[[Json, type[M]], M]:
-    """Return a hook for a model of texts alone; cattrs takes twice as long over it."""
-    names = tuple(field.name for field in attrs.fields(model))
-    blanks = ("",) * len(names)
-
-    def structure(content: Json, _: type[M]) -> M:
-        values = map(content.get, names, blanks)
-        return model(*[v if type(v) is str else text(v) for v in values])
-
-    return structure
 
 
 def _reason(content: Json, model: type[Any]) -> str:
@@ -73,8 +51,3 @@ def _reason(content: Json, model: type[Any]) -> str:
 def _say(error: BaseException, _: type | None) -> str:
     words = str(error)
     return words if words.startswith("expected") else "expected an object"
-
-
-def names(model: type[attrs.AttrsInstance]) -> tuple[str, ...]:
-    """Return the fields that a model reads, for tests and documentation."""
-    return tuple(field.name for field in attrs.fields(model))

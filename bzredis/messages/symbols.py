@@ -6,10 +6,17 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from bzredis.messages.exchanges import is_us
-
+# Exchanges that are one market: there a ticker alone tells a security.
+US = {"AMEX", "ARCA", "BATS", "CBOE", "IEX", "NASDAQ", "NYSE"}
+US |= {"NYSE AMERICAN", "NYSE ARCA"}
 LONGEST = 32
 _IMPLAUSIBLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f{}*]")
+
+
+def is_us(exchange: str) -> bool:
+    """Tell whether the exchange, by name, is in the United States, or not given."""
+    name = " ".join(exchange.upper().split())
+    return not name or name in US or name.startswith("OTC")
 
 
 @lru_cache(maxsize=65_536)  # some 6,000 securities, each many times
@@ -31,10 +38,5 @@ def symbol(ticker: str, exchange: str = "") -> str:
 
 def sole_security(tickers: Sequence[str], isins: Sequence[str]) -> str:
     """Return the symbol of a subscription to one single security, else ""."""
-    match list(tickers), list(isins):
-        case [ticker], []:
-            return symbol(ticker)
-        case [], [isin]:
-            return symbol(f"ISIN:{isin}")
-        case _:
-            return ""
+    names = [*tickers, *(f"ISIN:{isin}" for isin in isins)]
+    return symbol(names[0]) if len(names) == 1 else ""

@@ -48,27 +48,19 @@ def instant(text: str) -> int | None:
     A time without an offset is taken as UTC.
     """
     if match := _RFC3339.fullmatch(text):
-        found = _from_rfc3339(*match.groups())
+        day, clock, fraction, offset = match.groups("")
+        try:
+            moment = datetime.fromisoformat(f"{day}T{clock}{offset.upper() or 'Z'}")
+        except ValueError:  # there is no such day, hour or offset
+            return None
+        found = int(moment.timestamp()) * NS + int(fraction.ljust(9, "0"))
     elif match := _EPOCH.fullmatch(text):
-        found = _from_epoch(int(match[1]), match[2] or "")
+        count, fraction = int(match[1]), match[2] or ""
+        unit = next(unit for limit, unit in _UNITS if count < limit)
+        found = count * unit + int(fraction.ljust(9, "0")) * unit // NS
     else:
         return None
     return found if _EARLIEST < found < _LATEST else None
-
-
-def _from_rfc3339(
-    day: str, clock: str, fraction: str | None, offset: str | None
-) -> int:
-    try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{(offset or 'Z').upper()}")
-    except ValueError:  # there is no such day, hour or offset
-        return _EARLIEST
-    return int(moment.timestamp()) * NS + int((fraction or "").ljust(9, "0"))
-
-
-def _from_epoch(count: int, fraction: str) -> int:
-    unit = next(unit for limit, unit in _UNITS if count < limit)
-    return count * unit + int(fraction.ljust(9, "0")) * unit // NS
 
 
 def milliseconds(text: str) -> int | None:

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, unquote_plus, urlsplit
 
 import attrs
 import idna
 
-from bzredis.settings.options import Parser, text
+from bzredis.settings.options import Form, text
 
 # A name as resolvers and TLS take it; `_` stands in names of container networks.
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 _FOUR_NUMBERS: Final = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _IN_BRACKETS: Final = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 # What may follow a Redis URL's `?`, and what its values look like. redis-py knows more,
 # but takes whatever stands there for arguments: it dies of an unknown one, and others
 # would undo what the bridge relies on, its time limits and answers in bytes.
 _ANY: Final = (".+", "a value")
 _ANYWHERE: Final = {
     "db": ("[0-9]{1,9}", "the number of a database"),
-    "username": _ANY,
-    "password": _ANY,
+    **dict.fromkeys(("username", "password"), _ANY),
 }
+_FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _WITH_TLS: Final = {
-    "ssl_ca_certs": _ANY,
-    "ssl_ca_path": _ANY,
-    "ssl_certfile": _ANY,
-    "ssl_keyfile": _ANY,
-    "ssl_password": _ANY,
+    **dict.fromkeys((*_FILES, "ssl_password"), _ANY),
     "ssl_cert_reqs": ("none|optional|required", "none, optional or required"),
     # redis-py takes any other word, `off` too, for true.
     "ssl_check_hostname": ("(?i:true|false)", "true or false"),
@@ -45,12 +40,9 @@ _ENCODE = "special characters in a password have to be percent-encoded"
 
 def is_loopback(host: str) -> bool:
     """Tell whether `host` can only be this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    with suppress(ValueError):
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    return False
 
 
 def _split(value: object, what: str) -> SplitResult:
@@ -107,14 +99,14 @@ class Origin:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def origin(secure: str, plain: str) -> Parser:
-    """Return a parser of origins: `secure` anywhere, `plain` on loopback hosts only.
+def origin(secure: str, plain: str) -> Form:
+    """Return the form of origins: `secure` anywhere, `plain` on loopback hosts only.
 
     The token goes there in clear text where there is no TLS.
     """
     ports = {secure: 443, plain: 80}
 
-    def parse(value: object) -> Origin:
+    def read(value: object) -> Origin:
         parts = _split(value, "URL")
         if parts.scheme not in ports or not parts.hostname:
             raise ValueError(f"has to be of the form {secure}://HOST or {plain}://HOST")
@@ -137,7 +129,7 @@ def origin(secure: str, plain: str) -> Parser:
             raise ValueError("has port 0, where nobody can be reached")
         return Origin(parts.scheme, host, parts.port or ports[parts.scheme])
 
-    return parse
+    return Form(read, "URL")
 
 
 @attrs.frozen
@@ -156,32 +148,33 @@ class RedisURL:
 def redis_url(value: object) -> RedisURL:
     """Read a URL in the forms that redis-py knows."""
     parts = _split(value, "Redis URL")
-    if parts.scheme not in REDIS_SCHEMES:
+    if parts.scheme not in {"redis", "rediss", "unix"}:
         raise ValueError(
             "has to begin with redis://, rediss:// or unix://, as"
             " redis://127.0.0.1:6379/0"
         )
     if parts.fragment:
         raise ValueError(f"has a # in it: {_ENCODE}, # as %23")
-    if parts.scheme == "unix" and not parts.path.strip("/"):
-        raise ValueError("names no socket: unix:///path/to/redis.sock")
-    if parts.scheme != "unix":
-        if not parts.hostname:
-            raise ValueError("names no host: redis://HOST:PORT/DATABASE")
+    database = parts.path.strip("/")
+    if parts.scheme == "unix":
+        if not database:
+            raise ValueError("names no socket: unix:///path/to/redis.sock")
+    elif not parts.hostname:
+        raise ValueError("names no host: redis://HOST:PORT/DATABASE")
+    else:
         _host(parts, "Redis URL")
-        database = parts.path.strip("/")
         if database and not (database.isascii() and database.isdigit()):
             raise ValueError(f"has to end in the number of a database; {_ENCODE}")
     if parts.netloc.count("@") > 1:
         raise ValueError(f"has more than one @ in it: {_ENCODE}, @ as %40")
-    options = _redis_options(parts)
+    end, chosen = parts.path, _redis_options(parts).get("db")
+    if chosen is not None:
+        if parts.scheme != "unix" and database not in {"", chosen}:
+            raise ValueError("names two databases, one after / and one after ?db=")
+        end = f"{end}?db={chosen}" if parts.scheme == "unix" else f"/{chosen}"
     user, _, place = parts.netloc.rpartition("@")
-    hidden = "***@" if user else ""
-    return RedisURL(
-        url=text(value),
-        shown=f"{parts.scheme}://{hidden}{place}{_database(parts, options)}",
-        secrets=_secrets(parts),
-    )
+    shown = f"{parts.scheme}://{'***@' if user else ''}{place}{end}"
+    return RedisURL(text(value), shown, _secrets(parts))
 
 
 def _redis_options(parts: SplitResult) -> dict[str, str]:
@@ -200,38 +193,20 @@ def _redis_options(parts: SplitResult) -> dict[str, str]:
     return found
 
 
-def _not_understood(parts: SplitResult, name: str, known: Mapping[str, object]) -> str:
+def _not_understood(parts: SplitResult, name: str, known: Iterable[str]) -> str:
     if name in _WITH_TLS:
         return f"has the option {name} in it, which is for rediss:// only"
     # What looks like options may be the rest of a password.
     if "@" in parts.query or not re.fullmatch(r"[A-Za-z_]{1,40}", name):
         return f"has something after its ? that is no option: {_ENCODE}, ? as %3F"
-    return (
-        f"has the option {name} in it, which is not understood; known are"
-        f" {', '.join(known)}"
-    )
-
-
-def _database(parts: SplitResult, options: Mapping[str, str]) -> str:
-    """Return the end of what is shown: the path, and the database that is meant."""
-    database = options.get("db")
-    if database is None:
-        return parts.path
-    if parts.scheme == "unix":
-        return f"{parts.path}?db={database}"
-    if parts.path.strip("/") not in {"", database}:
-        raise ValueError("names two databases, one after / and one after ?db=")
-    return f"/{database}"
+    told = f"which is not understood; known are {', '.join(known)}"
+    return f"has the option {name} in it, {told}"
 
 
 def _secrets(parts: SplitResult) -> frozenset[str]:
     """Return the passwords, as written and as meant; a lone user name is one too."""
-    written = [parts.password or parts.username or ""]
-    written += [
-        pair.partition("=")[2]
-        for pair in parts.query.split("&")
-        if pair.partition("=")[0] in _SECRET
-    ]
-    meant = [unquote(secret) for secret in written]
-    meant += [secret for name, secret in parse_qsl(parts.query) if name in _SECRET]
-    return frozenset({*written, *meant} - {""})
+    pairs = [pair.partition("=") for pair in parts.query.split("&")]
+    written = {value for name, _, value in pairs if unquote_plus(name) in _SECRET}
+    written.add(parts.password or parts.username or "")
+    meant = {read(each) for each in written for read in (unquote, unquote_plus)}
+    return frozenset((written | meant) - {""})

@@ -13,11 +13,10 @@ from typing import Any, Literal
 import attrs
 
 from bzredis.errors import ConfigError
-from bzredis.messages.times import DAY, HOUR
 from bzredis.settings.addresses import Origin, RedisURL, origin, redis_url
 from bzredis.settings.options import (
+    Form,
     Option,
-    Parser,
     boolean,
     choice,
     duration,
@@ -32,18 +31,18 @@ from bzredis.settings.options import (
 from bzredis.streams import STREAMS
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
-LOG_LEVELS = ("debug", "info", "warning", "error")
 NAMES = tuple(stream.name for stream in STREAMS)
+SOME = several(choice(NAMES).read, "NAME")
 # Redis trims a stream by blocks of 100 entries, and one replay can bring 100: a shorter
 # log could lose what no reader has seen yet. The most is about 10 GB.
-EVENTS = (100, 10_000_000)
+EVENTS = number(100, 10_000_000)
 # One security gets a few records a week, and each stands in Redis as long as it counts.
-TIMELINE = (1, 10_000)
+TIMELINE = number(1, 10_000)
 # Less could not hold one flood's second; more than 1 TiB is a slip of the keyboard.
-SPOOL = (16 * 2**20, 2**40)
-BACKFILL = (60.0, 365 * DAY)  # of more than a year, upstream would send for hours
+SPOOL = size(16 * 2**20, 2**40)
+BACKFILL = duration("60s", "365d")  # of more, upstream would send for hours
 # A round takes half a second for each symbol, and upstream counts the requests.
-REFRESH = (60.0, 30 * DAY)
+REFRESH = duration("60s", "30d")
 
 
 @attrs.frozen
@@ -55,11 +54,16 @@ class Token:
     path: Path | None = None
 
 
-def _option(parse: Parser, default: object, words: str, **more: object) -> Any:
-    """Make a field of `Config` an option, of the field's name unless one is given."""
-    return attrs.field(
-        default=default, metadata={"parse": parse, "help": words, **more}
-    )
+def _option(
+    form: Form, default: object, words: str, shown: str = "", **more: object
+) -> Any:
+    """Make a field of `Config` an option, of the field's name unless one is given.
+
+    A default that is text is read as one that is given.
+    """
+    value = form.read(default) if isinstance(default, str) else default
+    told = {"form": form, "help": words, "shown": shown or str(default), **more}
+    return attrs.field(default=value, metadata=told)
 
 
 @attrs.frozen
@@ -68,132 +72,92 @@ class Config:
 
     upstream: Origin = _option(
         origin("wss", "ws"),
-        Origin("wss", "api.benzinga.com", 443),
+        "wss://api.benzinga.com",
         "WebSocket origin; ws:// for loopback hosts only.",
-        metavar="URL",
-        shown="wss://api.benzinga.com",
     )
     rest: Origin | None = _option(
         origin("https", "http"),
         None,
         "REST origin; http:// for loopback hosts only.",
-        metavar="URL",
-        shown="upstream's host",
+        "upstream's host",
     )
     no_rest: bool = _option(
-        boolean,
-        default=False,
-        words="Ask REST for nothing: no back-fill, no consensus look-ups.",
-        shown="it is asked",
+        Form(boolean),
+        False,
+        "Ask REST for nothing: no back-fill, no consensus look-ups.",
+        "it is asked",
     )
     redis: RedisURL = _option(
-        redis_url,
-        redis_url("redis://127.0.0.1:6379/0"),
+        Form(redis_url, "URL"),
+        "redis://127.0.0.1:6379/0",
         "Redis, as redis://, rediss:// or unix://.",
-        metavar="URL",
     )
     streams: tuple[str, ...] = _option(
-        several(choice(NAMES), maybe_none=False),
+        several(choice(NAMES).read, "NAME", maybe_none=False),
         NAMES,
         f"Stream to follow: {', '.join(NAMES)}.",
+        "all",
         name="stream",
-        metavar="NAME",
-        shown="all",
     )
     tickers: tuple[str, ...] = _option(
-        several(ticker),
+        several(ticker, "LIST"),
         (),
         "Watch-list of tickers, comma-separated.",
-        metavar="LIST",
-        shown="everything",
+        "everything",
     )
     isins: tuple[str, ...] = _option(
-        several(isin),
-        (),
-        "Watch-list of ISINs, comma-separated.",
-        metavar="LIST",
-        shown="everything",
+        several(isin, "LIST"), (), "Watch-list of ISINs, comma-separated.", "everything"
     )
     simplify: bool = _option(
-        boolean,
-        default=False,
-        words="Consensus in Buy, Hold and Sell only.",
-        shown="upstream's",
+        Form(boolean), False, "Consensus in Buy, Hold and Sell only.", "upstream's"
     )
     aggregate_type: Literal["number", "percentage"] | None = _option(
         choice(("number", "percentage")),
         None,
         "How consensus tells its ratings.",
-        metavar="number|percentage",
-        shown="upstream's",
+        "upstream's",
     )
     backfill: float = _option(
-        duration(*BACKFILL),
-        float(DAY),
+        BACKFILL,
+        "1d",
         "How far back REST is asked on the first start, as 90m, 12h or 7d.",
-        metavar="TIME",
-        shown="1d",
     )
     consensus_refresh: float = _option(
-        duration(*REFRESH),
-        6.0 * HOUR,
-        "How often each consensus is looked up over REST again.",
-        metavar="TIME",
-        shown="6h",
+        REFRESH, "6h", "How often each consensus is looked up over REST again."
     )
     no_replay: tuple[str, ...] = _option(
-        several(choice(NAMES)),
-        (),
-        "Stream that must not be sent `replay`.",
-        metavar="NAME",
-        shown="none",
+        SOME, (), "Stream that must not be sent `replay`.", "none"
     )
     no_ping: tuple[str, ...] = _option(
-        several(choice(NAMES)),
-        (),
-        "Stream that must not be sent `ping`.",
-        metavar="NAME",
-        shown="none",
+        SOME, (), "Stream that must not be sent `ping`.", "none"
     )
     prefix: str = _option(
-        prefix,
+        Form(prefix, "TEXT"),
         "bz",
         "What every key begins with; a hash tag, as {bz}, on Redis Cluster.",
-        metavar="TEXT",
     )
-    events_maxlen: int = _option(
-        number(*EVENTS), 20_000, "Entries kept in each log, about.", metavar="COUNT"
-    )
-    timeline_length: int = _option(
-        number(*TIMELINE), 50, "Records kept for each symbol.", metavar="COUNT"
-    )
+    events_maxlen: int = _option(EVENTS, "20000", "Entries kept in each log, about.")
+    timeline_length: int = _option(TIMELINE, "50", "Records kept for each symbol.")
     state_dir: Path = _option(
-        path,
-        Path("bzredis-state"),
+        Form(path, "FOLDER"),
+        "bzredis-state",
         "Folder for what must outlive the process; locked while it runs.",
-        metavar="FOLDER",
-        shown="the user's state folder",
+        "the user's state folder",
     )
     spool_limit: int = _option(
-        size(*SPOOL),
-        2**30,
-        "The most that may wait on disk while Redis is away.",
-        metavar="SIZE",
-        shown="1GiB",
+        SPOOL, "1GiB", "The most that may wait on disk while Redis is away."
     )
     log_level: str = _option(
-        choice(LOG_LEVELS),
+        choice(("debug", "info", "warning", "error")),
         "info",
         "The least that is logged.",
-        metavar="|".join(LOG_LEVELS),
     )
     token: Token | None = _option(
-        path,
+        Form(path, "FILE"),
         None,
         f"File that holds the token, if {TOKEN_VARIABLE} does not.",
+        f"the token in {TOKEN_VARIABLE}",
         name="token-file",
-        metavar="FILE",
-        shown=f"the token in {TOKEN_VARIABLE}",
         variables=(f"{TOKEN_VARIABLE}_FILE",),
     )
 
@@ -219,7 +183,6 @@ class Config:
 def _from_field(field: attrs.Attribute[Any]) -> Option:
     told = {
         "name": field.name.replace("_", "-"),
-        "shown": str(field.default),
         "repeatable": isinstance(field.default, tuple),
         "switch": isinstance(field.default, bool),
     }
@@ -227,7 +190,6 @@ def _from_field(field: attrs.Attribute[Any]) -> Option:
 
 
 OPTIONS = tuple(_from_field(field) for field in attrs.fields(Config))
-_FLAG, _VARIABLE, _FILE = "flag", "variable", "file"
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
 
 
@@ -237,12 +199,7 @@ class _Given:
 
     source: str
     value: object = attrs.field(repr=False)
-    layer: str
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether it is a variable that container tools wrote without a value."""
-        return self.layer == _VARIABLE and not str(self.value).strip()
+    is_variable: bool = False
 
 
 def configure(
@@ -262,15 +219,15 @@ def configure(
     settings = _settings(toml, file)
     values: dict[str, Any] = {} if state_dir is None else {"state_dir": state_dir}
     for option in OPTIONS:
-        layers = _layers(option, flags, environ, settings)
+        given = _given(option, flags, environ, settings)
         if option is _TOKEN_FILE:
-            values[option.field] = _token(layers, environ.get(TOKEN_VARIABLE))
-        elif layers:
-            values[option.field] = _parsed(layers[0], option)
+            values[option.field] = _token(given)
+        elif given:
+            values[option.field] = _read(given[0], option)
     return Config(**values)
 
 
-def _layers(
+def _given(
     option: Option,
     flags: Mapping[str, object],
     environ: Mapping[str, str],
@@ -279,38 +236,39 @@ def _layers(
     """Return what was given for one option; what comes first goes before the rest."""
     # Unknown BZREDIS_ variables are not ours to refuse: Kubernetes sets some, as
     # BZREDIS_PORT, in every pod that stands beside a service of our name.
-    layers = [
-        _Given(name, environ[name], _VARIABLE)
-        for name in (option.variable, *option.variables)
-        if name in environ
-    ]
+    names = [option.variable, *option.variables]
+    if option is _TOKEN_FILE:
+        names.append(TOKEN_VARIABLE)
+    given = [_Given(name, environ[name], True) for name in names if name in environ]
     if (value := flags.get(option.key)) not in (None, ()):
-        layers.insert(0, _Given(option.flag, value, _FLAG))
+        given.insert(0, _Given(option.flag, value))
     if option.key in settings:
-        layers.append(settings[option.key])
-    return layers
+        given.append(settings[option.key])
+    return given
 
 
-def _parsed(given: _Given, option: Option) -> Any:
+def _read(given: _Given, option: Option) -> Any:
     try:
-        return option.parse(given.value)
+        return option.form.read(given.value)
     except ValueError as error:
         raise ConfigError(f"{given.source}: {error}") from None
 
 
-def _token(layers: list[_Given], literal: str | None) -> Token | None:
+def _token(given: list[_Given]) -> Token | None:
     """Return where the token stands; who uses it will see whether it is one."""
-    given = [*layers, _Given(TOKEN_VARIABLE, literal or "", _VARIABLE)]
-    for layer in (_FLAG, _VARIABLE, _FILE):
-        found = [each for each in given if each.layer == layer and not each.is_blank]
-        if len({str(each.value) for each in found}) > 1:
-            names = " and ".join(each.source for each in found)
-            raise ConfigError(f"{names} are set, and only one can be meant")
-        if found and found[0].source == TOKEN_VARIABLE:
-            return Token(TOKEN_VARIABLE, literal or "")
-        if found:
-            return Token(found[0].source, path=_parsed(found[0], _TOKEN_FILE))
-    return None if literal is None else Token(TOKEN_VARIABLE)
+    # Container tools write variables without a value.
+    told = [each for each in given if not each.is_variable or str(each.value).strip()]
+    if not told:
+        empty = any(each.source == TOKEN_VARIABLE for each in given)
+        return Token(TOKEN_VARIABLE) if empty else None
+    first = told[0]
+    rivals = [each for each in told if each.is_variable and first.is_variable]
+    if len({str(each.value) for each in rivals}) > 1:
+        names = " and ".join(each.source for each in rivals)
+        raise ConfigError(f"{names} are set, and only one can be meant")
+    if first.source == TOKEN_VARIABLE:
+        return Token(TOKEN_VARIABLE, str(first.value))
+    return Token(first.source, path=_read(first, _TOKEN_FILE))
 
 
 def _settings(toml: Mapping[str, object], file: str) -> dict[str, _Given]:
@@ -318,8 +276,7 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, _Given]:
     known = {option.key: option.name for option in OPTIONS}
     settings: dict[str, _Given] = {}
     for name, value in toml.items():
-        key = name.replace("-", "_")
-        source = f"{file}: {name}"
+        key, source = name.replace("-", "_"), f"{file}: {name}"
         if key == "token":
             raise ConfigError(
                 f"{source}: a token has no place among settings, which get shown and"
@@ -331,5 +288,5 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, _Given]:
             raise ConfigError(f"{source}: there is no such option{hint}")
         if key in settings:
             raise ConfigError(f"{source}: stands there twice")
-        settings[key] = _Given(source, value, _FILE)
+        settings[key] = _Given(source, value)
     return settings

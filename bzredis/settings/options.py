@@ -1,14 +1,14 @@
 """What an option is, and how its text becomes a value: pure.
 
-A parser takes what the command line or a variable gave, a string, or what TOML gave,
-and returns the value or raises ValueError in words that follow "OPTION: ". It repeats
-the value only where that can be no secret.
+What reads a value takes what the command line or a variable gave, a string, or what
+TOML gave, and returns it or raises ValueError in words that follow "OPTION: ". It
+repeats the value only where that can be no secret.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -16,7 +16,7 @@ import attrs
 from bzredis.messages.symbols import LONGEST, symbol
 from bzredis.messages.times import DAY, HOUR, MINUTE
 
-Parser = Callable[[object], object]
+Read = Callable[[object], object]
 
 _KINDS = {
     bool: "true or false",
@@ -26,8 +26,10 @@ _KINDS = {
     dict: "a table",
     str: "text",
 }
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Python's stand-ins for bytes of the command line or a variable that are no UTF-8.
 _BYTES = re.compile(r"[\ud800-\udfff]")
@@ -36,17 +38,24 @@ _HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
 
 
 @attrs.frozen
+class Form:
+    """How a value is written: what reads it, and what stands for it in help."""
+
+    read: Read
+    metavar: str = ""
+
+
+@attrs.frozen
 class Option:
     """One option, however it is given: flag, variable and TOML key derive from it."""
 
     name: str  # as on the command line, without its dashes
     field: str  # of Config
-    parse: Parser
+    form: Form
     help: str
-    metavar: str = ""
-    shown: str = ""  # the default, in words
-    repeatable: bool = False
-    switch: bool = False  # --name and --no-name (--no-x: alone), without a value
+    shown: str  # the default, in words
+    repeatable: bool
+    switch: bool  # --name and --no-name (--no-x: alone), without a value
     variables: tuple[str, ...] = ()  # further names in the environment
 
     @property
@@ -94,93 +103,76 @@ def boolean(value: object) -> bool:
     if not isinstance(value, str):
         raise ValueError(f"has to be true or false, not {_kind(value)}")
     word = text(value).lower()
-    if word not in _TRUE | _FALSE:
+    if word not in _BOOLEANS:
         raise ValueError(f"has to be true or false, not {word!r}")
-    return word in _TRUE
+    return _BOOLEANS[word]
 
 
-def number(least: int, most: int) -> Parser:
-    """Return a parser of whole numbers between two bounds, which belong to them."""
+@attrs.frozen
+class _Measure:
+    """A kind of counts: how they are written, and what their units are worth."""
 
-    def parse(value: object) -> int:
-        if type(value) is int:
-            found = value
-        elif not isinstance(value, str):
-            raise ValueError(f"has to be a whole number, not {_kind(value)}")
-        else:
-            digits = text(value).replace("_", "")
-            if not re.fullmatch(r"[+-]?[0-9]{1,18}", digits):
-                raise ValueError(f"has to be a whole number, not {value!r}")
-            found = int(digits)
-        if not least <= found <= most:
-            raise ValueError(f"has to be between {least} and {most}, not {found}")
-        return found
+    metavar: str
+    what: str
+    written: re.Pattern[str]
+    units: Mapping[str, float]
+    counts: str = ""  # what the bounds count
 
-    return parse
+    def _count(self, value: object) -> float:
+        """Read a count; without quotes, as of TOML's, where it needs no unit."""
+        is_text, match = isinstance(value, str), None
+        if is_text or type(value) is int:
+            match = self.written.fullmatch(text(str(value)).replace("_", ""))
+        if match is None:
+            what = self.what.format("" if is_text else " in quotes")
+            given = repr(value) if is_text else _kind(value)
+            raise ValueError(f"has to be {what}, not {given}")
+        return int(match[1]) * self.units[match[2].lower()]
 
+    def __call__(self, least: object, most: object) -> Form:
+        """Return the form of counts between two bounds, which belong to them."""
+        lowest, highest = self._count(least), self._count(most)
 
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_SIZE = re.compile(r"([0-9]{1,15}) ?(?:([kmgt]?)(?:i?b)?)", re.IGNORECASE)
+        def read(value: object) -> float:
+            if not lowest <= (found := self._count(value)) <= highest:
+                bounds = f"{least} and {most}{self.counts}"
+                raise ValueError(f"has to be between {bounds}, not {value!r}")
+            return found
 
-
-def size(least: int, most: int) -> Parser:
-    """Return a parser of sizes: bytes, or with a unit of 1,024, as 500MiB and 1g."""
-
-    def parse(value: object) -> int:
-        if not isinstance(value, str | int) or isinstance(value, bool):
-            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {_kind(value)}")
-        words = text(str(value)).replace("_", "")
-        if not (match := _SIZE.fullmatch(words)):
-            raise ValueError(f"has to be a size, as 500MiB or 1GiB, not {value!r}")
-        found = int(match[1]) * _UNITS[match[2].lower()]
-        if not least <= found <= most:
-            raise ValueError(f"has to be between {least} and {most} bytes, not {found}")
-        return found
-
-    return parse
+        return Form(read, self.metavar)
 
 
-_SECONDS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
-_DURATION = re.compile(r"([0-9]{1,9}) ?([smhdw])", re.IGNORECASE)
+number = _Measure(
+    "COUNT", "a whole number", re.compile(r"([+-]?[0-9]{1,99})()"), {"": 1}
+)
+# In bytes, or with a unit of 1,024, as 500MiB and 1g.
+size = _Measure(
+    "SIZE",
+    "a size, as 500MiB or 1GiB",
+    re.compile(r"(-?[0-9]{1,15}) ?(?:([kmgt]?)(?:i?b)?)", re.IGNORECASE),
+    {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40},
+    " bytes",
+)
+# In seconds, written with a unit, as 90m, 12h and 7d.
+duration = _Measure(
+    "TIME",
+    "a time{}, as 90m, 12h or 7d",
+    re.compile(r"([0-9]{1,9}) ?([smhdw])", re.IGNORECASE),
+    {"s": 1.0, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY},
+)
 
 
-def duration(least: float, most: float) -> Parser:
-    """Return a parser of times with a unit, as 90m, 12h and 7d; it gives seconds."""
-
-    def parse(value: object) -> float:
-        if not isinstance(value, str):
-            raise ValueError(
-                f"has to be a time in quotes, as 90m, 12h or 7d, not {_kind(value)}"
-            )
-        if not (match := _DURATION.fullmatch(text(value))):
-            raise ValueError(f"has to be a time, as 90m, 12h or 7d, not {value!r}")
-        found = float(int(match[1]) * _SECONDS[match[2].lower()])
-        if not least <= found <= most:
-            raise ValueError(
-                f"has to be between {least:.0f}s and {most / DAY:g}d, not {value!r}"
-            )
-        return found
-
-    return parse
-
-
-def choice(known: Iterable[str]) -> Parser:
-    """Return a parser that takes one of the `known` words."""
+def choice(known: Iterable[str]) -> Form:
+    """Return the form of one of the `known` words."""
     words = tuple(known)
 
-    def parse(value: object) -> str:
+    def read(value: object) -> str:
         word = text(value).lower()
         if word not in words:
             raise ValueError(f"has to be one of {', '.join(words)}, not {word!r}")
         return word
 
-    return parse
-
-
-def _not_empty(items: list[str]) -> list[str]:
-    if not items:
-        raise ValueError("is empty; leave it out for its default")
-    return items
+    return Form(read, "|".join(words))
 
 
 def _items(value: object) -> list[str]:
@@ -188,8 +180,7 @@ def _items(value: object) -> list[str]:
     if isinstance(value, str):
         # A variable of the shell's that was never set, say: it is not meant that all
         # is wanted, or nothing. What is meant to be empty is left out, or TOML's [].
-        items = [item for part in value.split(",") if (item := part.strip())]
-        return _not_empty(items)
+        return [item for part in value.split(",") if (item := part.strip())] or _none()
     if isinstance(value, list | tuple):
         for item in value:
             if not isinstance(item, str):
@@ -198,14 +189,18 @@ def _items(value: object) -> list[str]:
     raise ValueError(f"has to be a list, or text with commas, not {_kind(value)}")
 
 
-def several(parse_one: Parser, *, maybe_none: bool = True) -> Parser:
-    """Return a parser of lists without duplicates, in the order given."""
+def _none() -> list[str]:
+    raise ValueError("is empty; leave it out for its default")
 
-    def parse(value: object) -> tuple[object, ...]:
-        items = _items(value) if maybe_none else _not_empty(_items(value))
-        return tuple(dict.fromkeys(map(parse_one, items)))
 
-    return parse
+def several(read_one: Read, metavar: str, *, maybe_none: bool = True) -> Form:
+    """Return the form of lists without duplicates, in the order given."""
+
+    def read(value: object) -> tuple[object, ...]:
+        items = _items(value) or ([] if maybe_none else _none())
+        return tuple(dict.fromkeys(map(read_one, items)))
+
+    return Form(read, metavar)
 
 
 def ticker(value: object) -> str:

@@ -39,7 +39,6 @@ class Consensus:
 
 
 _consensus = reader(Consensus)
-_NOTHING = Consensus()
 
 
 def _objects(value: object, depth: int = 0) -> Iterator[dict[str, object]]:
@@ -84,11 +83,9 @@ def security(frame: dict[str, object], sole: str = "") -> str:
         tickers.update(_named(_scalar(holder, t), exchange, sole) for t in _TICKERS)
         if isin := _scalar(holder, "isin").strip():
             isins.add(symbol(f"ISIN:{isin}"))
-    tickers.discard("")
-    isins.discard("")
-    if not tickers and len(isins) <= 1 and sole:
+    if not tickers - {""} and len(isins - {""}) <= 1 and sole:
         return sole
-    named = tickers or isins
+    named = tickers - {""} or isins - {""}
     if len(named) == 1:
         return named.pop()
     return sole if sole in named else ""
@@ -101,14 +98,11 @@ def read(envelope: Envelope, sole: str) -> Reading:
     """
     content = envelope.content or {}
     if envelope.action != "deleted" and all(is_blank(content.get(f)) for f in FIGURES):
-        msg = "no consensus in it"
-        raise Unusable(msg)
-    consensus = _consensus(content) if content else _NOTHING
-    updated = milliseconds(consensus.updated_at)
+        raise Unusable("no consensus in it")
+    consensus = _consensus(content)
     return Reading(
         symbol=security(envelope.frame, sole),
-        updated=updated,
-        published=None,
+        updated=milliseconds(consensus.updated_at),
         headline=(
             consensus.consensus_rating,
             consensus.consensus_rating_val,
@@ -123,11 +117,8 @@ CONSENSUS = Stream(
     path="/api/v1/consensus-ratings/stream",
     parameters=("tickers", "isins", "simplify", "aggregate_type"),
     state="per_symbol",
-    headline=(
-        "rating",
-        "value",
-        "target",
-    ),  # and `shift`, which needs what stood before
+    # And `shift`, which needs what stood before.
+    headline=("rating", "value", "target"),
     read=read,
     flat=FIGURES,
     lookup=Table(path="/api/v1/consensus-ratings", tickers="parameters[tickers]"),

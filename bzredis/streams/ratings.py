@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Context, Decimal
 
 import attrs
 
@@ -13,8 +14,10 @@ from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
 from bzredis.streams.stream import Reading, Stream, Table
 
-# Plain digits only: sign, whole, fraction; either of these two may be missing.
-_PRICE = re.compile(r"([+-]?)(?=\.?\d)(\d{0,18})(?:\.(\d{0,18}))?", re.ASCII)
+# Plain digits only; whole or fraction may be missing.
+_PRICE = re.compile(r"[+-]?(?=\.?\d)\d{0,18}(?:\.\d{0,18})?", re.ASCII)
+_EXACT = Context(prec=120)  # digits: what these prices can differ by has fewer
+_CENT = Decimal("0.01")
 
 
 @attrs.frozen
@@ -38,45 +41,22 @@ class Rating:
 
 
 _rating = reader(Rating)
-_NOTHING = Rating()
 
 
 def price_target_change(current: str, prior: str) -> tuple[str, str] | None:
     """Return the exact change, and the change in per cent to two decimals (half-even).
 
     None where one of them is no plain decimal. The per cent are "" from a prior of 0.
-    Whole numbers are exact, and take a fifth of Decimal's time.
     """
-    now, was = _PRICE.fullmatch(current.strip()), _PRICE.fullmatch(prior.strip())
-    if now is None or was is None:
+    now, was = current.strip(), prior.strip()
+    if not (_PRICE.fullmatch(now) and _PRICE.fullmatch(was)):
         return None
-    places = max(len(now[3] or ""), len(was[3] or ""))
-    before = _scaled(was, places)
-    change = _scaled(now, places) - before
-    percent = _point(_half_even(change * 10_000, before), 2) if before else ""
-    return _point(change, places), percent
-
-
-def _scaled(price: re.Match[str], places: int) -> int:
-    sign, whole, fraction = price.groups("")
-    return int(f"{sign}{whole}{fraction.ljust(places, '0')}")
-
-
-def _half_even(dividend: int, divisor: int) -> int:
-    if divisor < 0:
-        dividend, divisor = -dividend, -divisor
-    quotient, rest = divmod(dividend, divisor)
-    above = 2 * rest - divisor
-    return quotient + (above > 0 or (above == 0 and quotient % 2))
-
-
-def _point(number: int, places: int) -> str:
-    """Write a count of 10^-places, never as -0."""
-    if not places:
-        return str(number)
-    digits = f"{abs(number):0{places + 1}}"
-    sign = "-" if number < 0 else ""
-    return f"{sign}{digits[:-places]}.{digits[-places:]}"
+    before = Decimal(was)
+    change = _EXACT.add(_EXACT.subtract(Decimal(now), before), 0)  # never -0
+    if not before:
+        return f"{change:f}", ""
+    percent = _EXACT.divide(_EXACT.multiply(change, 100), before)
+    return f"{change:f}", f"{_EXACT.add(_EXACT.quantize(percent, _CENT), 0):f}"
 
 
 def _derived(rating: Rating, where: str) -> tuple[tuple[str, str], ...]:
@@ -91,20 +71,15 @@ def _derived(rating: Rating, where: str) -> tuple[tuple[str, str], ...]:
 
 def read(envelope: Envelope, _sole: str) -> Reading:
     """Read one rating; a delete may come without content."""
-    rating = _rating(envelope.content) if envelope.content else _NOTHING
+    rating = _rating(envelope.content or {})
     where = direction(rating.action_company)
     return Reading(
         symbol=symbol(rating.ticker, rating.exchange),
         updated=milliseconds(rating.updated),
         published=published(rating.date, rating.time),
         headline=(
-            rating.analyst,
-            where,
-            rating.rating_current,
-            rating.rating_prior,
-            rating.pt_current,
-            rating.pt_prior,
-            rating.importance,
+            *(rating.analyst, where, rating.rating_current, rating.rating_prior),
+            *(rating.pt_current, rating.pt_prior, rating.importance),
         ),
         derived=_derived(rating, where),
     )
@@ -116,13 +91,8 @@ RATINGS = Stream(
     parameters=("tickers", "isins"),
     state="records",
     headline=(
-        "firm",
-        "direction",
-        "rating",
-        "rating_prior",
-        "pt",
-        "pt_prior",
-        "importance",
+        *("firm", "direction", "rating", "rating_prior"),
+        *("pt", "pt_prior", "importance"),
     ),
     read=read,
     rows=Table(

@@ -12,6 +12,7 @@ from attrs import define, field
 
 PACE: Final = 2.0  # requests a second; upstream has published no limit
 BURST: Final = 4  # requests before the pace counts: the look-ups of one rating at once
+REFUSALS: Final = {401, 403}  # of HTTP: no time mends these, but a person
 LONGEST: Final = 3_600.0  # s; who asks for more than an hour is mistaken
 
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)

@@ -6,7 +6,8 @@ Rows stay text, byte for byte. Pure: no trio, no socket, no clock.
 from __future__ import annotations
 
 import zlib
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -15,12 +16,13 @@ from bzredis.messages.envelope import json_object, text
 from bzredis.messages.times import milliseconds
 from bzredis.ports import Removal
 
+T = TypeVar("T")
+
 GZIP: Final = 16 + zlib.MAX_WBITS  # which format zlib is to read
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NOTHING = {b"", b"null", b"[]", b"{}"}
-_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Odd(ValueError):
@@ -45,15 +47,12 @@ def rows(body: bytes, name: str) -> list[str]:
     They are whatever they are: one of a wrong type does no harm to the others.
     Raises Odd.
     """
-    try:
-        held = body.strip()
-        if not held.startswith((b"[", b"null")):
-            held = bytes(_object(held).get(name, b"0"))
-        return [] if held == b"null" else [_text(item) for item in _array(held)]
-    except msgspec.ValidationError:
-        raise Odd(f"JSON that has no array of {name}") from None
-    except _BROKEN:
-        raise _broken(body) from None
+    held, lacking = body.strip(), f"has no array of {name}"
+    if not held.startswith((b"[", b"null")):
+        held = bytes(_decoded(_object, held, lacking).get(name, b"0"))
+    items = [] if held == b"null" else _decoded(_array, held, lacking)
+    # What is not UTF-8 becomes an escape that JSON does not know: it stays unusable.
+    return [bytes(item).decode(errors="backslashreplace") for item in items]
 
 
 def one_object(body: bytes) -> str | None:
@@ -61,13 +60,8 @@ def one_object(body: bytes) -> str | None:
     held = body.strip()
     if held in _NOTHING:
         return None
-    try:
-        _object(held)
-        return held.decode()
-    except msgspec.ValidationError:
-        raise Odd("JSON that is no object") from None
-    except _BROKEN:
-        raise _broken(held) from None
+    _decoded(_object, held, "is no object")
+    return _decoded(bytes.decode, held, "")
 
 
 def removal(row: str, of: str) -> Removal | None:
@@ -83,12 +77,12 @@ def removal(row: str, of: str) -> Removal | None:
     return Removal(record, None if updated is None else updated // 1_000, row)
 
 
-def _text(item: Any) -> str:
-    # What is not UTF-8 becomes an escape that JSON does not know: it stays unusable.
-    return bytes(item).decode(errors="backslashreplace")
-
-
-def _broken(body: bytes) -> Odd:
-    if body.lstrip().startswith(b"<"):
-        return Odd("a web page or XML instead of JSON")
-    return Odd("JSON that is broken or was cut short")
+def _decoded(decode: Callable[[bytes], T], held: bytes, lacking: str) -> T:
+    try:
+        return decode(held)
+    except msgspec.ValidationError:
+        raise Odd(f"JSON that {lacking}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if held.lstrip().startswith(b"<"):
+            raise Odd("a web page or XML instead of JSON") from None
+        raise Odd("JSON that is broken or was cut short") from None

@@ -25,7 +25,7 @@ from bzredis.errors import FeedLost, RestDown, RestRefused
 from bzredis.ports import Removal
 from bzredis.streams.stream import PAGE, Table
 from bzredis.upstream import pages
-from bzredis.upstream.pacing import PACE, Pace, retry_after
+from bzredis.upstream.pacing import PACE, REFUSALS, Pace, retry_after
 from bzredis.upstream.pages import Odd
 
 CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
@@ -46,7 +46,6 @@ LONGEST_RETRY_AFTER: Final = 60.0  # s; who is asked to wait longer comes back l
 PAGES: Final = 200
 
 REDIRECTS: Final = range(300, 400)
-REFUSALS: Final = {401, 403}  # a person has to mend these
 SLOW_DOWN: Final = 429
 PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
 
@@ -175,8 +174,8 @@ class Rest:
         Nothing in it says whose it is; that only US tickers may be asked for is the
         caller's concern.
         """
-        asked = {table.tickers: ticker, **query}
-        return await self._read(table.path, asked, pages.one_object)
+        query = {table.tickers: ticker, **query}
+        return await self._read(table.path, query, pages.one_object)
 
     async def _read(
         self, path: str, query: dict[str, str], read: Callable[[bytes], T]
@@ -215,81 +214,64 @@ class Rest:
             with trio.move_on_after(ANSWER) as limit:
                 try:
                     return await self._ask(path, query, limit)
-                except (FeedLost, Odd, httpx.RequestError) as error:
-                    return _told(error)
-            if trio.current_time() < limit.deadline:
-                return _Failure(f"answered with more than {LARGEST // 2**20} MiB")
-            return _Failure(f"was not done within {ANSWER:.0f} s", passing=True)
+                except FeedLost as error:
+                    return _Failure(f"was not asked: {error}")
+                except httpx.LocalProtocolError:
+                    return _Failure("was not asked: the token fits into no HTTP header")
+                except Odd as odd:
+                    return _Failure(f"answered with {odd}", passing=True)
+                except httpx.RequestError as error:
+                    return _Failure(f"failed: {_cause(error)}", passing=True)
+            is_late = trio.current_time() >= limit.deadline
+            late, large = f"was not done within {ANSWER:.0f} s", LARGEST // 2**20
+            words = late if is_late else f"answered with more than {large} MiB"
+            return _Failure(words, passing=is_late)
 
     async def _ask(
         self, path: str, query: dict[str, str], limit: trio.CancelScope
     ) -> bytes | _Failure:
-        async with self._client.stream(
-            "GET", path, params=query, headers=self._authorization()
-        ) as response:
+        # As bytes: httpx's complaint about text that is not ASCII would quote it.
+        header: dict[str, Any] = {"Authorization": f"token {self.token()}".encode()}
+        ask = partial(self._client.stream, params=query, headers=header)
+        body = bytearray()
+        async with ask("GET", path) as response:
             if response.status_code not in ANSWERED:
                 return _failure(response)
-            body = await _body(response, limit)
+            async for piece in response.aiter_raw():
+                body += piece
+                if len(body) > LARGEST:
+                    # To raise here would leave httpx's own iterators behind,
+                    # unfinished; what httpx raises while it unpacks would do so too.
+                    limit.cancel()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            said = bytes(body)
             if response.headers.get("Content-Encoding", "").lower() == "gzip":
-                body = pages.unpacked(body, LARGEST)
-            return body or ANSWERED[response.status_code]
-
-    def _authorization(self) -> dict[str, Any]:
-        # As bytes: httpx's complaint about text that is not ASCII would quote it.
-        return {"Authorization": f"token {self.token()}".encode()}
+                said = pages.unpacked(said, LARGEST)
+            return said or ANSWERED[response.status_code]
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
         return RestDown(f"{self.host}, asked for {path}, {words}", retry_after=asked)
 
 
-async def _body(response: httpx.Response, limit: trio.CancelScope) -> bytes:
-    body = bytearray()
-    async for piece in response.aiter_raw():
-        body += piece
-        if len(body) > LARGEST:
-            # To raise here would leave httpx's own iterators behind, unfinished; what
-            # httpx raises while it unpacks would do so too.
-            limit.cancel()
-    await trio.lowlevel.checkpoint_if_cancelled()
-    return bytes(body)
-
-
 def _failure(response: httpx.Response) -> _Failure:
     """Tell of an answer by its status alone: upstream's 401 quotes the token."""
-    status = response.status_code
+    status, said = response.status_code, response.headers.get
     redirect = ", a redirect, which is not followed" if status in REDIRECTS else ""
-    return _Failure(
-        f"answered HTTP {status}{redirect}",
-        status=status,
-        passing=status in PASSING,
-        asked=retry_after(
-            response.headers.get("Retry-After", ""), response.headers.get("Date", "")
-        ),
-    )
+    asked = retry_after(said("Retry-After", ""), said("Date", ""))
+    words = f"answered HTTP {status}{redirect}"
+    return _Failure(words, status, passing=status in PASSING, asked=asked)
 
 
-def _told(error: FeedLost | Odd | httpx.RequestError) -> _Failure:
+def _cause(error: httpx.RequestError) -> str:
     """Put a failure into words; those of the network's other end stay out of them."""
     match error:
-        case FeedLost():
-            return _Failure(f"was not asked: {error}")
-        case Odd():
-            return _Failure(f"answered with {error}", passing=True)
-        case httpx.LocalProtocolError():
-            return _Failure("was not asked: the token fits into no HTTP header")
         case httpx.ConnectTimeout():
-            words = f"no connection within {CONNECT:.0f} s"
+            return f"no connection within {CONNECT:.0f} s"
         case httpx.TimeoutException():
-            words = f"nothing came for {SILENCE:.0f} s"
+            return f"nothing came for {SILENCE:.0f} s"
         case httpx.RemoteProtocolError():
-            words = "it hung up before the answer was whole, or broke HTTP"
-        case _:
-            words = _cause(error)
-    return _Failure(f"failed: {words}", passing=True)
-
-
-def _cause(error: BaseException) -> str:
-    """Find what the system said, behind what the libraries made of it."""
+            return "it hung up before the answer was whole, or broke HTTP"
+    # What the system said stands behind what the libraries made of it.
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried

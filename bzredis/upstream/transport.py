@@ -21,19 +21,14 @@ HEAD = 16 * 1024  # bytes of an answer kept: what h11 allows for a whole HTTP he
 STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})")
 
 E = TypeVar("E", bound=BaseException)
+T = TypeVar("T")
 
 
 async def reach(
     host: str, port: int, dial: Callable[[str, int], Awaitable[trio.abc.Stream]]
 ) -> trio.abc.Stream:
     """Open a connection within the limit, or raise `FeedLost`."""
-    words = f"no answer within {CONNECT:.0f} s"
-    with trio.move_on_after(CONNECT):
-        try:
-            return await dial(host, port)
-        except (OSError, UnicodeError) as error:  # the latter of an impossible name
-            words = reason(error)
-    raise FeedLost(f"{host} cannot be reached: {words}")
+    return await _limited(dial(host, port), f"{host} cannot be reached", "no answer")
 
 
 async def secure(
@@ -41,15 +36,20 @@ async def secure(
 ) -> trio.abc.Stream:
     """Speak TLS over `tcp`, or raise `FeedLost`; `tcp` stays the caller's to close."""
     stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
-    words = f"no end of it within {CONNECT:.0f} s"
+    failed = f"{host} failed the TLS handshake"
+    await _limited(stream.do_handshake(), failed, "no end of it")
+    return stream
+
+
+async def _limited(step: Awaitable[T], failed: str, late: str) -> T:
+    words = f"{late} within {CONNECT:.0f} s"
     with trio.move_on_after(CONNECT):
         try:
-            await stream.do_handshake()
-        except trio.BrokenResourceError as error:
+            return await step
+        # Of an impossible name; of the network; of TLS.
+        except (UnicodeError, OSError, trio.BrokenResourceError) as error:
             words = reason(error)
-        else:
-            return stream
-    raise FeedLost(f"{host} failed the TLS handshake: {words}")
+    raise FeedLost(f"{failed}: {words}")
 
 
 @define(eq=False, repr=False)  # what a server says may hold the token

@@ -6,7 +6,7 @@ import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
 
@@ -14,7 +14,6 @@ import h11
 import trio
 from attrs import field, frozen
 from trio_websocket import (
-    CloseReason,
     ConnectionClosed,
     ConnectionRejected,
     WebSocketConnection,
@@ -25,6 +24,7 @@ from wsproto.utilities import ProtocolError, RemoteProtocolError
 from bzredis import __version__
 from bzredis.errors import FeedLost, FeedRefused
 from bzredis.upstream.framing import Splitter
+from bzredis.upstream.pacing import REFUSALS
 from bzredis.upstream.transport import Wire, first, reach, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
@@ -34,7 +34,6 @@ BUFFER = 64 * 1024  # bytes a read: 4 KiB, the library's, cost half as much time
 LARGEST = 4 * 2**20  # characters or bytes a message: an insight has some 3 KB
 EXCERPT = 200  # characters of what a server says that we repeat
 SHORTEST = 8  # characters of a real key; a shorter one would stand in plain words too
-REFUSALS = {401, 403}  # a person has to mend these; all others pass with time
 PORTS = {"ws": 80, "wss": 443}
 
 OVERSIZE = f"Exceeded maximum message size: {LARGEST} bytes"  # trio-websocket's words
@@ -124,33 +123,29 @@ class Upstream:
     )
 
     @property
-    def _parts(self) -> SplitResult:
+    def _at(self) -> SplitResult:
         return urlsplit(self.origin)
-
-    @property
-    def _port(self) -> int:
-        return self._parts.port or PORTS[self._parts.scheme]
-
-    @property
-    def _host_header(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = self._port == PORTS[self._parts.scheme]
-        return host if usual else f"{host}:{self._port}"
 
     @property
     def host(self) -> str:
         """The name or address alone, fit to be shown."""
-        return self._parts.hostname or ""
+        return self._at.hostname or ""
 
-    def connect(
+    @asynccontextmanager
+    async def connect(
         self, path: str, query: Mapping[str, str]
-    ) -> AbstractAsyncContextManager[WebSocketLink]:
+    ) -> AsyncIterator[WebSocketLink]:
         """Open a connection; the way out says goodbye and closes the socket.
 
         On entry raises `FeedRefused` for HTTP 401 and 403, and `FeedLost` for all
         else that can go wrong on the way.
         """
-        return _Unwrapped(self._session(_Request(self.token(), path, query)))
+        session = self._session(_Request(self.token(), path, query))
+        link = await session.__aenter__()
+        try:
+            yield link
+        finally:  # without the body's exception, which the nursery inside would wrap
+            await session.__aexit__(None, None, None)
 
     @asynccontextmanager
     async def _session(self, request: _Request) -> AsyncIterator[WebSocketLink]:
@@ -158,8 +153,12 @@ class Upstream:
         # The transport is ours to close: trio-websocket 0.12 leaves it open when the
         # server rejects the handshake, and when the server closes first.
         inbox, outbox = trio.open_memory_channel[str | bytes](QUEUE)
-        async with await reach(self.host, self._port, self.dial) as tcp:
-            wire = Wire(await self._secure(tcp), inbox, Splitter(LARGEST))
+        port = self._at.port or PORTS[self._at.scheme]
+        async with await reach(self.host, port, self.dial) as tcp:
+            if self._at.scheme == "wss":
+                tls = self.tls or ssl.create_default_context()
+                tcp = await secure(tcp, self.host, tls)  # noqa: PLW2901 - closed alike
+            wire = Wire(tcp, inbox, Splitter(LARGEST))
             async with trio.open_nursery() as nursery:
                 ws: WebSocketConnection | None = await nursery.start(
                     self._hold, wire, request, life
@@ -167,12 +166,8 @@ class Upstream:
                 if ws is not None:
                     nursery.start_soon(_pass_on, ws, inbox)
                     try:
-                        yield WebSocketLink(
-                            ws,
-                            outbox,
-                            partial(self._lost, ws, wire, request),
-                            request.clean,
-                        )
+                        lost = partial(self._lost, ws, wire, request)
+                        yield WebSocketLink(ws, outbox, lost, request.clean)
                     finally:
                         outbox.close()
                         await _say_goodbye(ws, wire)
@@ -180,11 +175,6 @@ class Upstream:
                         nursery.cancel_scope.cancel()
         if ws is None:
             raise self._turned_away(wire, request)
-
-    async def _secure(self, tcp: trio.abc.Stream) -> trio.abc.Stream:
-        if self._parts.scheme == "ws":
-            return tcp
-        return await secure(tcp, self.host, self.tls or ssl.create_default_context())
 
     async def _hold(
         self,
@@ -223,7 +213,7 @@ class Upstream:
             return await wrap_client_stream(
                 nursery,
                 wire,  # type: ignore[arg-type]  # any stream will do
-                self._host_header,
+                self._at.netloc.removesuffix(f":{PORTS[self._at.scheme]}"),
                 request.target(),
                 extra_headers=[(b"User-Agent", f"bzredis/{__version__}".encode())],
                 # Little comes this way (frames.py), and it throws away what it has
@@ -252,22 +242,16 @@ class Upstream:
         reason = ws.closed
         if reason is None or reason.code == ABNORMAL:
             return FeedLost(request.redact(f"{self.host} {wire.ending}"))
-        said = request.excerpt(reason.reason or "")
-        unusable = reason.reason == OVERSIZE or _is_bad_text(reason)
-        return FeedLost(f"{self.host} {_closing(reason)}{said}", unusable=unusable)
-
-
-@frozen
-class _Unwrapped(AbstractAsyncContextManager[WebSocketLink]):
-    """Keeps the body's exception from the nursery inside, which would wrap it."""
-
-    _session: AbstractAsyncContextManager[WebSocketLink]
-
-    async def __aenter__(self) -> WebSocketLink:
-        return await self._session.__aenter__()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.__aexit__(None, None, None)
+        said, unusable = reason.reason or "", True
+        if said == OVERSIZE:
+            words = f"sent a message of more than {LARGEST // 2**20} MiB"
+        elif reason.code == INVALID and "codec can't decode" in said:
+            words = "sent text that is not UTF-8"
+        else:  # by either side's close frame
+            words = f"ended the conversation with code {reason.code} {reason.name}"
+            unusable = False
+        words = f"{self.host} {words}{request.excerpt(said)}"
+        return FeedLost(words, unusable=unusable)
 
 
 async def _pass_on(
@@ -282,19 +266,6 @@ async def _say_goodbye(ws: WebSocketConnection, wire: Wire) -> None:
     """Close in good order where anyone is there: that frees our one slot at once."""
     with trio.move_on_after(GOODBYE, shield=True) as wire.waiting:
         await ws.aclose()
-
-
-def _is_bad_text(reason: CloseReason) -> bool:
-    return reason.code == INVALID and "codec can't decode" in (reason.reason or "")
-
-
-def _closing(reason: CloseReason) -> str:
-    """Put into words how a conversation ended, by either side's close frame."""
-    if reason.reason == OVERSIZE:
-        return f"sent a message of more than {LARGEST // 2**20} MiB"
-    if _is_bad_text(reason):
-        return "sent text that is not UTF-8"
-    return f"ended the conversation with code {reason.code} {reason.name}"
 
 
 def _complaint(error: BaseException) -> BaseException:

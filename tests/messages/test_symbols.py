@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bzredis.messages.exchanges import is_us
-from bzredis.messages.symbols import sole_security, symbol
+from bzredis.messages.symbols import is_us, sole_security, symbol
 
 # As contract.md, 1 lists them.
 UNITED_STATES = [

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from bzredis.changes.kinds import Change
 from bzredis.changes.read import read
 from bzredis.messages.direction import direction
-from bzredis.messages.model import names
 from bzredis.streams import RATINGS
 from bzredis.streams.ratings import Rating, price_target_change
 
@@ -263,4 +263,4 @@ def test_every_field_that_is_read_is_documented() -> None:
         "notes",
         "updated",
     }
-    assert set(names(Rating)) <= documented
+    assert {field.name for field in attrs.fields(Rating)} <= documented
