@@ -159,9 +159,7 @@ async def test_what_comes_after_the_connection_hides_nothing(
     assert not holes(rig)
 
 
-async def test_the_watch_list_is_asked_for(
-    rig: Rig, autojump_clock: MockClock
-) -> None:
+async def test_the_watch_list_is_asked_for(rig: Rig, autojump_clock: MockClock) -> None:
     rest = FakeRest()
     async with running(rig, rest, tickers=("AAPL", "TSX:T")):
         await trio.sleep(10)

@@ -222,7 +222,10 @@ async def test_trouble_is_told_once_and_no_symbol_is_forgotten(
         await trio.sleep(600)
         assert rig.store.status("consensus")["error"] == "down"
         assert 4 <= len(rest.looked_up) <= 20
-        rest.trouble, rest.troubles = None, {"B": DOWN}  # just one that it cannot answer
+        rest.trouble, rest.troubles = (
+            None,
+            {"B": DOWN},
+        )  # just one that it cannot answer
         await trio.sleep(600)
         assert {symbol for _, symbol in logged(rig)} == {"A", "C"}
         rest.troubles.clear()

@@ -155,7 +155,11 @@ async def test_a_ping_of_a_lost_connection_is_not_answered_by_the_next(
 
 @pytest.mark.parametrize(
     ("answers", "manners"),
-    [("no", {}), ("yes", {"pings": False}), ("yes", {"replays": False, "pings": False})],
+    [
+        ("no", {}),
+        ("yes", {"pings": False}),
+        ("yes", {"replays": False, "pings": False}),
+    ],
 )
 async def test_without_pongs_what_came_less_30_s_tells(
     rig: Rig, answers: str, manners: dict[str, bool], autojump_clock: MockClock
