@@ -78,7 +78,7 @@ def main() -> None:
         return
     here = Path(__file__).parent
     texts = [(here / name).read_text() for name in ("rules.py", "world.py")]
-    every = sorted({*re.findall(r'on\("([a-z-]+)"\)', "".join(texts))})
+    every = sorted({*re.findall(r'\bon\("([a-z-]+)"\)', "".join(texts))})
     for rule in every if asked.each else [""]:
         if rule:
             rules.WITHOUT.clear()
