@@ -99,9 +99,9 @@ class Intake:
         """Note that a connection began, after its handshake."""
         self.holes.connected(self.put(Opened(self.time())))
 
-    def heard(self, t: int) -> None:
+    def heard(self, sent: int) -> None:
         """Note that all that was sent before a time has been read."""
-        self.put(Heard(t))
+        self.put(Heard(self.time(), sent))
 
     def replayed(self) -> None:
         """Note that no more messages belong to the replay that was asked for."""

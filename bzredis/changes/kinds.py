@@ -72,7 +72,9 @@ class Opened(Packed, frozen=True, array_like=True, tag="opened"):
 
 
 class Heard(Packed, frozen=True, array_like=True, tag="heard"):
-    """All that was sent before `t` has been read: that is when the ping went out."""
+    """All that was sent before `sent` has been read: that is when the ping went out."""
+
+    sent: int
 
 
 class Replayed(Packed, frozen=True, array_like=True, tag="replayed"):

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from bzredis.changes.kinds import Change, Filled, GaveUp, Rejected
+from bzredis.changes.kinds import Change, Filled, GaveUp, Heard, Rejected
 from bzredis.store.keys import ENTRY_FIELDS, GAP_FIELDS, entry_fields
 from bzredis.streams import Stream
 
@@ -103,7 +103,7 @@ def _ending(stream: Stream) -> tuple[str, ...]:
 
 def _places() -> Mapping[str, object]:
     """Return where things stand in a change, which is an array that begins with 1."""
-    kinds = (Change, Rejected, Filled, GaveUp)
+    kinds = (Change, Rejected, Heard, Filled, GaveUp)
     return {"kind": 1} | {
         name: place
         for kind in kinds

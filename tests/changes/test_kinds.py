@@ -28,7 +28,7 @@ from bzredis.changes.read import rejected
 
 MARKS = (
     Opened(1),
-    Heard(2),
+    Heard(2, 2),
     Replayed(3),
     Filled(4, ("a", "b")),
     GaveUp(5, ("a",), keep=True),

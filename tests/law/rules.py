@@ -189,7 +189,7 @@ class Rules:
             case Heard():
                 is_reader = self.reader == log.id or not on("reader")
                 if self.until is not None and is_reader:
-                    self.until = max(self.until, getattr(change, "sent", change.t))
+                    self.until = max(self.until, change.sent)
                 return "heard"
             case Replayed():
                 return self._replayed(log)
@@ -264,6 +264,8 @@ class Rules:
             if on("opened"):
                 self._open(self.until, t, "reconnect" if number else "restart")
         elif on("late-opened"):
+            if self.reader == log.id and on("late-unproves"):
+                self.proving = False  # it is sent again: what it brought, it brought
             return "late"  # that time is accounted for already
         self._subscribe(log, t, log.subscription)
         if on("forget"):

@@ -57,10 +57,6 @@ HELD: Final = 4
 CALM: Final = 400  # rounds by which all must be well again
 WELL: Final = (12, 45)  # rounds that it has to stay so; where clocks are off
 
-# A mark that has only the ping's time does not tell by when what is lacking before it
-# was read. Without the other one the law holds only where a pong comes at once.
-TWO_TIMES: Final = "sent" in Heard.__struct_fields__
-
 BOUNDS: Final = (
     (coverage, "REST_HAS", REST_HAS / 1_000),
     (coverage, "GIVE_UP", PATIENCE / 1_000),
@@ -77,11 +73,6 @@ def at_once(call: Coroutine[Any, Any, T]) -> T:
         value: T = done.value
         return value
     raise AssertionError("it waits")
-
-
-def heard(t: int, sent: int) -> Heard:
-    """Make a mark."""
-    return Heard(t, sent) if TWO_TIMES else Heard(sent)  # type: ignore[call-arg]
 
 
 class Broken(AssertionError):
@@ -269,11 +260,11 @@ class Bridge:
         if self.world.plan.pings:
             if self.connected and not self.dead:
                 self.pinged.append((self.world.now, self.stamp()))
-                if n % 2 or not TWO_TIMES:
+                if n % 2:
                     self.pong()
         elif self.connected:
             t = self.last_frame + self.clock - (LATE if on("late-frames") else 0)
-            self.put(heard(self.stamp(), t))
+            self.put(Heard(self.stamp(), t))
 
     def pong(self, before: int = 2**63) -> None:
         """Let upstream answer; what it said since the ping comes before that."""
@@ -289,7 +280,7 @@ class Bridge:
         self.last_frame = self.world.now
         if pinged is not None:
             now = self.stamp()
-            self.put(heard(now, pinged if on("asked") else now))
+            self.put(Heard(now, pinged if on("asked") else now))
         else:
             self.take(number, "live")
 
@@ -337,7 +328,7 @@ class Bridge:
             self.drop()  # closed on purpose: no room
         elif items:
             self.disk.append(items)
-            self.queue.let_go(items[-1].number)
+            self.queue.let_go(items)
 
     def fill(self, n: int) -> None:
         self.disk.full = n < 3
@@ -723,7 +714,7 @@ def plan(random: Random) -> Plan:
         rest=random.random() < 0.5,
         two=random.random() < 0.5,
         changing=random.random() < 0.5,
-        pings=random.random() < 0.75 or not TWO_TIMES,
+        pings=random.random() < 0.75,
         stepping=random.random() < 0.25,
         skew=random.choice((0, 0, CLOCKS - 10_000, 10_000 - CLOCKS)),
         rest_good=random.choice((0, 4, 6)),

@@ -68,7 +68,7 @@ def test_what_is_lacking_is_asked_for_while_it_may_be_held(
     log = new_log()
     peer.apply(RATINGS, Opened(T), log=log)
     before = peer.dump()
-    items = [Heard(T + 9)] * count
+    items = [Heard(T + 9, T + 9)] * count
     answer = peer.send(RATINGS, *items, log=log, first=5, may_hold=may_hold)
     if may_hold or not items:
         assert answer == Behind(0)

@@ -85,7 +85,7 @@ def test_a_first_start_with_rest_has_the_window(peer: Peer) -> None:
 
 
 def test_a_connection_opens_a_hole_since_the_last_was_heard(sender: Sender) -> None:
-    sender.send(rating("a", 5), Heard(T + 10))
+    sender.send(rating("a", 5), Heard(T + 10, T + 10))
     answer = sender.send(Opened(T + 50))
     (hole,) = answer.coverage.holes
     assert (hole.begin, hole.end) == (T + 10, T + 50)
@@ -111,7 +111,7 @@ def test_without_a_newest_it_resumes_from_its_begin_less_an_hour(
 def test_a_late_log_does_nothing(sender: Sender, peer: Peer, t: int) -> None:
     late = Sender(peer, new_log("X", WINDOW), T)
     before = sender.coverage()
-    answer = late.send(Opened(t), Heard(T + 100), Replayed(T + 101))
+    answer = late.send(Opened(t), Heard(T + 100, T + 100), Replayed(T + 101))
     assert answer.results == ("late", "heard", "replayed")
     assert answer.coverage == before
     later = late.send(Opened(T + 5))
@@ -165,19 +165,19 @@ def test_windows_become_one(peer: Peer) -> None:
 def test_only_marks_move_until(sender: Sender) -> None:
     coverage = sender.send(rating("a", 5), "garbage", Replayed(T + 9)).coverage
     assert coverage.until == T
-    assert sender.send(Heard(T + 5)).coverage.until == T + 5
-    assert sender.send(Heard(T + 3)).coverage.until == T + 5
+    assert sender.send(Heard(T + 5, T + 5)).coverage.until == T + 5
+    assert sender.send(Heard(T + 3, T + 3)).coverage.until == T + 5
 
 
 def test_only_the_reader_hears(sender: Sender, peer: Peer) -> None:
     other = Sender(peer, since=T)
     other.send(Opened(T + 9))
-    assert sender.send(Heard(T + 100)).coverage.until == T + 9
-    assert other.send(Heard(T + 20)).coverage.until == T + 20
+    assert sender.send(Heard(T + 100, T + 100)).coverage.until == T + 9
+    assert other.send(Heard(T + 20, T + 20)).coverage.until == T + 20
 
 
 def test_what_nobody_opened_is_not_heard(peer: Peer) -> None:
-    answer = Sender(peer).send(rating(), Heard(T))
+    answer = Sender(peer).send(rating(), Heard(T, T))
     assert answer.coverage == Coverage()
 
 
@@ -185,7 +185,7 @@ def test_what_nobody_opened_is_not_heard(peer: Peer) -> None:
 
 
 def opened_again(sender: Sender, *before: Item) -> None:
-    sender.send(*before, Heard(T + 1))
+    sender.send(*before, Heard(T + 1, T + 1))
     sender.send(Opened(T + 9))
     assert len(sender.coverage().holes) == 1
 
@@ -209,7 +209,7 @@ def test_a_replay_of_what_came_since_proves_nothing(sender: Sender) -> None:
 
 
 def test_what_is_known_before_in_the_same_batch_proves(sender: Sender) -> None:
-    heard: list[Item] = [rating("a", 1), Heard(T + 1), Opened(T + 9)]
+    heard: list[Item] = [rating("a", 1), Heard(T + 1, T + 1), Opened(T + 9)]
     answer = sender.send(*heard, replayed_rating("a", 1), Replayed(T + 10))
     assert answer.coverage.holes == ()
 
@@ -217,7 +217,7 @@ def test_what_is_known_before_in_the_same_batch_proves(sender: Sender) -> None:
 def test_a_replay_closes_only_what_was_opened_after_it_reaches_back(
     sender: Sender,
 ) -> None:
-    sender.send(Opened(T + 5), rating("a", 1), Heard(T + 6), Opened(T + 9))
+    sender.send(Opened(T + 5), rating("a", 1), Heard(T + 6, T + 6), Opened(T + 9))
     coverage = sender.send(replayed_rating("a", 1), Replayed(T + 10)).coverage
     assert spans(coverage) == [(0, 5, "reconnect")]
 
@@ -339,7 +339,9 @@ def test_a_gap_tells_times_as_the_bridge_writes_them(peer: Peer, at: int) -> Non
 
 def test_over_sixteen_the_two_oldest_become_one(sender: Sender) -> None:
     for n in range(1, 17):
-        sender.send(rating("a", n), Heard(T + 10 * n), Opened(T + 10 * n + 5))
+        sender.send(
+            rating("a", n), Heard(T + 10 * n, T + 10 * n), Opened(T + 10 * n + 5)
+        )
     before = sender.coverage().holes
     assert len(before) == 16
     sender.send(GaveUp(T + 900, (before[0].id,), keep=True))
@@ -367,7 +369,7 @@ def test_two_announced_ones_are_one_announced(sender: Sender) -> None:
 def test_what_is_lacking_is_a_hole_with_ids_anew(sender: Sender) -> None:
     (old,) = sender.send(Opened(T + 5)).coverage.holes
     at = sender.next
-    answer = sender.send(Heard(T + 30), first=at + 7, may_hold=False)
+    answer = sender.send(Heard(T + 30, T + 30), first=at + 7, may_hold=False)
     assert answer.results == ("heard",)
     assert spans(answer.coverage) == [(0, 5, "reconnect"), (5, 30, "redis-rollback")]
     assert answer.coverage.until == T + 30
@@ -383,7 +385,9 @@ def test_what_is_lacking_is_a_hole_with_ids_anew(sender: Sender) -> None:
 def test_what_is_lacking_ends_the_proof(sender: Sender) -> None:
     opened_again(sender, rating("a", 1))
     lost = sender.next + 3
-    sender.send(Heard(T + 20), replayed_rating("a", 1), first=lost, may_hold=False)
+    sender.send(
+        Heard(T + 20, T + 20), replayed_rating("a", 1), first=lost, may_hold=False
+    )
     assert len(sender.send(Replayed(T + 12)).coverage.holes) == 2
 
 
@@ -396,7 +400,7 @@ def test_what_is_lacking_leaves_what_both_have(
 ) -> None:
     Sender(peer, new_log(stored)).send(Opened(T))
     other = Sender(peer, new_log(own, 60), T)
-    answer = other.send(Heard(T + 9), first=4, may_hold=False)
+    answer = other.send(Heard(T + 9, T + 9), first=4, may_hold=False)
     assert answer.coverage.subscription == both
     assert answer.coverage.reader == other.log.id
     window = [] if stored == "*" else [(9 - 60, 9, "first")]
@@ -405,13 +409,13 @@ def test_what_is_lacking_leaves_what_both_have(
 
 def test_what_is_lacking_before_until_opens_nothing(sender: Sender, peer: Peer) -> None:
     late = Sender(peer, new_log("X"), T)
-    answer = late.send(Heard(T - 5), first=4, may_hold=False)
+    answer = late.send(Heard(T - 5, T - 5), first=4, may_hold=False)
     assert answer.coverage == sender.coverage()
     assert answer.coverage.subscription == "*"
 
 
 def test_what_is_lacking_where_nothing_is_begins_with_since(peer: Peer) -> None:
-    answer = Sender(peer, since=T - 9).send(Heard(T), first=4, may_hold=False)
+    answer = Sender(peer, since=T - 9).send(Heard(T, T), first=4, may_hold=False)
     assert spans(answer.coverage) == [(-9, 0, "redis-rollback")]
     assert (answer.coverage.since, answer.coverage.until) == (T - 9, T)
 

@@ -121,7 +121,10 @@ local marks = {}
 
 function marks.opened(log, mark, number)
   local t, covered = mark[at.t], tonumber(now['until'])
-  if covered and t <= covered then return 'late' end
+  if covered and t <= covered then
+    if now.reader == log.id then now.proving = '' end -- sent again: it brings back itself
+    return 'late'
+  end
   if covered then
     open(log, covered, t, number == 0 and 'restart' or 'reconnect', number)
   else
@@ -136,7 +139,7 @@ end
 
 -- Of the reader alone: others did not see what was sent since they last took effect.
 function marks.heard(log, mark)
-  local t, covered = mark[at.t], tonumber(now['until'])
+  local t, covered = mark[at.sent], tonumber(now['until'])
   if covered and t > covered and now.reader == log.id then now['until'] = t end
   return 'heard'
 end
