@@ -104,9 +104,7 @@ class Backfill:
         stream, clock = self.intake.stream, self.intake.clock
         async with aclosing(self.rest.removals(table, since)) as gone:
             return [
-                rows.removal(
-                    stream, one.record, one.updated, one.raw, received=clock()
-                )
+                rows.removal(stream, one.record, one.updated, one.raw, received=clock())
                 async for one in gone
             ]
 

@@ -67,7 +67,7 @@ async def test_a_bug_ends_the_program(
     assert trio.current_time() < 10
 
 
-# ------------------------------------------------------------------ what was read is kept
+# ---------------------------------------------------------------- what was read is kept
 
 
 async def test_what_was_read_when_the_stop_came_is_kept(
@@ -155,7 +155,11 @@ async def test_a_ping_of_a_lost_connection_is_not_answered_by_the_next(
 
 @pytest.mark.parametrize(
     ("answers", "manners"),
-    [("no", {}), ("yes", {"pings": False}), ("yes", {"replays": False, "pings": False})],
+    [
+        ("no", {}),
+        ("yes", {"pings": False}),
+        ("yes", {"replays": False, "pings": False}),
+    ],
 )
 async def test_without_pongs_what_came_less_30_s_tells(
     rig: Rig, answers: str, manners: dict[str, bool], autojump_clock: MockClock
