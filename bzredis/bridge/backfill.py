@@ -45,14 +45,14 @@ class Backfill:
     symbols: Symbols
     tickers: Sequence[str] = ()
     isins: frozenset[str] = frozenset()
-    _asked: set[str] = attrs.field(factory=set)  # holes that it cannot fill
+    _left: set[str] = attrs.field(factory=set)  # holes that it cannot fill
 
     async def run(self) -> NoReturn:
         """Fetch what is missing, until cancelled."""
         while True:
             holes = self.intake.holes.to_ask(trio.current_time())
-            asked = [hole for hole in holes if hole.id in self._asked]
-            if fresh := [hole for hole in holes if hole.id not in self._asked]:
+            asked = [hole for hole in holes if hole.id in self._left]
+            if fresh := [hole for hole in holes if hole.id not in self._left]:
                 await trio.sleep(await self._fill(fresh))
                 continue
             # What it left out once it will leave out again: nobody gives that back.
@@ -70,7 +70,7 @@ class Backfill:
         self.retry.answered()
         ids = [hole.id for hole in holes]
         if left:
-            self._asked.update(ids)
+            self._left.update(ids)
         else:
             self.intake.filled(ids)
         return LOOK

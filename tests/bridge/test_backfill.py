@@ -86,7 +86,7 @@ async def lose_a_night(rig: Rig) -> None:
     rig.upstream.sessions.append(Session(replay=frames(50, 51)))
 
 
-# ------------------------------------------------------------------ from where, and when
+# ----------------------------------------------------------------- from where, and when
 
 
 async def test_the_first_start_asks_for_the_window_and_lacks_nothing_after(
@@ -180,7 +180,7 @@ async def test_removals_come_after_the_rows(
     ]  # fmt: skip
 
 
-# --------------------------------------------------------------------- only whole answers
+# ------------------------------------------------------------------- only whole answers
 
 
 async def test_a_connection_lost_while_it_is_asked_costs_nothing(
@@ -197,7 +197,7 @@ async def test_a_connection_lost_while_it_is_asked_costs_nothing(
         assert len(rest.asked) == 2
         rig.upstream.say(LOST)
         await trio.sleep(4)
-        assert [hole.id for hole in holes(rig)][0] == first.id
+        assert holes(rig)[0].id == first.id
         await trio.sleep(15)
         assert ("rest", 11) in logged(rig)
         [second] = holes(rig)
@@ -234,7 +234,7 @@ async def test_rows_are_kept_though_removals_are_refused(
     gone = table(RATINGS.removals).path
     rest = FakeRest([2, 3], troubles={gone: RestRefused("HTTP 403")})
     async with running(rig, rest):
-        await trio.sleep(30)
+        await trio.sleep(29)
         assert {("rest", 2), ("rest", 3)} <= {*logged(rig)}
         assert len(holes(rig)) == 1
         assert "HTTP 403" in rig.store.status()["error"]
@@ -291,7 +291,7 @@ async def test_a_hole_that_waits_for_rest_outlives_the_process(
     await lose_a_night(rig)
     rest = FakeRest([2], trouble=RestDown("down"))
     async with running(rig, rest):
-        await trio.sleep(30)
+        await trio.sleep(29)
     assert not rig.store.gaps()
     rig.upstream.sessions.append(Session(replay=frames(51)))
     async with running(rig, rest):
@@ -307,7 +307,7 @@ async def test_a_hole_that_rest_fills_for_the_next_process_is_no_gap(
     await lose_a_night(rig)
     rest = FakeRest([2], trouble=RestDown("down"))
     async with running(rig, rest):
-        await trio.sleep(30)
+        await trio.sleep(29)
     rest.trouble = None
     rig.upstream.sessions.extend([LOST] * away)
     rig.upstream.sessions.append(Session(replay=frames(51)))
@@ -324,7 +324,7 @@ async def test_a_hole_left_open_waits_for_the_next_connection(
     await lose_a_night(rig)
     rest = FakeRest([2], trouble=RestDown("down"))
     async with running(rig, rest):
-        await trio.sleep(30)
+        await trio.sleep(29)
     rig.upstream.sessions.extend([LOST] * 10)
     before = len(rest.asked)
     async with running(rig, rest):
@@ -364,7 +364,7 @@ async def test_trouble_is_told_once_and_ends(  # noqa: PLR0913 - fixtures
         assert len(rig.upstream.links) == 1, "the stream was not disturbed"
 
 
-# ---------------------------------------------------------------------- lists of ISINs
+# ----------------------------------------------------------------------- lists of ISINs
 
 
 LISTED, FOREIGN = "US0378331005", "US5949181045"
@@ -458,7 +458,7 @@ async def test_what_may_have_been_wanted_is_announced_by_the_next_process_too(
     await lose_a_night(rig)
     rest = FakeRest([2, 3])
     async with end(rig, rest, **listed("T2")):
-        await trio.sleep(30)
+        await trio.sleep(29)
     assert not rig.store.gaps()
     rig.upstream.sessions.append(Session(replay=frames(51)))
     async with running(rig, rest, **listed("T2")):
@@ -482,7 +482,7 @@ async def test_a_replay_that_proves_whole_needs_no_isins(
     assert not rest.asked
 
 
-# ------------------------------------------------------------- a Redis that comes back older
+# -------------------------------------------------------- a Redis that comes back older
 
 
 async def test_what_waits_on_disk_does_not_hide_what_redis_lost(

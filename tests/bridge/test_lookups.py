@@ -90,7 +90,7 @@ def holes(rig: Rig) -> list[str]:
     return [hole.id for hole in rig.store.db.of("consensus").holes]
 
 
-# ---------------------------------------------------------------------------- whom
+# --------------------------------------------------------------------------------- whom
 
 
 async def test_the_watch_list_is_asked_at_the_start_and_in_rounds(
@@ -144,7 +144,7 @@ async def test_beside_isins_the_watched_tickers_too(
     assert asked(rest) == ["A", "C", "B"]
 
 
-# ---------------------------------------------------------------------------- when
+# --------------------------------------------------------------------------------- when
 
 
 async def test_what_is_rated_goes_first_and_at_most_once_in_30_s(
@@ -240,6 +240,19 @@ async def test_trouble_is_told_once_and_no_symbol_is_forgotten(
         assert all(b - a >= EVERY for a, b in pairwise(times(rest, symbol)))
 
 
+async def test_what_was_rated_while_rest_was_down_is_asked_for_then(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rest = at_a_pace(trouble=DOWN)
+    async with running(rig, rest) as rated:
+        await trio.sleep(1)
+        rated(["A", "B"])
+        await trio.sleep(100)
+        rest.trouble = None
+        await trio.sleep(150)
+    assert {*logged(rig)} == {("rest", "A"), ("rest", "B")}
+
+
 async def test_who_is_refused_asks_again_after_15_min(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
@@ -258,13 +271,14 @@ async def test_who_is_refused_asks_again_after_15_min(
 # ---------------------------------------------------------------------- what is missing
 
 
-async def lose_a_night(rig: Rig) -> None:
+async def lose_a_night(rig: Rig, *then: float | Exception) -> None:
+    """Leave a Redis that has known better, and a replay that proves nothing."""
     rig.upstreams["consensus"].sessions.append(Session([frame(1)]))
     async with rig.running("consensus"):
         await trio.sleep(10)
     await trio.sleep(HOURS)
     replay = [frame(50), frame(51)]
-    rig.upstreams["consensus"].sessions.append(Session(replay=replay))
+    rig.upstreams["consensus"].sessions.append(Session(then, replay=replay))
 
 
 @pytest.mark.parametrize(
@@ -356,9 +370,8 @@ async def test_a_connection_lost_in_a_round_wants_another(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
     """The round closes what it was begun for, and no more."""
-    await lose_a_night(rig)
+    await lose_a_night(rig, 10.0, LOST)
     upstream = rig.upstreams["consensus"]
-    upstream.sessions[0].script = [10.0, LOST]
     upstream.sessions.append(Session(replay=()))
     async with running(rig, at_a_pace(), watched=("A", "B")):
         await trio.sleep(20)
@@ -375,9 +388,8 @@ async def test_a_connection_lost_in_a_round_wants_another(
 async def test_it_is_filled_though_nobody_is_connected_any_more(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
-    await lose_a_night(rig)
+    await lose_a_night(rig, 10.0, LOST)
     upstream = rig.upstreams["consensus"]
-    upstream.sessions[0].script = [10.0, LOST]
     upstream.sessions.append("hangs")
     async with running(rig, at_a_pace(), watched=("A", "B")):
         await trio.sleep(15)

@@ -15,6 +15,8 @@ from bzredis.messages.times import rfc3339
 
 LOST = FeedLost("upstream went away")
 
+Drip = list[str | bytes | float | Exception]
+
 
 def about(seconds: float) -> Any:
     """Match a moment of virtual time in ms; one mark has to be after the other."""
@@ -29,13 +31,13 @@ async def until_a_gap(rig: Rig) -> float:
     return trio.current_time() - rig.upstream.links[-1].opened
 
 
-# ------------------------------------------------------------------------ when it is over
+# ---------------------------------------------------------------------- when it is over
 
 
 async def test_a_replay_without_a_pong_ends_when_it_is_quiet(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
-    drip = [1.0, frame(1), 4.0, frame(2), 4.0, frame(3)]
+    drip: Drip = [1.0, frame(1), 4.0, frame(2), 4.0, frame(3)]
     rig.upstream.sessions.extend([Session([20.0, LOST]), Session(drip, answers="no")])
     async with rig.running():
         await trio.sleep(23)
@@ -69,7 +71,7 @@ async def test_control_text_before_the_replay_does_not_end_it(
 ) -> None:
     """A pong is a hint of the end, never a promise (upstream.md, 1)."""
     rig.upstream.cache = frames(1)
-    drip = [first, 0.3, frame(2), 0.3, frame(1)]
+    drip: Drip = [first, 0.3, frame(2), 0.3, frame(1)]
     rig.upstream.sessions.extend([Session([20.0, LOST]), Session(drip, replay=())])
     async with rig.running():
         await trio.sleep(60)
@@ -94,7 +96,7 @@ async def test_a_pong_on_a_lost_connection_ends_nothing_on_the_next(
         assert not rig.store.gaps()
 
 
-# ------------------------------------------------------------------------ what it proves
+# ----------------------------------------------------------------------- what it proves
 
 
 async def reconnected(rig: Rig, *, before: list[int], after: list[int]) -> None:
@@ -212,7 +214,7 @@ async def test_the_same_once_the_replays_have_ended(
     assert gap["end"] == about(rig.upstream.links[1].opened)
 
 
-# ---------------------------------------------------------------------- while Redis is away
+# ------------------------------------------------------------------ while Redis is away
 
 
 async def test_redis_is_away_meanwhile_and_the_gap_is_closed(

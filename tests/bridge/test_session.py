@@ -67,7 +67,7 @@ async def test_a_bug_ends_the_program(
     assert trio.current_time() < 10
 
 
-# ------------------------------------------------------------------ what was read is kept
+# ---------------------------------------------------------------- what was read is kept
 
 
 async def test_what_was_read_when_the_stop_came_is_kept(
