@@ -70,8 +70,8 @@ async def settled(bridge: Bridge) -> None:
 
 def is_whole(line: Line) -> bool:
     holes = line.intake.holes
-    is_known = holes.is_connected and holes.counts
-    return is_known and not (holes.coverage.holes or len(line.backlog))
+    is_over = holes.is_connected and holes.counts and holes._replayed is not None
+    return is_over and not (holes.coverage.holes or len(line.backlog))
 
 
 def live(upstream: Simulator, stream: str) -> dict[str, Rating | Insight]:
