@@ -80,9 +80,9 @@ local function apply_all(log, changes, stamp)
   local results, last, failure, problem = {}, log.position, nil, nil
   local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
-  if done == #changes and now.stale == '' then
+  if done == #changes then
     redis.call('EXPIRE', log.key, set.position_s)
-    return results, last
+    if now.stale == '' then return results, last end
   end
   check_types(changes)
   seen.look_up(changes, done + 1)
