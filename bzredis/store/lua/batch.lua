@@ -22,10 +22,8 @@
 -- reader, holes (MessagePack); or 'behind' and the number of the last change that is
 -- here; or 'foreign' and the host whose all this is.
 
-local EFFECTS = { latest = true, record = true, none = true }
 local TRIM_EACH = 64 -- changes
-local now = coverage.now
-local fetched = 0
+local now, fetched = nil, 0
 
 local function message(change)
   local first, by_row = seen.first_seen(change)
@@ -40,7 +38,8 @@ local function message(change)
     if not first then result = 'duplicate of a row' end
   end
   if not rest then coverage.frame(change, first) end
-  if EFFECTS[result] and change[at.source] ~= 'live' then
+  if change[at.source] ~= 'live'
+    and (result == 'latest' or result == 'record' or result == 'none') then
     if rest then fetched = fetched + 1 end
     if now.holes ~= '' or now.save then holes().recovered() end
   end
@@ -81,9 +80,9 @@ local function apply_all(log, changes, stamp)
   local results, last, failure, problem = {}, log.position, nil, nil
   local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
-  if done == #changes and now.stale == '' then
-    coverage.renew()
-    return results, last
+  if done == #changes then
+    redis.call('EXPIRE', log.key, set.position_s)
+    if now.stale == '' then return results, last end
   end
   check_types(changes)
   seen.look_up(changes, done + 1)
@@ -100,10 +99,7 @@ local function apply_all(log, changes, stamp)
   local trims = math.floor(last / TRIM_EACH) > math.floor(log.position / TRIM_EACH)
   local kept, why = pcall(seen.write, trims)
   if not kept then problem = refusal().words(why) end
-  if last > log.position or now.due then
-    if now.save then now.save() end
-    coverage.write(last)
-  end
+  if last > log.position or now.due then coverage.write(last) end
   failure = failure or problem
   if failure then refusal().refuse(failure) end
   return results, last
@@ -114,8 +110,9 @@ local function run()
     unpack(cmsgpack.unpack(ARGV[1]))
   local changes = cmsgpack.unpack(ARGV[2])
   local log = { id = id, first = first, subscription = subscription, window = window,
-    since = since, position = -1 }
-  local stamp = coverage.read(log)
+    since = since, key = '', position = -1 }
+  local stamp = nil
+  now, stamp = coverage.read(log)
   if now.upstream == '' then now.upstream, now.changed = host, true end
   if now.upstream ~= host then return { 'foreign', now.upstream } end
   if first > log.position + 1 and (may_hold or #changes == 0) then

@@ -9,32 +9,31 @@
 
 local call = redis.call
 local COVERAGE = server.internal .. 'coverage'
-local LOG = nil
+local log = nil -- what the batch says of it, its key and its position
 
--- What the batch says of its log, and the hash: times in ms as text or number, '' for none.
--- `changed`: more of it than `stamp` and `newest`, with which each batch ends.
-local log = nil
-local now = {
-  since = '', ['until'] = '', newest = '', subscription = '', upstream = '', reader = '',
-  proving = '', reached = '', holes = '', stale = '', changed = false,
-  due = false, -- to be written although no change was applied
-  save = nil, -- holes.lua's: to be called before it is written
-}
+-- The hash, with what has been read: times as text or number, '' for none. `changed`: more
+-- of it than `stamp` and `newest`, with which each batch ends. `due`: it is to be written
+-- although no change was applied. `save`: what holes.lua wants done before.
+local now = nil
+local it = { now = nil, read = nil, frame = nil, write = nil }
 
-local function read(of)
+function it.read(of)
   local found = server.read('HMGET', COVERAGE, 'stamp', 'since', 'until', 'newest',
     'subscription', 'upstream', 'reader', 'proving', 'reached', 'holes', 'stale')
-  now.since, now['until'], now.newest = found[2] or '', found[3] or '', found[4] or ''
-  now.subscription, now.upstream = found[5] or '', found[6] or ''
-  now.reader, now.proving, now.reached = found[7] or '', found[8] or '', found[9] or ''
-  now.holes, now.stale = found[10] or '', found[11] or ''
-  log, LOG = of, server.internal .. 'log:' .. of.id
-  log.position = tonumber(server.read('GET', LOG) or nil) or -1
-  return tonumber(found[1] or nil) or 0
+  now = {
+    since = found[2] or '', ['until'] = found[3] or '', newest = found[4] or '',
+    subscription = found[5] or '', upstream = found[6] or '', reader = found[7] or '',
+    proving = found[8] or '', reached = found[9] or '', holes = found[10] or '',
+    stale = found[11] or '', changed = false, due = false, save = nil,
+  }
+  it.now, log = now, of
+  log.key = server.internal .. 'log:' .. log.id
+  log.position = tonumber(server.read('GET', log.key) or nil) or -1
+  return now, tonumber(found[1] or nil) or 0
 end
 
 -- Notes a frame, and when it was first seen, if ever.
-local function frame(change, first_seen)
+function it.frame(change, first_seen)
   local updated = change[at.updated] or 0
   if updated > (tonumber(now.newest) or 0) then now.newest = server.whole(updated) end
   if first_seen and now.proving ~= '' and now.reader == log.id
@@ -44,7 +43,8 @@ local function frame(change, first_seen)
 end
 
 -- The position comes last: then all before it counts.
-local function write(last)
+function it.write(last)
+  if now.save then now.save() end
   if now.changed then
     call('HSET', COVERAGE, 'stamp', seen.stamp.text, 'since', now.since, 'until',
       now['until'], 'newest', now.newest, 'subscription', now.subscription, 'upstream',
@@ -54,12 +54,8 @@ local function write(last)
     call('HSET', COVERAGE, 'stamp', seen.stamp.text, 'newest', now.newest)
   end
   if last > log.position then
-    call('SET', LOG, server.whole(last), 'EX', set.position_s)
+    call('SET', log.key, server.whole(last), 'EX', set.position_s)
   end
 end
 
-local function renew()
-  call('EXPIRE', LOG, set.position_s)
-end
-
-return { now = now, read = read, frame = frame, write = write, renew = renew }
+return it

@@ -193,7 +193,9 @@ end
 -- which symbols it cannot be made, with the event that changed it; returns why not.
 local function finish()
   local now = coverage.now
-  local before, stale, problem = now.stale, {}, nil
+  local before, problem = now.stale, nil
+  if before == '' and not touched[1] then return end
+  local stale = {}
   for symbol, event in pairs(before ~= '' and cmsgpack.unpack(before) or {}) do
     local fine, line = pcall(line_of, symbol)
     if not fine then

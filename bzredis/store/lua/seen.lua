@@ -25,12 +25,13 @@ local known = {} -- print -> its stamp
 local remembered = {} -- stamp, print, …: what is to be written
 
 local function look_up(changes, first)
-  local prints = {}
+  local prints, several = {}, first < #changes and {}
   for i = first, #changes do
     local kind = changes[i][at.kind]
-    local known_by = (kind == 'message' or kind == 'rejected') and changes[i][at.known_by]
-    for j = 1, known_by and #known_by or 0 do prints[#prints + 1] = known_by[j] end
+    prints = (kind == 'message' or kind == 'rejected') and changes[i][at.known_by] or {}
+    for j = 1, several and #prints or 0 do several[#several + 1] = prints[j] end
   end
+  prints = several or prints
   for from = 1, #prints, CHUNK do
     local to = math.min(from + CHUNK - 1, #prints)
     local scores = server.read('ZMSCORE', SEEN, unpack(prints, from, to))
