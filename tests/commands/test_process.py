@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -21,7 +22,7 @@ from bzredis.commands import embedded
 from bzredis.simulator import Refusal, Settings, Simulator
 
 TOKEN = "s3cr3t-t0ken-of-the-test"
-LIMIT = 20.0  # s for anything that a process is waited for
+LIMIT = 60.0  # s for anything that a process is waited for, on a busy machine too
 STREAMS = ("ratings", "insights", "consensus")
 
 
@@ -120,7 +121,7 @@ async def test_mirrors_and_flushes_at_sigterm(
         stream: [text for name, text in upstream.sent if name == stream]
         for stream in STREAMS
     }
-    unread = [name for name, _ in upstream.sent[by_then:]]
+    unread = Counter(name for name, _ in [*upstream.sent][by_then:])
     for stream in STREAMS:
         status = client.hgetall(f"bz:{stream}:status")
         assert status["state"] == "stopped"
@@ -134,7 +135,7 @@ async def test_mirrors_and_flushes_at_sigterm(
         live = [entry["raw"] for entry in entries if entry["source"] == "live"]
         first = sent[stream].index(live[0])
         assert live == sent[stream][first : first + len(live)]
-        assert len(sent[stream]) - unread.count(stream) - first - len(live) < 30
+        assert len(sent[stream]) - unread[stream] - first - len(live) < 30
         for symbol in client.zrange(f"bz:{stream}:symbols", 0, -1):
             assert client.hget(f"bz:{stream}:latest:{symbol}", "_symbol") == symbol
     client.close()

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 TOKEN: Final = "t0ken+with/odd=signs%2b"
-GONE: Final = 10.0  # s that a process may take to end
+GONE: Final = 30.0  # s that a process may take to end
 ENOUGH: Final = "1000000"  # entries and records: nothing may be trimmed
 
 

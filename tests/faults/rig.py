@@ -22,6 +22,8 @@ from bzredis.commands.embedded import Server, server_binary
 from bzredis.simulator import Settings, Simulator
 from bzredis.simulator.market.records import Published
 
+# s for whatever is waited for: a busy machine takes longer, and a bug takes for ever.
+PATIENCE: Final = 60.0
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer
 CHUNK: Final = 1 << 18  # bytes a write, in a flood
@@ -38,7 +40,7 @@ QUICK: Final[dict[str, Any]] = {
 }
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     """Wait for a condition, and fail where it takes longer."""
     with trio.fail_after(seconds):
         while not condition():
@@ -76,7 +78,7 @@ class Rig:
         await self.bridge.start()
         await self.connected(*streams)
 
-    async def connected(self, *streams: str, seconds: float = 20) -> None:
+    async def connected(self, *streams: str, seconds: float = PATIENCE) -> None:
         await until(lambda: all(map(self.is_connected, streams or STREAMS)), seconds)
 
     def is_connected(self, stream: str) -> bool:
@@ -94,8 +96,11 @@ class Rig:
                 self.simulator.publish(stream, text)
 
     @asynccontextmanager
-    async def talking(self, rate: float = 50) -> AsyncIterator[None]:
-        """Have upstream send `rate` messages a second meanwhile, over all streams."""
+    async def talking(self, rate: float = 20) -> AsyncIterator[None]:
+        """Have upstream send `rate` messages a second meanwhile, over all streams.
+
+        So slowly that a replay reaches back to where it broke off, on a busy machine.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.talk, rate)
             yield
@@ -161,7 +166,9 @@ class Rig:
                 await trio.sleep(SETTLE)
 
     async def settled(
-        self, good: Callable[[Tally], bool] = lambda t: t.is_whole, seconds: float = 20
+        self,
+        good: Callable[[Tally], bool] = lambda t: t.is_whole,
+        seconds: float = PATIENCE,
     ) -> Tally:
         """Wait until the tally is good, and then for a second look at it; return it.
 

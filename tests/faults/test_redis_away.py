@@ -8,7 +8,7 @@ from faults.rig import Rig
 
 async def test_killed_and_back(rig: Rig) -> None:
     await rig.start()
-    async with rig.talking():
+    async with rig.talking(50):
         await trio.sleep(0.2)
         await rig.server.kill()
         await trio.sleep(3)

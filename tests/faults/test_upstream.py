@@ -162,7 +162,7 @@ async def test_the_replay_holds_a_frame_that_ends_every_connection(rig: Rig) -> 
     rig.simulator.publish("ratings", "x" * LARGE)
     rig.publish(20)
     await until(lambda: "more than 4 MiB" in rig.bridge.said())
-    await until(lambda: rig.status()["state"] == "live", 20)
+    await until(lambda: rig.status()["state"] == "live")
 
     def came(tally: Tally) -> bool:
         return tally.is_sound and tally.covered + tally.logged == tally.sent
