@@ -18,7 +18,7 @@ from store.servers import (
 )
 
 from bzredis.changes.kinds import Change
-from bzredis.changes.rows import consensus_row, removal, row
+from bzredis.changes.rows import looked_up, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 
 
@@ -106,7 +106,7 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     data = json.loads(frame)["data"]
     del data["ticker"], data["more"]
     items: list[Item] = [
-        consensus_row(json.dumps(data), "AAPL", received=RECEIVED),
+        looked_up(CONSENSUS, json.dumps(data), "AAPL", received=RECEIVED),
         frame,
     ]
     if not rest_first:
@@ -115,7 +115,9 @@ def test_a_consensus_that_was_asked_for_and_its_frame_are_one(
     assert results == once(rest_first=rest_first)
     assert len(peer.entries("consensus:events")) == 1
     assert len(peer.entries("consensus:history:AAPL")) == 1
-    older = consensus_row(json.dumps({**data, "updated_at": BASE}), "AAPL", received=1)
+    older = looked_up(
+        CONSENSUS, json.dumps({**data, "updated_at": BASE}), "AAPL", received=1
+    )
     assert peer.one(older, CONSENSUS) == "duplicate"
 
 
