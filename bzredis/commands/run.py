@@ -239,12 +239,11 @@ class _Parts:
         )
 
     def _line(self, intake: Intake) -> Line:
-        stream, config = intake.stream, self.config
-        silent = (stream.name in names for names in (config.no_replay, config.no_ping))
-        manners = Manners(stream.name, *(not each for each in silent))
+        told, name = self.config, intake.stream.name
+        manners = Manners(name, name not in told.no_replay, name not in told.no_ping)
         subscriber = Subscriber(intake, self._connect, manners, self.rng)
         tell = intake.applied, intake.trouble
-        writer = Writer(stream, intake.backlog, self.store, *tell, self.rng)
+        writer = Writer(intake.stream, intake.backlog, self.store, *tell, self.rng)
         return Line(subscriber, writer)
 
     def _connect(self, stream: Stream) -> AbstractAsyncContextManager[WebSocketLink]:

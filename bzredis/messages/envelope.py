@@ -95,10 +95,8 @@ def json_text(value: object) -> str:
 
 def is_blank(value: object) -> bool:
     """Tell whether a value says nothing: null, "", or holds nothing but such."""
-    if isinstance(value, dict):
-        return all(map(is_blank, value.values()))
-    if isinstance(value, list):
-        return all(map(is_blank, value))
+    if isinstance(value, dict | list):
+        return all(map(is_blank, value.values() if isinstance(value, dict) else value))
     return value is None or value == ""
 
 

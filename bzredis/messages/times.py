@@ -7,7 +7,7 @@ nine fractional digits. What goes to Redis is in milliseconds.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,6 @@ IN_EVERY_MONTH = "28"  # the last day that no month lacks
 _CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
-_PLAIN = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d", re.ASCII)
 NOON = 12
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # s
 # A count of seconds has at most 11 digits until the year 5138, and a count of
@@ -111,10 +110,6 @@ def published(day: str, clock: str) -> int | None:
     time that comes twice, when summer time ends, the first is meant. A date that tells
     the time as well is taken at its word, but midnight is how a mere date gets written.
     """
-    begin = _midnight(day)
-    if begin is not None and _PLAIN.fullmatch(clock):  # as a rule
-        at = int(clock[:2]) * HOUR + int(clock[3:5]) * MINUTE + int(clock[6:])
-        return (begin + at) * 1_000
     day = day.strip()
     if whole := _RFC3339.fullmatch(day):
         on_day, at_time, fraction, offset = whole.groups()
@@ -133,19 +128,7 @@ def published(day: str, clock: str) -> int | None:
     return found if _EARLIEST < found * NS_PER_MS < _LATEST else None
 
 
-@lru_cache(maxsize=1_024)  # many messages share a day, and zone rules are slow
-def _midnight(day: str) -> int | None:
-    """Return when a US/Eastern date begins (unix s); None: no date, or no 24 hours."""
-    try:
-        begin = datetime.combine(date.fromisoformat(day), time(), EASTERN)
-        end = begin + timedelta(days=1)  # on the clock on the wall
-    except (ValueError, OverflowError):
-        return None
-    found = int(begin.timestamp())
-    is_whole = begin.utcoffset() == end.utcoffset()
-    return found if is_whole and _EARLIEST < found * NS < _LATEST else None
-
-
+@lru_cache(maxsize=65_536)
 def _wall(clock: str) -> time:
     """Read a time of day of 24 or of twelve hours; midnight where it is neither."""
     clock = clock.strip()

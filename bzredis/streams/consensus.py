@@ -42,15 +42,12 @@ _consensus = reader(Consensus)
 
 
 def _objects(value: object, depth: int = 0) -> Iterator[dict[str, object]]:
-    if depth > _DEEPEST:
+    if depth > _DEEPEST or not isinstance(value, dict | list):
         return
     if isinstance(value, dict):
         yield value
-        for inner in value.values():
-            yield from _objects(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _objects(inner, depth + 1)
+    for inner in value.values() if isinstance(value, dict) else value:
+        yield from _objects(inner, depth + 1)
 
 
 def _scalar(holder: dict[str, object], name: str) -> str:
