@@ -19,12 +19,7 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
-_COMPARABLE = re.compile(
-    r"(?:197[1-9]|19[89]\d|[2-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])-(?:0[1-9]|1[0-2])"
-    r"-(0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z",
-    re.ASCII,
-)
-IN_EVERY_MONTH = "28"  # the last day that no month lacks
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d(?::\d\d){2}(?:\.\d{1,9})?Z", re.ASCII)
 # A time of day whose hour may have one digit, as in 9:30:00, or be one of twelve.
 _CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
@@ -92,15 +87,14 @@ def comparable(text: str) -> str:
 
     What is UTC already stays as it was sent; what is no time gives "".
     """
-    match = _COMPARABLE.fullmatch(text)
-    if match and match[1] <= IN_EVERY_MONTH:
-        return text
-    found = instant(text)
-    if found is None:
+    if not _UTC.fullmatch(text) or not "1971" <= text < "9999":
+        found = instant(text)
+        return "" if found is None else f"{_second(found // NS)}.{found % NS:09d}Z"
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # there is no such day or hour
         return ""
-    if match:
-        return text
-    return f"{_second(found // NS)}.{found % NS:09d}Z"
+    return text
 
 
 def published(day: str, clock: str) -> int | None:

@@ -63,6 +63,7 @@ def _option(
     """
     value = form.read(default) if isinstance(default, str) else default
     told = {"form": form, "help": words, "shown": shown or str(default), **more}
+    told |= {"repeatable": type(value) is tuple, "switch": type(value) is bool}
     return attrs.field(default=value, metadata=told)
 
 
@@ -180,16 +181,12 @@ class Config:
         return {name: known[name] for name in parameters if known[name]}
 
 
-def _from_field(field: attrs.Attribute[Any]) -> Option:
-    told = {
-        "name": field.name.replace("_", "-"),
-        "repeatable": isinstance(field.default, tuple),
-        "switch": isinstance(field.default, bool),
-    }
-    return Option(field=field.name, **told | field.metadata)
-
-
-OPTIONS = tuple(_from_field(field) for field in attrs.fields(Config))
+OPTIONS = tuple(
+    Option(
+        **{"field": field.name, "name": field.name.replace("_", "-")} | field.metadata
+    )
+    for field in attrs.fields(Config)
+)
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
 
 
