@@ -70,16 +70,9 @@ def rfc3339(ms: int) -> str:
     return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
+@lru_cache(maxsize=1_024)  # what comes in one go shares it
 def _second(seconds: int) -> str:
-    day, rest = divmod(seconds, DAY)
-    hours, rest = divmod(rest, HOUR)
-    minutes, rest = divmod(rest, MINUTE)
-    return f"{_day(day)}T{hours:02}:{minutes:02}:{rest:02}"
-
-
-@lru_cache(maxsize=1_024)  # many messages share a day
-def _day(days: int) -> str:
-    return datetime.fromtimestamp(days * DAY, UTC).date().isoformat()
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]  # without its offset
 
 
 def comparable(text: str) -> str:
