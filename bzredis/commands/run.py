@@ -157,16 +157,10 @@ def assemble(
     # In one order: the same list in another is no new subscription.
     subscription = ",".join(sorted(listed)) or "*"
     bridge = uuid4().hex
-    return _Parts(
-        config,
-        upstream,
-        Store(config.redis.url, config.prefix, limits),
-        _spool(config, folder, upstream.host),
-        rest,
-        rng,
-        Identity(bridge, __version__, _now(), upstream.host, subscription),
-        observe,
-    ).bridge()
+    who = Identity(bridge, __version__, _now(), upstream.host, subscription)
+    store = Store(config.redis.url, config.prefix, limits)
+    spool = _spool(config, folder, upstream.host)
+    return _Parts(config, upstream, store, spool, rest, rng, who, observe).bridge()
 
 
 def _spool(config: Config, folder: Path, host: str) -> Spool:
@@ -217,12 +211,8 @@ class _Parts:
     ) -> Intake:
         config, identity = self.config, self.identity
         rows, asked = (bool(t and self.rest) for t in (stream.rows, stream.lookup))
-        log = Log(
-            uuid4().hex,
-            identity.subscription,
-            round(1_000 * config.backfill) if rows else 0,
-            identity.upstream,
-        )
+        window = round(1_000 * config.backfill) if rows else 0
+        log = Log(uuid4().hex, identity.subscription, window, identity.upstream)
         status = StreamStatus(identity)
         if self.rest is None:
             status.note_error("rest", TOLD_NO_REST)
@@ -256,17 +246,10 @@ class _Parts:
         retry = Retry(stream.name, intake.rest_trouble, self.rng)
         if rest and stream.lookup:
             others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
-            yield Lookups(
-                intake,
-                stream.lookup,
-                rest,
-                retry,
-                partial(self.store.symbols, RATINGS),
-                config.consensus_refresh,
-                config.tickers,
-                bool(config.isins),
-                config.query(others),
-            )
+            rated = partial(self.store.symbols, RATINGS)
+            watched = config.consensus_refresh, config.tickers, bool(config.isins)
+            query = config.query(others)
+            yield Lookups(intake, stream.lookup, rest, retry, rated, *watched, query)
         if rest and stream.rows:
             lists = config.tickers, frozenset(config.isins)
             yield Backfill(intake, stream.rows, rest, retry, self._seen, *lists)

@@ -140,10 +140,9 @@ class Rest:
             for page in range(PAGES):
                 asked = {**query, "page": str(page)}
                 found = await self._read(table.path, asked, split)
-                again = found == before
-                if again and len(found) == PAGE:
-                    raise self._down(table.path, "sends the same full page again")
-                if again:
+                if found == before:
+                    if len(found) == PAGE:
+                        raise self._down(table.path, "sends the same full page again")
                     break
                 for row in found:
                     yield row
