@@ -149,15 +149,13 @@ def assemble(
     limits = Limits(config.events_maxlen, config.timeline_length, watched=bool(listed))
     upstream = Upstream(str(config.upstream), token)
     rng = Random()  # noqa: S311 - jitter, no secret
-    rest = None
-    if config.rest_origin is None:
+    at = config.rest_origin
+    rest = Rest(str(at), token, pace, rng=rng) if at else None
+    if rest is None:
         log.warning(TOLD_NO_REST)
-    else:
-        rest = Rest(str(config.rest_origin), token, pace, rng=rng)
     # In one order: the same list in another is no new subscription.
     subscription = ",".join(sorted(listed)) or "*"
-    bridge = uuid4().hex
-    who = Identity(bridge, __version__, _now(), upstream.host, subscription)
+    who = Identity(uuid4().hex, __version__, _now(), upstream.host, subscription)
     store = Store(config.redis.url, config.prefix, limits)
     spool = _spool(config, folder, upstream.host)
     return _Parts(config, upstream, store, spool, rest, rng, who, observe).bridge()

@@ -159,10 +159,9 @@ def _envelope(frame: Json, data: Json, *, flat: bool) -> Envelope:
     content = data.get("content") or None  # "" is upstream's null
     if content is None and flat:
         content = {k: v for k, v in data.items() if k not in _OF_DATA} or None
-    if content is None:
-        if action != "deleted":
-            raise Unusable(f"action {action} without content")
-    elif type(content) is not dict:
+    if content is None and action != "deleted":
+        raise Unusable(f"action {action} without content")
+    if content is not None and type(content) is not dict:
         raise Unusable("data.content is not an object")
     record = _scalar(data, "id", "data.id")
     if not record and content:

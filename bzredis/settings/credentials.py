@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -54,11 +55,10 @@ def _gives_once(path: Path) -> bool:
     # Some systems open these as what they stand for, read to its end as it may be.
     if path.is_relative_to("/dev/fd") or path == Path("/dev/stdin"):
         return True
-    try:
+    with suppress(OSError):  # whoever reads it will say so
         mode = path.stat().st_mode
-    except OSError:  # whoever reads it will say so
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+    return False
 
 
 def read(token: Token) -> str:
