@@ -11,10 +11,10 @@ from bzredis.commands.keys import keys
 from bzredis.commands.run import run
 from bzredis.commands.simulate import simulate
 
-COMMANDS = [run, demo, simulate, keys]
 
-
-@click.group(cls=Group, commands=COMMANDS, invoke_without_command=True)
+@click.group(
+    cls=Group, commands=[run, demo, simulate, keys], invoke_without_command=True
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
 def bzredis(context: click.Context) -> None:

@@ -120,9 +120,10 @@ def _show(
         return
     headline = zip(stream.headline, change.headline, strict=True)
     said = "  ".join(f"{name} {value}" for name, value in headline if value)
-    moment = change.received[11:19]
     name = click.style(f"{change.symbol or '-':8}", bold=True)
-    click.echo(f"{moment} {stream.name:9} {change.action:7} {name} {said}")
+    click.echo(
+        f"{change.received[11:19]} {stream.name:9} {change.action:7} {name} {said}"
+    )
 
 
 def _summarise(config: Config, seen: Counter[tuple[str, str]]) -> None:

@@ -121,7 +121,11 @@ class Server:
             self.port = self.port if is_fixed else _free_port()
             if await self._started():
                 return
-        raise ConfigError(f"the embedded server did not start: {self._last_words()}")
+        said = ""
+        with suppress(OSError):
+            said = self.log.read_text(errors="replace").strip()
+        last = said.split("\n")[-1].strip() or "it said nothing"
+        raise ConfigError(f"the embedded server did not start: {last} ({self.log})")
 
     async def stop(self) -> None:
         """End it in good order, and within limits if it hangs."""
@@ -196,7 +200,11 @@ class Server:
 
     async def _is_ready(self, pid: int) -> bool:
         """Ask it, and see that it is ours: the port may have gone to someone else."""
-        async with await self._connect() as stream:
+        if self.unix:
+            stream = await trio.open_unix_socket(self.folder / "server.sock")
+        else:
+            stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        async with stream:
             await stream.send_all(b"PING\r\nINFO server\r\nQUIT\r\n")
             told = b""
             async for part in stream:
@@ -206,18 +214,6 @@ class Server:
                 if f"process_id:{pid}\r".encode() in told:
                     return told.startswith(b"+PONG")
         return False
-
-    async def _connect(self) -> trio.SocketStream:
-        if self.unix:
-            return await trio.open_unix_socket(self.folder / "server.sock")
-        return await trio.open_tcp_stream("127.0.0.1", self.port)
-
-    def _last_words(self) -> str:
-        said = ""
-        with suppress(OSError):
-            said = self.log.read_text(errors="replace").strip()
-        last = said.split("\n")[-1].strip() or "it said nothing"
-        return f"{last} ({self.log})"
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ from bzredis.commands.logs import add_secret, redact
 from bzredis.errors import ConfigError
 from bzredis.settings.config import OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, FILE_VARIABLE, default_file, load
-from bzredis.settings.options import Option
 
 # Exit codes: stopped by a signal, and where an option or the configuration is wrong.
 STOPPED, WRONG = 0, 2
@@ -57,7 +56,18 @@ def with_options(names: Collection[str]) -> Callable[[Command], Command]:
 
     def decorate(function: Command) -> Command:
         for option in reversed(taken):
-            function = _decorator(option)(function)
+            # Every value stays text: configure() reads it, as it does all others.
+            two_ways = option.switch and not option.name.startswith("no-")
+            function = click.option(
+                f"{option.flag}/--no-{option.name}" if two_ways else option.flag,
+                option.key,
+                default=None,
+                metavar=option.form.metavar or None,
+                multiple=option.repeatable,
+                type=bool if option.switch else str,
+                is_flag=True if option.switch else None,
+                help=f"{option.help} [{option.variable}; {option.shown}]",
+            )(function)
 
         @click.option(
             "--config",
@@ -74,21 +84,6 @@ def with_options(names: Collection[str]) -> Callable[[Command], Command]:
         return command
 
     return decorate
-
-
-def _decorator(option: Option) -> Callable[[Command], Command]:
-    # Every value stays text: configure() reads it, as it does all others.
-    two_ways = option.switch and not option.name.startswith("no-")
-    return click.option(
-        f"{option.flag}/--no-{option.name}" if two_ways else option.flag,
-        option.key,
-        default=None,
-        metavar=option.form.metavar or None,
-        multiple=option.repeatable,
-        type=bool if option.switch else str,
-        is_flag=True if option.switch else None,
-        help=f"{option.help} [{option.variable}; {option.shown}]",
-    )
 
 
 class Finite(click.FloatRange):

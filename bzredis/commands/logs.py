@@ -113,7 +113,16 @@ def configure_logs(
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    last = [ProcessorFormatter.remove_processors_meta, *_rendering(stream)]
+    last: list[Processor] = [
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    if stream.isatty():
+        # Its tracebacks are plain: a frame around them would break a secret in two.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+    last.insert(0, ProcessorFormatter.remove_processors_meta)
     handler = _Handler(stream)
     handler.setFormatter(ProcessorFormatter(processors=last, foreign_pre_chain=before))
     handler.setLevel(level.upper())  # for loggers that have a level of their own too
@@ -124,18 +133,6 @@ def configure_logs(
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
     _report_bugs(stream)
-
-
-def _rendering(stream: TextIO) -> list[Processor]:
-    if stream.isatty():
-        # Its tracebacks are plain: a frame around them would break a secret in two.
-        plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    return [
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
 
 
 def _report_bugs(stream: TextIO) -> None:

@@ -149,24 +149,16 @@ def assemble(
     limits = Limits(config.events_maxlen, config.timeline_length, watched=bool(listed))
     upstream = Upstream(str(config.upstream), token)
     rng = Random()  # noqa: S311 - jitter, no secret
-    rest = None
-    if config.rest_origin is None:
+    at = config.rest_origin
+    rest = Rest(str(at), token, pace, rng=rng) if at else None
+    if rest is None:
         log.warning(TOLD_NO_REST)
-    else:
-        rest = Rest(str(config.rest_origin), token, pace, rng=rng)
     # In one order: the same list in another is no new subscription.
     subscription = ",".join(sorted(listed)) or "*"
-    bridge = uuid4().hex
-    return _Parts(
-        config,
-        upstream,
-        Store(config.redis.url, config.prefix, limits),
-        _spool(config, folder, upstream.host),
-        rest,
-        rng,
-        Identity(bridge, __version__, _now(), upstream.host, subscription),
-        observe,
-    ).bridge()
+    who = Identity(uuid4().hex, __version__, _now(), upstream.host, subscription)
+    store = Store(config.redis.url, config.prefix, limits)
+    spool = _spool(config, folder, upstream.host)
+    return _Parts(config, upstream, store, spool, rest, rng, who, observe).bridge()
 
 
 def _spool(config: Config, folder: Path, host: str) -> Spool:
@@ -217,12 +209,8 @@ class _Parts:
     ) -> Intake:
         config, identity = self.config, self.identity
         rows, asked = (bool(t and self.rest) for t in (stream.rows, stream.lookup))
-        log = Log(
-            uuid4().hex,
-            identity.subscription,
-            round(1_000 * config.backfill) if rows else 0,
-            identity.upstream,
-        )
+        window = round(1_000 * config.backfill) if rows else 0
+        log = Log(uuid4().hex, identity.subscription, window, identity.upstream)
         status = StreamStatus(identity)
         if self.rest is None:
             status.note_error("rest", TOLD_NO_REST)
@@ -239,14 +227,11 @@ class _Parts:
         )
 
     def _line(self, intake: Intake) -> Line:
-        stream, config = intake.stream, self.config
-        manners = Manners(
-            replays=stream.name not in config.no_replay,
-            pings=stream.name not in config.no_ping,
-        )
+        told, name = self.config, intake.stream.name
+        manners = Manners(name not in told.no_replay, name not in told.no_ping)
         subscriber = Subscriber(intake, self._connect, manners, self.rng)
         tell = intake.applied, intake.trouble
-        writer = Writer(stream, intake.backlog, self.store, *tell, self.rng)
+        writer = Writer(intake.stream, intake.backlog, self.store, *tell, self.rng)
         return Line(subscriber, writer)
 
     def _connect(self, stream: Stream) -> AbstractAsyncContextManager[WebSocketLink]:
@@ -259,17 +244,10 @@ class _Parts:
         retry = Retry(stream.name, intake.rest_trouble, self.rng)
         if rest and stream.lookup:
             others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
-            yield Lookups(
-                intake,
-                stream.lookup,
-                rest,
-                retry,
-                partial(self.store.symbols, RATINGS),
-                config.consensus_refresh,
-                config.tickers,
-                bool(config.isins),
-                config.query(others),
-            )
+            rated = partial(self.store.symbols, RATINGS)
+            watched = config.consensus_refresh, config.tickers, bool(config.isins)
+            query = config.query(others)
+            yield Lookups(intake, stream.lookup, rest, retry, rated, *watched, query)
         if rest and stream.rows:
             lists = config.tickers, frozenset(config.isins)
             yield Backfill(intake, stream.rows, rest, retry, self._seen, *lists)

@@ -56,11 +56,9 @@ async def _simulate(simulator: Simulator) -> str:
             except OSError as error:
                 return f"--port {simulator.port}: cannot be had: {error.strerror}"
             token = simulator.settings.token
-            click.echo(f"upstream is at ws://127.0.0.1:{port}, its token is {token}")
-            click.echo(
-                f"try: {TOKEN_VARIABLE}={token} bzredis run"
-                f" --upstream ws://127.0.0.1:{port}"
-            )
+            at = f"ws://127.0.0.1:{port}"
+            click.echo(f"upstream is at {at}, its token is {token}")
+            click.echo(f"try: {TOKEN_VARIABLE}={token} bzredis run --upstream {at}")
             await anext(signals)
             nursery.cancel_scope.cancel()
     return ""

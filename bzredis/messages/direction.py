@@ -7,14 +7,9 @@ from functools import lru_cache
 _DIRECTIONS = {
     "upgrades": "up",
     "downgrades": "down",
-    "maintains": "same",
-    "reiterates": "same",
-    "initiates": "new",  # also "Initiates Coverage On"
-    "reinstates": "new",
-    "assumes": "new",
-    "terminates": "end",  # also "Terminates Coverage On"
-    "removes": "end",
-    "suspends": "end",
+    **dict.fromkeys(("maintains", "reiterates"), "same"),
+    **dict.fromkeys(("initiates", "reinstates", "assumes"), "new"),  # also "… On"
+    **dict.fromkeys(("terminates", "removes", "suspends"), "end"),  # likewise
     "firm": "end",  # "Firm Dissolved"
 }
 

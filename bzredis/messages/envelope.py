@@ -95,10 +95,8 @@ def json_text(value: object) -> str:
 
 def is_blank(value: object) -> bool:
     """Tell whether a value says nothing: null, "", or holds nothing but such."""
-    if isinstance(value, dict):
-        return all(map(is_blank, value.values()))
-    if isinstance(value, list):
-        return all(map(is_blank, value))
+    if isinstance(value, dict | list):
+        return all(map(is_blank, value.values() if isinstance(value, dict) else value))
     return value is None or value == ""
 
 
@@ -161,10 +159,9 @@ def _envelope(frame: Json, data: Json, *, flat: bool) -> Envelope:
     content = data.get("content") or None  # "" is upstream's null
     if content is None and flat:
         content = {k: v for k, v in data.items() if k not in _OF_DATA} or None
-    if content is None:
-        if action != "deleted":
-            raise Unusable(f"action {action} without content")
-    elif type(content) is not dict:
+    if content is None and action != "deleted":
+        raise Unusable(f"action {action} without content")
+    if content is not None and type(content) is not dict:
         raise Unusable("data.content is not an object")
     record = _scalar(data, "id", "data.id")
     if not record and content:

@@ -7,7 +7,7 @@ nine fractional digits. What goes to Redis is in milliseconds.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -19,17 +19,11 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
-_COMPARABLE = re.compile(
-    r"(?:197[1-9]|19[89]\d|[2-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])-(?:0[1-9]|1[0-2])"
-    r"-(0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?Z",
-    re.ASCII,
-)
-IN_EVERY_MONTH = "28"  # the last day that no month lacks
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d(?::\d\d){2}(?:\.\d{1,9})?Z", re.ASCII)
 # A time of day whose hour may have one digit, as in 9:30:00, or be one of twelve.
 _CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
-_PLAIN = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d", re.ASCII)
 NOON = 12
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # s
 # A count of seconds has at most 11 digits until the year 5138, and a count of
@@ -76,16 +70,9 @@ def rfc3339(ms: int) -> str:
     return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
 
 
+@lru_cache(maxsize=1_024)  # what comes in one go shares it
 def _second(seconds: int) -> str:
-    day, rest = divmod(seconds, DAY)
-    hours, rest = divmod(rest, HOUR)
-    minutes, rest = divmod(rest, MINUTE)
-    return f"{_day(day)}T{hours:02}:{minutes:02}:{rest:02}"
-
-
-@lru_cache(maxsize=1_024)  # many messages share a day
-def _day(days: int) -> str:
-    return datetime.fromtimestamp(days * DAY, UTC).date().isoformat()
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]  # without its offset
 
 
 def comparable(text: str) -> str:
@@ -93,15 +80,14 @@ def comparable(text: str) -> str:
 
     What is UTC already stays as it was sent; what is no time gives "".
     """
-    match = _COMPARABLE.fullmatch(text)
-    if match and match[1] <= IN_EVERY_MONTH:
-        return text
-    found = instant(text)
-    if found is None:
+    if not _UTC.fullmatch(text) or not "1971" <= text < "9999":
+        found = instant(text)
+        return "" if found is None else f"{_second(found // NS)}.{found % NS:09d}Z"
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # there is no such day or hour
         return ""
-    if match:
-        return text
-    return f"{_second(found // NS)}.{found % NS:09d}Z"
+    return text
 
 
 def published(day: str, clock: str) -> int | None:
@@ -111,10 +97,6 @@ def published(day: str, clock: str) -> int | None:
     time that comes twice, when summer time ends, the first is meant. A date that tells
     the time as well is taken at its word, but midnight is how a mere date gets written.
     """
-    begin = _midnight(day)
-    if begin is not None and _PLAIN.fullmatch(clock):  # as a rule
-        at = int(clock[:2]) * HOUR + int(clock[3:5]) * MINUTE + int(clock[6:])
-        return (begin + at) * 1_000
     day = day.strip()
     if whole := _RFC3339.fullmatch(day):
         on_day, at_time, fraction, offset = whole.groups()
@@ -133,19 +115,7 @@ def published(day: str, clock: str) -> int | None:
     return found if _EARLIEST < found * NS_PER_MS < _LATEST else None
 
 
-@lru_cache(maxsize=1_024)  # many messages share a day, and zone rules are slow
-def _midnight(day: str) -> int | None:
-    """Return when a US/Eastern date begins (unix s); None: no date, or no 24 hours."""
-    try:
-        begin = datetime.combine(date.fromisoformat(day), time(), EASTERN)
-        end = begin + timedelta(days=1)  # on the clock on the wall
-    except (ValueError, OverflowError):
-        return None
-    found = int(begin.timestamp())
-    is_whole = begin.utcoffset() == end.utcoffset()
-    return found if is_whole and _EARLIEST < found * NS < _LATEST else None
-
-
+@lru_cache(maxsize=65_536)
 def _wall(clock: str) -> time:
     """Read a time of day of 24 or of twelve hours; midnight where it is neither."""
     clock = clock.strip()

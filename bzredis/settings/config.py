@@ -63,6 +63,7 @@ def _option(
     """
     value = form.read(default) if isinstance(default, str) else default
     told = {"form": form, "help": words, "shown": shown or str(default), **more}
+    told |= {"repeatable": type(value) is tuple, "switch": type(value) is bool}
     return attrs.field(default=value, metadata=told)
 
 
@@ -180,16 +181,12 @@ class Config:
         return {name: known[name] for name in parameters if known[name]}
 
 
-def _from_field(field: attrs.Attribute[Any]) -> Option:
-    told = {
-        "name": field.name.replace("_", "-"),
-        "repeatable": isinstance(field.default, tuple),
-        "switch": isinstance(field.default, bool),
-    }
-    return Option(field=field.name, **told | field.metadata)
-
-
-OPTIONS = tuple(_from_field(field) for field in attrs.fields(Config))
+OPTIONS = tuple(
+    Option(
+        **{"field": field.name, "name": field.name.replace("_", "-")} | field.metadata
+    )
+    for field in attrs.fields(Config)
+)
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
 
 
@@ -219,32 +216,22 @@ def configure(
     settings = _settings(toml, file)
     values: dict[str, Any] = {} if state_dir is None else {"state_dir": state_dir}
     for option in OPTIONS:
-        given = _given(option, flags, environ, settings)
+        flag = flags.get(option.key)
+        given = [] if flag in (None, ()) else [_Given(option.flag, flag)]
+        # Unknown BZREDIS_ variables are not ours to refuse: Kubernetes sets some, as
+        # BZREDIS_PORT, in every pod that stands beside a service of our name.
+        names = [option.variable, *option.variables]
+        if option is _TOKEN_FILE:
+            names.append(TOKEN_VARIABLE)
+        given += [
+            _Given(name, environ[name], True) for name in names if name in environ
+        ]
+        given += settings.get(option.key, [])
         if option is _TOKEN_FILE:
             values[option.field] = _token(given)
-        elif given:
+        elif given:  # what comes first goes before the rest
             values[option.field] = _read(given[0], option)
     return Config(**values)
-
-
-def _given(
-    option: Option,
-    flags: Mapping[str, object],
-    environ: Mapping[str, str],
-    settings: Mapping[str, _Given],
-) -> list[_Given]:
-    """Return what was given for one option; what comes first goes before the rest."""
-    # Unknown BZREDIS_ variables are not ours to refuse: Kubernetes sets some, as
-    # BZREDIS_PORT, in every pod that stands beside a service of our name.
-    names = [option.variable, *option.variables]
-    if option is _TOKEN_FILE:
-        names.append(TOKEN_VARIABLE)
-    given = [_Given(name, environ[name], True) for name in names if name in environ]
-    if (value := flags.get(option.key)) not in (None, ()):
-        given.insert(0, _Given(option.flag, value))
-    if option.key in settings:
-        given.append(settings[option.key])
-    return given
 
 
 def _read(given: _Given, option: Option) -> Any:
@@ -271,10 +258,10 @@ def _token(given: list[_Given]) -> Token | None:
     return Token(first.source, path=_read(first, _TOKEN_FILE))
 
 
-def _settings(toml: Mapping[str, object], file: str) -> dict[str, _Given]:
+def _settings(toml: Mapping[str, object], file: str) -> dict[str, list[_Given]]:
     """Return the TOML values by key; refuse those that nobody would read."""
     known = {option.key: option.name for option in OPTIONS}
-    settings: dict[str, _Given] = {}
+    settings: dict[str, list[_Given]] = {}
     for name, value in toml.items():
         key, source = name.replace("-", "_"), f"{file}: {name}"
         if key == "token":
@@ -288,5 +275,5 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, _Given]:
             raise ConfigError(f"{source}: there is no such option{hint}")
         if key in settings:
             raise ConfigError(f"{source}: stands there twice")
-        settings[key] = _Given(source, value)
+        settings[key] = [_Given(source, value)]
     return settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -54,37 +55,33 @@ def _gives_once(path: Path) -> bool:
     # Some systems open these as what they stand for, read to its end as it may be.
     if path.is_relative_to("/dev/fd") or path == Path("/dev/stdin"):
         return True
-    try:
+    with suppress(OSError):  # whoever reads it will say so
         mode = path.stat().st_mode
-    except OSError:  # whoever reads it will say so
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+        return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+    return False
 
 
 def read(token: Token) -> str:
     """Return the token itself, or raise ConfigError that names its variable or file."""
-    if token.path is None:
-        return _checked(token.literal, token.source)
-    path = expanded(token.path)
-    where = f"{token.source}: the file {path}"
-    try:
-        with path.open("rb") as file:
-            raw = file.read(LONGEST + 1)
-        if len(raw) > LONGEST:
-            raise ConfigError(f"{where} is too large to hold a token")
-        return _checked(raw.decode("utf-8-sig"), where)
-    except OSError as error:
-        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{where} is not text, so it holds no token") from None
-
-
-def _checked(text: str, where: str) -> str:
-    token = text.strip()
-    if not token:
+    where, text = token.source, token.literal
+    if token.path is not None:
+        path = expanded(token.path)
+        where = f"{token.source}: the file {path}"
+        try:
+            with path.open("rb") as file:
+                raw = file.read(LONGEST + 1)
+            if len(raw) > LONGEST:
+                raise ConfigError(f"{where} is too large to hold a token")
+            text = raw.decode("utf-8-sig")
+        except OSError as error:
+            raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{where} is not text, so it holds no token") from None
+    found = text.strip()
+    if not found:
         raise ConfigError(f"{where} is empty: it has to hold the {TOKEN_VARIABLE}")
-    if not (token.isascii() and token.isprintable()) or " " in token:
+    if not (found.isascii() and found.isprintable()) or " " in found:
         raise ConfigError(
             f"{where} holds no token: there are white space or special characters in it"
         )
-    return token
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,9 @@ def expanded(path: Path) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    try:
+    with suppress(OSError):  # a folder that we may not look into: none is meant for us
         return path.is_file()
-    except OSError:  # a folder that we may not look into: then none is meant for us
-        return False
+    return False
 
 
 def _read(path: Path) -> dict[str, Any]:

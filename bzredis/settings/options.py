@@ -30,6 +30,7 @@ _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
+_EMPTY = "is empty; leave it out for its default"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Python's stand-ins for bytes of the command line or a variable that are no UTF-8.
 _BYTES = re.compile(r"[\ud800-\udfff]")
@@ -98,12 +99,9 @@ def path(value: object) -> Path:
 
 def boolean(value: object) -> bool:
     """Return TOML's boolean, or what the usual words for one mean."""
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str):
+    if not isinstance(value, str | bool):
         raise ValueError(f"has to be true or false, not {_kind(value)}")
-    word = text(value).lower()
-    if word not in _BOOLEANS:
+    if (word := text(str(value)).lower()) not in _BOOLEANS:
         raise ValueError(f"has to be true or false, not {word!r}")
     return _BOOLEANS[word]
 
@@ -167,8 +165,7 @@ def choice(known: Iterable[str]) -> Form:
     words = tuple(known)
 
     def read(value: object) -> str:
-        word = text(value).lower()
-        if word not in words:
+        if (word := text(value).lower()) not in words:
             raise ValueError(f"has to be one of {', '.join(words)}, not {word!r}")
         return word
 
@@ -180,7 +177,9 @@ def _items(value: object) -> list[str]:
     if isinstance(value, str):
         # A variable of the shell's that was never set, say: it is not meant that all
         # is wanted, or nothing. What is meant to be empty is left out, or TOML's [].
-        return [item for part in value.split(",") if (item := part.strip())] or _none()
+        if items := [item for part in value.split(",") if (item := part.strip())]:
+            return items
+        raise ValueError(_EMPTY)
     if isinstance(value, list | tuple):
         for item in value:
             if not isinstance(item, str):
@@ -189,15 +188,12 @@ def _items(value: object) -> list[str]:
     raise ValueError(f"has to be a list, or text with commas, not {_kind(value)}")
 
 
-def _none() -> list[str]:
-    raise ValueError("is empty; leave it out for its default")
-
-
 def several(read_one: Read, metavar: str, *, maybe_none: bool = True) -> Form:
     """Return the form of lists without duplicates, in the order given."""
 
     def read(value: object) -> tuple[object, ...]:
-        items = _items(value) or ([] if maybe_none else _none())
+        if not (items := _items(value)) and not maybe_none:
+            raise ValueError(_EMPTY)
         return tuple(dict.fromkeys(map(read_one, items)))
 
     return Form(read, metavar)
@@ -215,8 +211,7 @@ def ticker(value: object) -> str:
 
 def isin(value: object) -> str:
     """Return an ISIN in capitals, known by its shape alone."""
-    found = text(value).upper()
-    if not _ISIN.fullmatch(found):
+    if not _ISIN.fullmatch(found := text(value).upper()):
         raise ValueError(
             f"{value!r} is no ISIN: two letters, nine letters or digits, one digit"
         )

@@ -42,15 +42,12 @@ _consensus = reader(Consensus)
 
 
 def _objects(value: object, depth: int = 0) -> Iterator[dict[str, object]]:
-    if depth > _DEEPEST:
+    if depth > _DEEPEST or not isinstance(value, dict | list):
         return
     if isinstance(value, dict):
         yield value
-        for inner in value.values():
-            yield from _objects(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _objects(inner, depth + 1)
+    for inner in value.values() if isinstance(value, dict) else value:
+        yield from _objects(inner, depth + 1)
 
 
 def _scalar(holder: dict[str, object], name: str) -> str:
@@ -76,16 +73,16 @@ def security(frame: dict[str, object], sole: str = "") -> str:
     holders = list(_objects(frame))
     markets = {_scalar(holder, "exchange") for holder in holders} - {""}
     market = markets.pop() if len(markets) == 1 else ""  # of a ticker beside none
-    tickers: set[str] = set()
-    isins: set[str] = set()
-    for holder in holders:
-        exchange = _scalar(holder, "exchange") or market
-        tickers.update(_named(_scalar(holder, t), exchange, sole) for t in _TICKERS)
-        if isin := _scalar(holder, "isin").strip():
-            isins.add(symbol(f"ISIN:{isin}"))
-    if not tickers - {""} and len(isins - {""}) <= 1 and sole:
+    tickers = {
+        _named(_scalar(holder, name), _scalar(holder, "exchange") or market, sole)
+        for holder in holders
+        for name in _TICKERS
+    } - {""}
+    isins = {_scalar(holder, "isin").strip() for holder in holders} - {""}
+    isins = {symbol(f"ISIN:{isin}") for isin in isins} - {""}
+    if not tickers and len(isins) <= 1 and sole:
         return sole
-    named = tickers - {""} or isins - {""}
+    named = tickers or isins
     if len(named) == 1:
         return named.pop()
     return sole if sole in named else ""

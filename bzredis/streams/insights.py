@@ -35,13 +35,12 @@ class Insight:
 
 
 _insight = reader(Insight)
-_NO_SECURITY = Security()
 
 
 def read(envelope: Envelope, _sole: str) -> Reading:
     """Read one insight; a delete may come without content."""
     insight = _insight(envelope.content or {})
-    security = insight.security or _NO_SECURITY
+    security = insight.security or Security()
     where = direction(insight.action)
     return Reading(
         symbol=symbol(security.symbol, security.exchange),

@@ -59,20 +59,15 @@ def price_target_change(current: str, prior: str) -> tuple[str, str] | None:
     return f"{change:f}", f"{_EXACT.add(_EXACT.quantize(percent, _CENT), 0):f}"
 
 
-def _derived(rating: Rating, where: str) -> tuple[tuple[str, str], ...]:
-    fields = [("_firm", rating.analyst), ("_direction", where)]
-    change = price_target_change(
-        rating.adjusted_pt_current, rating.adjusted_pt_prior
-    ) or price_target_change(rating.pt_current, rating.pt_prior)
-    if change is not None:
-        fields += zip(("_pt_change", "_pt_change_pct"), change, strict=True)
-    return tuple(fields)
-
-
 def read(envelope: Envelope, _sole: str) -> Reading:
     """Read one rating; a delete may come without content."""
     rating = _rating(envelope.content or {})
     where = direction(rating.action_company)
+    change, percent = (
+        price_target_change(rating.adjusted_pt_current, rating.adjusted_pt_prior)
+        or price_target_change(rating.pt_current, rating.pt_prior)
+        or ("", "")
+    )
     return Reading(
         symbol=symbol(rating.ticker, rating.exchange),
         updated=milliseconds(rating.updated),
@@ -81,7 +76,10 @@ def read(envelope: Envelope, _sole: str) -> Reading:
             *(rating.analyst, where, rating.rating_current, rating.rating_prior),
             *(rating.pt_current, rating.pt_prior, rating.importance),
         ),
-        derived=_derived(rating, where),
+        derived=(
+            *(("_firm", rating.analyst), ("_direction", where)),
+            *(("_pt_change", change), ("_pt_change_pct", percent)),
+        ),
     )
 
 

@@ -48,11 +48,10 @@ def retry_after(value: str, date: str) -> float | None:
     value = value.strip()
     if _SECONDS.fullmatch(value):
         seconds = float(value)
-    else:
-        until, now = _moment(value), _moment(date)
-        if until is None or now is None:
-            return None
+    elif (until := _moment(value)) and (now := _moment(date)):
         seconds = (until - now).total_seconds()
+    else:
+        return None
     return min(max(seconds, 0.0), LONGEST)
 
 

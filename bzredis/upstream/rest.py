@@ -45,7 +45,6 @@ LONGEST_RETRY_AFTER: Final = 60.0  # s; who is asked to wait longer comes back l
 # ever. A day has some 500 rows: even cut down to 50, these pages reach back weeks.
 PAGES: Final = 200
 
-REDIRECTS: Final = range(300, 400)
 SLOW_DOWN: Final = 429
 PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
 
@@ -140,10 +139,9 @@ class Rest:
             for page in range(PAGES):
                 asked = {**query, "page": str(page)}
                 found = await self._read(table.path, asked, split)
-                again = found == before
-                if again and len(found) == PAGE:
-                    raise self._down(table.path, "sends the same full page again")
-                if again:
+                if found == before:
+                    if len(found) == PAGE:
+                        raise self._down(table.path, "sends the same full page again")
                     break
                 for row in found:
                     yield row
@@ -256,7 +254,7 @@ class Rest:
 def _failure(response: httpx.Response) -> _Failure:
     """Tell of an answer by its status alone: upstream's 401 quotes the token."""
     status, said = response.status_code, response.headers.get
-    redirect = ", a redirect, which is not followed" if status in REDIRECTS else ""
+    redirect = ", a redirect, which is not followed" if response.is_redirect else ""
     asked = retry_after(said("Retry-After", ""), said("Date", ""))
     words = f"answered HTTP {status}{redirect}"
     return _Failure(words, status, passing=status in PASSING, asked=asked)

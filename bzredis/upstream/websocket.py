@@ -170,7 +170,10 @@ class Upstream:
                         yield WebSocketLink(ws, outbox, lost, request.clean)
                     finally:
                         outbox.close()
-                        await _say_goodbye(ws, wire)
+                        # In good order where anyone is there: that frees our one slot
+                        # at once.
+                        with trio.move_on_after(GOODBYE, shield=True) as wire.waiting:
+                            await ws.aclose()
                         life.cancel()
                         nursery.cancel_scope.cancel()
         if ws is None:
@@ -260,12 +263,6 @@ async def _pass_on(
     with inbox, suppress(ConnectionClosed):
         while True:
             await inbox.send(await ws.get_message())
-
-
-async def _say_goodbye(ws: WebSocketConnection, wire: Wire) -> None:
-    """Close in good order where anyone is there: that frees our one slot at once."""
-    with trio.move_on_after(GOODBYE, shield=True) as wire.waiting:
-        await ws.aclose()
 
 
 def _complaint(error: BaseException) -> BaseException:
