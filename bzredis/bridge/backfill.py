@@ -14,6 +14,7 @@ import attrs
 import structlog
 import trio
 
+from bzredis.bridge.coverage import REST_HAS
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.retry import Retry, Symbols, known
 from bzredis.bridge.subscriber import PER_TURN
@@ -49,20 +50,32 @@ class Backfill:
 
     async def run(self) -> NoReturn:
         """Fetch what is missing, until cancelled."""
+        done: int | None = None  # after which connection that was
         while True:
-            holes = self.intake.holes.to_ask(trio.current_time())
-            asked = [hole for hole in holes if hole.id in self._left]
-            if fresh := [hole for hole in holes if hole.id not in self._left]:
+            holes, opened = self.intake.holes, self.intake.holes.opened
+            to_ask = holes.to_ask(trio.current_time())
+            asked = [hole for hole in to_ask if hole.id in self._left]
+            if fresh := [hole for hole in to_ask if hole.id not in self._left]:
                 await trio.sleep(await self._fill(fresh))
+                done = opened
                 continue
             # What it left out once it will leave out again: nobody gives that back.
             if announced := [hole.id for hole in asked if hole.announced]:
                 self.intake.forget(announced)
+            if opened != done and holes.has_replayed and not holes.coverage.holes:
+                # The replay says that nothing is missing; what is newer all the same
+                # (contract.md, 6), nobody has to wait for.
+                done = opened
+                await trio.sleep(REST_HAS)
+                await self._fill(())
             await trio.sleep(LOOK)
 
     async def _fill(self, holes: Sequence[Hole]) -> float:
         """Fetch what these holes lack; return the s until there is more to ask."""
-        since = max(0, min(hole.resume for hole in holes) - OVERLAP) // 1_000
+        times = [hole.resume for hole in holes] or [self.intake.resume or 0]
+        since = max(0, min(times) - OVERLAP) // 1_000
+        if not since:
+            return LOOK  # nothing was there that REST could go on from
         try:
             left = await self._fetch(since)
         except (RestDown, RestRefused) as error:
@@ -71,7 +84,7 @@ class Backfill:
         ids = [hole.id for hole in holes]
         if left:
             self._left.update(ids)
-        else:
+        elif ids:
             self.intake.filled(ids)
         return LOOK
 

@@ -91,7 +91,7 @@ class Bridge:
     urgent: Bell  # rings where a status cannot wait
     ask: Callable[[], Awaitable[None]] | None = None
     stop: trio.Event = attrs.field(factory=trio.Event)
-    _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
 
     async def run(self) -> None:
@@ -101,11 +101,9 @@ class Bridge:
         StoreForeign where the store has what came from another upstream.
         """
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._report)
-            nursery.start_soon(self._watch_refusals)
+            nursery.start_soon(self._until_we_stop)
             async with trio.open_nursery() as streams:
                 nursery.start_soon(self._stop, streams.cancel_scope)
-                nursery.start_soon(self._ask)
                 for line in self.lines:
                     streams.start_soon(self._mirror, line)
             nursery.cancel_scope.cancel()
@@ -128,10 +126,13 @@ class Bridge:
         except StoreForeign as error:
             self._end(error)
 
-    async def _ask(self) -> None:
-        with self._asking:
-            if self.ask is not None:
-                await self.ask()
+    async def _until_we_stop(self) -> None:
+        with self._meanwhile:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._report)
+                nursery.start_soon(self._watch_refusals)
+                if self.ask is not None:
+                    nursery.start_soon(self.ask)
 
     # ---- the end
 
@@ -152,7 +153,7 @@ class Bridge:
         await self.stop.wait()
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
-        self._asking.cancel()
+        self._meanwhile.cancel()
         for line in self.lines:
             line.backlog.disk.leave()
             line.subscriber.scope.cancel()
@@ -190,7 +191,12 @@ class Bridge:
         """
         while True:
             for line in self.lines:
-                await self._write_status(line, line.presence())
+                # To its end, while the backlog drains: else its thread may still write
+                # this status after the last one.
+                with trio.move_on_after(DRAIN, shield=True) as limit:
+                    await self._write_status(line, line.presence())
+                if limit.cancelled_caught:
+                    line.intake.holes.failed()
             with trio.move_on_after(STATUS):
                 await self.urgent.wait()
 

@@ -98,6 +98,12 @@ class Holes:
         """
         return self.coverage.reader == self.log.id
 
+    @property
+    def has_replayed(self) -> bool:
+        """Whether Redis knows that the replay of this connection is over."""
+        over = self._replayed
+        return self.is_connected and over is not None and self.confirmed >= over
+
     def to_ask(self, now: float) -> tuple[Hole, ...]:
         """Return the holes that REST is to be asked about now."""
         waits = self.confirmed < self._filled
@@ -113,14 +119,13 @@ class Holes:
         """Return the ids of the holes that nobody filled in time, each once."""
         if not self.is_connected:
             return ()
-        is_over = self._replayed is not None and self.confirmed >= self._replayed
         ids = [
             hole.id
             for hole in self.coverage.holes
             if not (hole.announced and self.rest)
             and hole.id not in self._given_up
             and (
-                now - self._first_seen[hole.id] > GIVE_UP or (is_over and not self.rest)
+                now - self._first_seen[hole.id] > GIVE_UP or (self.has_replayed and not self.rest)
             )
         ]
         self._given_up.update(ids)

@@ -57,6 +57,8 @@ class Intake:
     on_applied: Observe = _nothing
     on_symbols: Callable[[Sequence[str]], None] = _nothing
     sole: str = ""  # symbol of a subscription to one single security
+    # ms by upstream's clock: what is newer may have been missed before this connection.
+    resume: int | None = None
     _counted: int = -1  # number of the last change that was told of
 
     # ---- on its way in
@@ -130,6 +132,8 @@ class Intake:
         were_open = {hole.id: hole for hole in self.holes.coverage.holes}
         log_id = items[0].log.id if items else self.holes.log.id
         self.holes.applied(log_id, applied.last, applied.coverage, trio.current_time())
+        if open_now := applied.coverage.holes:
+            self.resume = open_now[-1].resume
         self.status.note_coverage(applied.coverage)
         symbols, is_news = [*applied.symbols], False
         for item, result in zip(items, applied.results, strict=True):

@@ -479,7 +479,26 @@ async def test_a_replay_that_proves_whole_needs_no_isins(
         await trio.sleep(90)
     assert not rig.store.gaps()
     assert not holes(rig)
-    assert not rest.asked
+    assert len(rest.asked) == 1, "and nobody waits for that"
+
+
+async def test_what_is_newer_is_fetched_though_a_replay_proves_that_all_is_here(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """That a replay has no hole in it, nobody has published."""
+    rig.upstream.sessions.extend(
+        [Session([*frames(10), 100.0, LOST]), Session(replay=frames(10, 12))]
+    )
+    rest = FakeRest([4, 11, 12])
+    async with running(rig, rest):
+        await trio.sleep(100 + RIPE)
+        assert rig.store.is_alive()
+        assert ("rest", 11) not in logged(rig)
+        await trio.sleep(40)
+        assert rig.store.is_alive()
+    assert [since for _, since, _ in rest.asked][1:] == [UPDATED + 10 - 5]
+    assert logged(rig)[-2:] == [("replay", 12), ("rest", 11)]
+    assert not rig.store.gaps()
 
 
 # -------------------------------------------------------- a Redis that comes back older
