@@ -92,6 +92,7 @@ class Bridge:
     ask: Callable[[], Awaitable[None]] | None = None
     stop: trio.Event = attrs.field(factory=trio.Event)
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _writing: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
 
     async def run(self) -> None:
@@ -153,6 +154,7 @@ class Bridge:
         await self.stop.wait()
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
+        self._writing.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
         for line in self.lines:
             line.backlog.disk.leave()
@@ -191,12 +193,11 @@ class Bridge:
         """
         while True:
             for line in self.lines:
+                await trio.lowlevel.checkpoint()
                 # To its end, while the backlog drains: else its thread may still write
                 # this status after the last one.
-                with trio.move_on_after(DRAIN, shield=True) as limit:
+                with trio.CancelScope(shield=True) as self._writing:
                     await self._write_status(line, line.presence())
-                if limit.cancelled_caught:
-                    line.intake.holes.failed()
             with trio.move_on_after(STATUS):
                 await self.urgent.wait()
 
