@@ -22,12 +22,7 @@ _ISIN = "ISIN:"  # how a symbol begins that is no ticker
 
 def row(stream: Stream, text: str, *, received: int) -> Change | Rejected:
     """Make a row of a stream's table into a change."""
-
-    def made() -> Change:
-        found = message.row(text)
-        return change(stream, found, text, received=received, source="rest")
-
-    return _usable(made, text, received)
+    return _made(stream, text, received, lambda: (message.row(text), None))
 
 
 def sifted(
@@ -77,12 +72,7 @@ def removal(
         updated=1_000 * (updated or 0), headline=("",) * len(stream.headline)
     )
 
-    def made() -> Change:
-        return change(
-            stream, gone, text, received=received, source="rest", reading=reading
-        )
-
-    return _usable(made, text, received)
+    return _made(stream, text, received, lambda: (gone, reading))
 
 
 def looked_up(
@@ -90,18 +80,11 @@ def looked_up(
 ) -> Change | Rejected:
     """Make the object that REST gave for one symbol into a change of that symbol."""
 
-    def made() -> Change:
-        found = attrs.evolve(message.row(text), record="")  # one per symbol
-        return change(
-            stream,
-            found,
-            text,
-            received=received,
-            source="rest",
-            reading=_attributed(stream.read(found, symbol), symbol),
-        )
+    def found() -> tuple[Envelope, Reading]:
+        one = attrs.evolve(message.row(text), record="")  # one per symbol
+        return one, _attributed(stream.read(one, symbol), symbol)
 
-    return _usable(made, text, received)
+    return _made(stream, text, received, found)
 
 
 def _attributed(reading: Reading, symbol: str) -> Reading:
@@ -116,9 +99,17 @@ def _attributed(reading: Reading, symbol: str) -> Reading:
     return attrs.evolve(reading, symbol=symbol)
 
 
-def _usable(made: Callable[[], Change], text: str, received: int) -> Change | Rejected:
+def _made(
+    stream: Stream,
+    text: str,
+    received: int,
+    found: Callable[[], tuple[Envelope, Reading | None]],
+) -> Change | Rejected:
     try:
-        return made()
+        one, reading = found()
+        return change(
+            stream, one, text, received=received, source="rest", reading=reading
+        )
     except Unusable as error:
         return rejected(str(error), text, received=received)
     except RecursionError:
