@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 # A kill may cost the last second (contract.md, 5): these two together are less.
 SPILL_AFTER: Final = 0.7  # s until what Redis has not confirmed goes to disk
-LOOK: Final = 0.1  # s between looks at the oldest change
+POLL: Final = 0.1  # s between looks at the oldest change
 # A flood brings some 20 MB within that second, and goes on while the disk is at work:
 # so many bytes of packed changes go at once …
 MEMORY: Final = 8 * 2**20
@@ -39,7 +39,7 @@ AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead 
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
-ROOM_LOOK: Final = 1.0  # s between looks whether there is room again
+ROOM_POLL: Final = 1.0  # s between looks whether there is room again
 
 
 @attrs.define(eq=False)
@@ -137,7 +137,7 @@ class Backlog:
     async def spill(self) -> NoReturn:
         """Move to disk what Redis has not confirmed in time, until cancelled."""
         while True:
-            await trio.sleep(LOOK)
+            await trio.sleep(POLL)
             if self.age() > SPILL_AFTER or self.queue.size > MEMORY:
                 await self.flush()
 
@@ -180,7 +180,7 @@ class Backlog:
     async def has_room(self) -> None:
         """Wait until what waits in memory is on its way, and there is room for more."""
         while self.full:
-            await trio.sleep(ROOM_LOOK)
+            await trio.sleep(ROOM_POLL)
             await self.flush()
             enough = min(ROOM, self.disk.spool.limit // 2)
             self.full = bool(len(self.queue)) or self.disk.spool.room < enough

@@ -27,7 +27,7 @@ from bzredis.streams.stream import Table
 log = structlog.get_logger(__name__)
 
 OVERLAP: Final = 5_000  # ms before the newest known: upstream's servers differ a little
-LOOK: Final = 0.5  # s between looks whether something is to be asked
+POLL: Final = 0.5  # s between looks whether something is to be asked
 
 Rows = list[Change | Rejected]
 
@@ -68,14 +68,14 @@ class Backfill:
                 done = opened
                 await trio.sleep(REST_HAS)
                 await self._fill(())
-            await trio.sleep(LOOK)
+            await trio.sleep(POLL)
 
     async def _fill(self, holes: Sequence[Hole]) -> float:
         """Fetch what these holes lack; return the s until there is more to ask."""
         times = [hole.resume for hole in holes] or [self.intake.resume or 0]
         since = max(0, min(times) - OVERLAP) // 1_000
         if not since:
-            return LOOK  # nothing was there that REST could go on from
+            return POLL  # nothing was there that REST could go on from
         try:
             left = await self._fetch(since)
         except (RestDown, RestRefused) as error:
@@ -86,7 +86,7 @@ class Backfill:
             self._left.update(ids)
         elif ids:
             self.intake.filled(ids)
-        return LOOK
+        return POLL
 
     async def _fetch(self, since: int) -> int:
         """Put all rows since a time (unix s), the oldest first, then removals.

@@ -18,7 +18,7 @@ import attrs
 import trio
 
 from bzredis.bell import Bell
-from bzredis.bridge.backfill import LOOK
+from bzredis.bridge.backfill import POLL
 from bzredis.bridge.coverage import REST_HAS
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.retry import Retry, Symbols, known
@@ -128,7 +128,7 @@ class Lookups:
             if opened is not None and opened != done and self.intake.holes.is_connected:
                 done = opened
                 self._turns.begin_round(await self._all())
-            await trio.sleep(LOOK)
+            await trio.sleep(POLL)
 
     async def _every_few_hours(self) -> NoReturn:
         while True:
@@ -143,12 +143,12 @@ class Lookups:
             if symbols and not self.isins and all(map(is_asked_for, symbols)):
                 self._turns.begin_round(symbols)
                 while not self._turns.is_round_over:  # noqa: ASYNC110 - several things end it
-                    await trio.sleep(LOOK)
+                    await trio.sleep(POLL)
                 self.intake.filled([hole.id for hole in holes])
             elif announced := [hole.id for hole in holes if hole.announced]:
                 # What REST is not asked for nobody gives back.
                 self.intake.forget(announced)
-            await trio.sleep(REST_HAS if holes else LOOK)
+            await trio.sleep(REST_HAS if holes else POLL)
 
     async def _all(self) -> Sequence[str]:
         if self.watched and not self.isins:

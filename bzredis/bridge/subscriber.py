@@ -23,7 +23,7 @@ from bzredis.ports import Connect, Link
 
 log = structlog.get_logger(__name__)
 
-LOOK: Final = 0.25  # s between looks whether a replay has ended, or something is due
+POLL: Final = 0.25  # s between looks whether a replay has ended, or something is due
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
 LATE: Final = 30_000  # ms; what was sent so long ago has come, or the link is dead
 QUIET: Final = 5.0  # s without a message end a replay, where no pong does
@@ -99,7 +99,7 @@ class Session:
 
     async def _tend(self) -> NoReturn:
         while True:
-            await trio.sleep(LOOK)
+            await trio.sleep(POLL)
             if self.is_replaying and trio.current_time() >= self._replay_ends:
                 self._end_replay()
             self.intake.tend()

@@ -106,7 +106,7 @@ async def test_a_flood_goes_to_disk_before_its_second_is_over(
             waiting.put(plain(n, 900))
             peak = max(peak, waiting.queue.size)
             await trio.sleep(0.001)
-    a_look = int(backlog.LOOK / 0.001) * len(plain(1, 900))
+    a_look = int(backlog.POLL / 0.001) * len(plain(1, 900))
     assert 50_000 < peak <= 50_000 + a_look * 1.1
     assert len(await drain(waiting, 150)) == 2000
 

@@ -58,7 +58,7 @@ async def test_a_reader_that_is_faster_than_the_disk_waits_for_it(
             peak = max(peak, waiting.queue.size)
             await trio.sleep(0.001)
             await waiting.breathe()
-    a_look = int(backlog.LOOK / 0.001) * len(plain(1, 900))
+    a_look = int(backlog.POLL / 0.001) * len(plain(1, 900))
     assert 100_000 < peak <= 100_000 + a_look * 1.1
     assert len(await drain(waiting, 150)) == 2000
 

@@ -52,7 +52,7 @@ async def test_room_is_there_once_what_waited_is_on_its_way(
             await waiting.has_room()
         assert scope.cancelled_caught
         assert await drain(waiting) == given
-        with trio.fail_after(2 * backlog.ROOM_LOOK):
+        with trio.fail_after(2 * backlog.ROOM_POLL):
             await waiting.has_room()
     assert not waiting.full
 
@@ -182,9 +182,9 @@ async def test_a_short_lock_closes_nothing_and_is_told_once_in_its_own_words(
         for _ in range(2):
             with locked(spool):
                 waiting.put(plain(1))
-                await trio.sleep(backlog.LOCKED - 2 * backlog.LOOK)
+                await trio.sleep(backlog.LOCKED - 2 * backlog.POLL)
                 assert not waiting.full
-            await trio.sleep(2 * backlog.LOOK)
+            await trio.sleep(2 * backlog.POLL)
             assert not waiting.full
         assert waiting.disk.count == 2
     assert [(e["log_level"], e["event"]) for e in said] == 2 * [
@@ -200,12 +200,12 @@ async def test_for_a_long_one_the_stream_is_closed_until_it_ends(
     async with spilling(waiting):
         with locked(spool):
             waiting.put(plain(1))
-            with trio.fail_after(backlog.LOCKED + 2 * backlog.LOOK):
+            with trio.fail_after(backlog.LOCKED + 2 * backlog.POLL):
                 await waiting.filled()
             with trio.move_on_after(30) as scope:
                 await waiting.has_room()
             assert scope.cancelled_caught
-        with trio.fail_after(2 * backlog.ROOM_LOOK):
+        with trio.fail_after(2 * backlog.ROOM_POLL):
             await waiting.has_room()
     assert (waiting.full, waiting.disk.count) == (False, 1)
     assert [e["event"] for e in said] == ["the spool is locked"]
@@ -222,10 +222,10 @@ async def test_nor_does_memory_hold_a_flood_meanwhile(
     async with spilling(waiting):
         with locked(spool):
             waiting.put(plain(1, 1500))
-            await trio.sleep(2 * backlog.LOOK)
+            await trio.sleep(2 * backlog.POLL)
             assert not waiting.full
             waiting.put(plain(2, 1500))
-            await trio.sleep(2 * backlog.LOOK)
+            await trio.sleep(2 * backlog.POLL)
             assert waiting.full
 
 

@@ -14,7 +14,7 @@ from bzredis.simulator.market.book import Deleted
 from bzredis.simulator.market.catalogue import COMPANIES, FIRMS
 from bzredis.simulator.market.opinions import NOTHING
 from bzredis.simulator.market.records import Insight, Rating
-from bzredis.simulator.server.http import Desk
+from bzredis.simulator.server.http import Http
 from bzredis.simulator.server.request import Request
 from bzredis.simulator.server.rest import Answer, json_answer
 
@@ -24,7 +24,7 @@ SECURITY: Final = {"ticker", "exchange"}  # no consensus over REST says whose it
 
 
 @attrs.define(eq=False)
-class Archive(Desk):
+class Archive(Http):
     """Answers from the simulator's book, which `take` keeps, and of the consensus."""
 
     _consensus: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by symbol

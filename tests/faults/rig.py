@@ -215,7 +215,7 @@ async def rigged(
     rng = Random(seed)
     simulator = Simulator(Settings(**QUICK | upstream))
     archive = Archive(simulator.settings, simulator.market.book) if rest else None
-    simulator._desk = archive or simulator._desk
+    simulator._http = archive or simulator._http
     server = Server(
         server_binary(), folder / "redis", aof=aof, settings=SAFE | dict(settings)
     )

@@ -26,7 +26,7 @@ from bzredis.simulator.market.records import (
     rating_content,
     updated,
 )
-from bzredis.simulator.market.schedule import Agenda, Due
+from bzredis.simulator.market.schedule import Due, Schedule
 
 DAY = 86_400.0
 SETTLED = 600.0  # between the end of the past and the start: sequels have passed
@@ -59,13 +59,13 @@ class Market:
     consensus_ticker: bool = False
     book: Book = attrs.field(factory=Book)
     _rng: random.Random = attrs.field(init=False)
-    _agenda: Agenda = attrs.field(init=False)
+    _schedule: Schedule = attrs.field(init=False)
     _following: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Seed the chance that everything draws from."""
         self._rng = random.Random(self.seed)  # noqa: S311 - no secret hangs on it
-        self._agenda = Agenda(self._rng)
+        self._schedule = Schedule(self._rng)
 
     def past(
         self, now: float, count: int, span: float = 10 * DAY
@@ -82,22 +82,22 @@ class Market:
 
     def pace(self, rate: float, now: float) -> None:
         """Have ``rate`` messages a second on average from now on; 0 is silence."""
-        self._agenda.pace(rate, now)
+        self._schedule.pace(rate, now)
         self._following = rate > 0
 
     @property
     def next_due(self) -> float:
         """When the next thing happens, in unix seconds; inf: never."""
-        return self._agenda.next_due
+        return self._schedule.next_due
 
     def advance(self, now: float) -> Iterator[Published]:
         """Yield what happened up to ``now``, in order."""
-        while self._agenda.arrival <= now:
-            yield from self._catch_up(self._agenda.arrival)
-            at, something_new = self._agenda.arrive()
+        while self._schedule.arrival <= now:
+            yield from self._catch_up(self._schedule.arrival)
+            at, something_new = self._schedule.arrive()
             if something_new:
                 messages = self.opine(at)
-                self._agenda.spend(len(messages))
+                self._schedule.spend(len(messages))
                 yield from messages
         yield from self._catch_up(now)
 
@@ -198,12 +198,12 @@ class Market:
         record: str,
     ) -> None:
         if self._following and self._rng.random() < share:
-            self._agenda.plan(at + self._rng.uniform(*delay), what, record)
+            self._schedule.plan(at + self._rng.uniform(*delay), what, record)
 
     def _catch_up(self, now: float) -> Iterator[Published]:
-        while (due := self._agenda.pop(now)) is not None:
+        while (due := self._schedule.pop(now)) is not None:
             messages = self._follow(due)
-            self._agenda.spend(len(messages))
+            self._schedule.spend(len(messages))
             yield from messages
 
     def _follow(self, due: Due) -> list[Published]:

@@ -8,8 +8,7 @@ from decimal import Decimal
 
 import attrs
 
-from bzredis.simulator.market import commentary as prose
-from bzredis.simulator.market import formats
+from bzredis.simulator.market import commentary, formats
 from bzredis.simulator.market.catalogue import Company, Firm
 from bzredis.simulator.market.consensus import PLAIN, Consensus, View, fields
 from bzredis.simulator.market.opinions import (
@@ -144,7 +143,7 @@ def insight_content(
     content: dict[str, object] = {
         "id": record,
         "action": row["action_company"],
-        "analyst_insights": prose.insight(rng, firm, company, headline),
+        "analyst_insights": commentary.insight(rng, firm, company, headline),
         "date": row["date"],
         "firm": firm.name,
         "firm_id": firm.id,

@@ -20,7 +20,7 @@ class Due:
 
 
 @attrs.define(eq=False)
-class Agenda:
+class Schedule:
     """Planned sequels, and arrivals that bring the sum of messages to a rate.
 
     Each arrival is leave to send one message. Sequels come when they are due, on

@@ -42,7 +42,7 @@ class Verdict:
 
 
 @attrs.define(eq=False)
-class Door:
+class Admission:
     """Knows the key and the one slot per stream."""
 
     settings: Settings

@@ -50,7 +50,7 @@ async def respond(
 
 
 @attrs.define(eq=False)
-class Desk:
+class Http:
     """Answers REST requests from ``book``; ``asked`` says what was asked when."""
 
     settings: Settings

@@ -18,9 +18,9 @@ from bzredis.simulator.faults import Faults, RestFaults
 from bzredis.simulator.market.book import BY_SYMBOL
 from bzredis.simulator.market.market import Market
 from bzredis.simulator.market.records import Published
-from bzredis.simulator.server.admission import PATHS, STREAMS, Attempt, Door
+from bzredis.simulator.server.admission import PATHS, STREAMS, Admission, Attempt
 from bzredis.simulator.server.connection import Connection, Goodbye, Raw
-from bzredis.simulator.server.http import Asked, Desk, respond
+from bzredis.simulator.server.http import Asked, Http, respond
 from bzredis.simulator.server.replay import Replay, envelope_of
 from bzredis.simulator.server.request import RECEIVE, Request, receive, without_query
 from bzredis.simulator.server.subscription import subscription
@@ -30,7 +30,7 @@ from bzredis.simulator.settings import Settings
 HOST = "127.0.0.1"
 TICK = 0.02  # seconds; the market is looked at no more often
 NAP = 0.5  # and no less often: its pace may be changed while it runs
-HANDSHAKE = 5.0  # how long an upgrade that passed the door may take
+HANDSHAKE = 5.0  # how long an upgrade that was admitted may take
 
 
 @attrs.define(eq=False)
@@ -50,8 +50,8 @@ class Simulator:
     port: int = attrs.field(init=False)
     sent: deque[tuple[str, str]] = attrs.field(init=False)
     heard: deque[tuple[str, str]] = attrs.field(init=False)
-    _door: Door = attrs.field(init=False)
-    _desk: Desk = attrs.field(init=False)
+    _admission: Admission = attrs.field(init=False)
+    _http: Http = attrs.field(init=False)
     _replays: dict[str, Replay] = attrs.field(init=False)
     _connections: dict[str, list[Connection]] = attrs.field(init=False)
     _paced: bool = attrs.field(default=False, init=False)
@@ -74,26 +74,26 @@ class Simulator:
         self.market = Market(settings.seed, settings.consensus_ticker)
         for published in self.market.past(self.clock(), settings.history):
             self._replays[published.stream].add(published)
-        self._door = Door(settings, self.faults)
-        self._desk = Desk(settings, self.market.book)
+        self._admission = Admission(settings, self.faults)
+        self._http = Http(settings, self.market.book)
 
     @property
     def rest_faults(self) -> dict[str, RestFaults]:
-        return self._desk.faults
+        return self._http.faults
 
     @property
     def attempts(self) -> deque[Attempt]:
-        return self._door.attempts
+        return self._admission.attempts
 
     @property
     def requests(self) -> deque[Asked]:
-        return self._desk.asked
+        return self._http.asked
 
     def asked(self, name: str, ticker: str | None = None) -> list[float]:
         """Return when a REST path was asked, of a ticker or of any (trio's time)."""
         return [
             asked.at
-            for asked in self._desk.asked
+            for asked in self._http.asked
             if asked.name == name and (ticker is None or ticker in asked.tickers)
         ]
 
@@ -170,7 +170,7 @@ class Simulator:
             if request.is_upgrade:
                 await self._upgrade(http, stream, request, head)
             else:
-                await self._desk.serve(http, stream, request)
+                await self._http.serve(http, stream, request)
         except (h11.RemoteProtocolError, *LOST):
             pass  # no client of ours, or one that has gone
         finally:
@@ -185,7 +185,7 @@ class Simulator:
     ) -> None:
         name = PATHS.get(request.path, "")
         faults = self.faults.get(name, Faults())
-        verdict = self._door.judge(name, request)
+        verdict = self._admission.judge(name, request)
         if faults.hold:
             while await stream.receive_some():
                 pass
@@ -200,7 +200,7 @@ class Simulator:
     async def _relay(self, name: str, request: Request, wire: Wire) -> None:
         """Speak WebSocket with a client that was let in, until either side ends it."""
         clean = False
-        self._door.enter(name)
+        self._admission.enter(name)
         try:
             async with trio.open_nursery() as nursery:
                 with trio.move_on_after(HANDSHAKE) as late:
@@ -217,7 +217,7 @@ class Simulator:
             pass  # it ended while something was about to be said
         finally:
             wire.cut()
-            self._door.leave(name, clean=clean)
+            self._admission.leave(name, clean=clean)
 
     async def _attend(
         self, name: str, request: Request, wire: Wire, socket: WebSocketConnection

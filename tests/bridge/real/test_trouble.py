@@ -66,7 +66,7 @@ async def test_with_rest_in_trouble_the_streams_go_on(  # noqa: PLR0913, PLR0917
 ) -> None:
     for name in upstream.rest_faults:
         upstream.rest_faults[name] = attrs.evolve(upstream.rest_faults[name], **fault)
-    desk = upstream._desk.faults
+    desk = upstream._http.faults
     assert all(desk[name] != RestFaults() for name in desk)
     async with running(upstream, server, tmp_path, backfill=3_600.0) as bridge:
         with trio.fail_after(LIMIT):
