@@ -77,19 +77,15 @@ class Store:
         """Write a stream's status whole, and its sign of life.
 
         Returns False where `alive` does not stand as was wanted: another bridge holds
-        it, and we are not connected; or Redis has less than it confirmed. Raises
-        StoreDown.
+        it, and we are not connected; Redis has less than it confirmed; or what it has
+        came from another upstream. Raises StoreDown.
         """
         pairs = [part for pair in fields.items() for part in pair]
-        names = ("status", "alive", internal("holder"), internal(f"log:{sign.log}"))
+        ours = ("holder", f"log:{sign.log}", "coverage")
+        names = ("status", "alive", *map(internal, ours))
         keys = [key(self.prefix, stream, name) for name in names]
-        args: list[str | int] = [
-            sign.bridge,
-            ALIVE_S,
-            sign.presence,
-            sign.confirmed,
-            *pairs,
-        ]
+        args: list[str | int] = [sign.bridge, ALIVE_S, sign.presence, sign.confirmed]
+        args += [fields.get("upstream", ""), *pairs]
         return bool(await self._at.run(partial(self._status, keys, args)) == 1)
 
     async def symbols(self, stream: Stream) -> list[str]:
