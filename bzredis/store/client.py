@@ -18,7 +18,6 @@ from bzredis.errors import StoreDown, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.keys import internal, key
-from bzredis.store.permissions import commands, permissions
 from bzredis.store.script import Limits, lua, script
 from bzredis.streams import STREAMS, Stream
 
@@ -35,7 +34,6 @@ class Store:
     limits: Limits = attrs.field(factory=Limits)
     _at: Connection = attrs.field(init=False, repr=False)
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
-    _permissions: Script = attrs.field(init=False, repr=False)
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
 
@@ -46,7 +44,6 @@ class Store:
 
         texts = {stream.name: script(stream, self.limits) for stream in STREAMS}
         self._apply = {name: register(text) for name, text in texts.items()}
-        self._permissions = register(permissions())
         self._status = register(lua("status"))
 
     async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
@@ -66,10 +63,10 @@ class Store:
     def _asked(self, stream: Stream, args: list[bytes], redis: Redis) -> list[Any]:
         """Apply a batch; but first, find out what this user may not do."""
         keys = [key(self.prefix, stream, "events")]
-        if stream.name not in self._permitted:
-            self._permissions(keys, commands(stream), redis)
-            self._permitted.add(stream.name)
-        return cast("list[Any]", self._apply[stream.name](keys, args, redis))
+        ask = [] if stream.name in self._permitted else ["permissions"]
+        answer = self._apply[stream.name](keys, [*args, *ask], redis)
+        self._permitted.add(stream.name)
+        return cast("list[Any]", answer)
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign
