@@ -18,7 +18,6 @@ from bzredis.errors import StoreDown, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.keys import internal, key
-from bzredis.store.permissions import commands, permissions
 from bzredis.store.script import Limits, lua, script
 from bzredis.streams import STREAMS, Stream
 
@@ -35,7 +34,6 @@ class Store:
     limits: Limits = attrs.field(factory=Limits)
     _at: Connection = attrs.field(init=False, repr=False)
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
-    _permissions: Script = attrs.field(init=False, repr=False)
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
 
@@ -46,7 +44,6 @@ class Store:
 
         texts = {stream.name: script(stream, self.limits) for stream in STREAMS}
         self._apply = {name: register(text) for name, text in texts.items()}
-        self._permissions = register(permissions())
         self._status = register(lua("status"))
 
     async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
@@ -66,10 +63,10 @@ class Store:
     def _asked(self, stream: Stream, args: list[bytes], redis: Redis) -> list[Any]:
         """Apply a batch; but first, find out what this user may not do."""
         keys = [key(self.prefix, stream, "events")]
-        if stream.name not in self._permitted:
-            self._permissions(keys, commands(stream), redis)
-            self._permitted.add(stream.name)
-        return cast("list[Any]", self._apply[stream.name](keys, args, redis))
+        ask = [] if stream.name in self._permitted else ["permissions"]
+        answer = self._apply[stream.name](keys, [*args, *ask], redis)
+        self._permitted.add(stream.name)
+        return cast("list[Any]", answer)
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign
@@ -77,19 +74,15 @@ class Store:
         """Write a stream's status whole, and its sign of life.
 
         Returns False where `alive` does not stand as was wanted: another bridge holds
-        it, and we are not connected; or Redis has less than it confirmed. Raises
-        StoreDown.
+        it, and we are not connected; Redis has less than it confirmed; or what it has
+        came from another upstream. Raises StoreDown.
         """
         pairs = [part for pair in fields.items() for part in pair]
-        names = ("status", "alive", internal("holder"), internal(f"log:{sign.log}"))
+        ours = ("holder", f"log:{sign.log}", "coverage")
+        names = ("status", "alive", *map(internal, ours))
         keys = [key(self.prefix, stream, name) for name in names]
-        args: list[str | int] = [
-            sign.bridge,
-            ALIVE_S,
-            sign.presence,
-            sign.confirmed,
-            *pairs,
-        ]
+        args: list[str | int] = [sign.bridge, ALIVE_S, sign.presence, sign.confirmed]
+        args += [fields.get("upstream", ""), *pairs]
         return bool(await self._at.run(partial(self._status, keys, args)) == 1)
 
     async def symbols(self, stream: Stream) -> list[str]:

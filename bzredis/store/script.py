@@ -26,12 +26,21 @@ HISTORY_MAXLEN: Final = 1_000
 # In this order: each part builds on those before it. A stream's own kind of state comes
 # last, under the name of `state`.
 PARTS: Final = (
-    *("refusal", "server", "order", "seen", "entry", "aside"),
+    *("server", "order", "seen", "entry", "refusal", "permissions"),
     *("coverage", "holes"),
 )
 OF_STATE: Final = {"records": ("rows", "records"), "per_symbol": ("per_symbol",)}
 # Of what most batches do not want not even the functions are made before it is wanted.
-WHEN_WANTED: Final = {"refusal", "aside", "holes", "rows"}
+WHEN_WANTED: Final = {"refusal", "permissions", "holes", "rows"}
+# Keys that a user has to be allowed. No symbol is `*`; but a record may be: none is "".
+KEYS: Final = (
+    *("events", "symbols", "rejected", "latest:*"),
+    *("internal:seen", "internal:coverage", "internal:log:*"),
+)
+KEYS_OF_STATE: Final = {
+    "records": ("record:", "timeline:*", "internal:gone:"),
+    "per_symbol": ("history:*", "internal:heard:record:", "internal:heard:symbol:*"),
+}
 
 
 @attrs.frozen
@@ -45,23 +54,17 @@ class Limits:
 
 def script(stream: Stream, limits: Limits) -> str:
     """Return the script for a stream: all parts, and the one that runs them."""
-    named = {"set": _settings(stream, limits), "at": _places()}
-    texts = (
-        part(file, "state" if file == stream.state else file) for file in parts(stream)
-    )
+    files = (*PARTS, *OF_STATE[stream.state])
+    names = ("state" if file == stream.state else file for file in files)
+    text = "\n".join((*map(_part, files, names), lua("batch")))
+    commands = set(re.findall(r"(?:call|read)\('([A-Z]+)'", text))
+    named = {"set": _settings(stream, limits, tuple(sorted(commands))), "at": _places()}
     return re.sub(
-        r"\b(set|at)\.(\w+)",
-        lambda found: _lua(named[found[1]][found[2]]),
-        "\n".join((*texts, lua("batch"))),
+        r"\b(set|at)\.(\w+)", lambda found: _lua(named[found[1]][found[2]]), text
     )
 
 
-def parts(stream: Stream) -> tuple[str, ...]:
-    """Return the files of the parts."""
-    return (*PARTS, *OF_STATE[stream.state])
-
-
-def part(file: str, name: str) -> str:
+def _part(file: str, name: str) -> str:
     """Return a part as a script has it: under a name, made at once or when wanted."""
     made = f"(function()\n{lua(file)}end)()"
     if name not in WHEN_WANTED:
@@ -77,9 +80,13 @@ def lua(file: str) -> str:
     return (files("bzredis.store") / "lua" / f"{file}.lua").read_text()
 
 
-def _settings(stream: Stream, limits: Limits) -> Mapping[str, object]:
+def _settings(
+    stream: Stream, limits: Limits, commands: tuple[str, ...]
+) -> Mapping[str, object]:
     """Return what the parts have to know; as text what Redis is told as it is."""
     return {
+        "commands": commands,
+        "keys": (*KEYS, *KEYS_OF_STATE[stream.state]),
         "headline": len(stream.headline),
         "ending": _ending(stream),
         "gap": (*entry_fields(stream), *GAP_FIELDS),

@@ -1,13 +1,14 @@
-"""What Redis refuses, it refuses whole: contract.md, promises 2 and 9."""
+"""What Redis refuses whole, what cannot be used: contract.md, promises 2 and 9."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from store.servers import Peer, consensus, rating
+from store.servers import RECEIVED, Peer, consensus, rating
 from store.steps import BOTH, STEPS, refused_whole
 
+from bzredis.messages.times import rfc3339
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 WRONG = {
@@ -83,3 +84,16 @@ def test_a_wrong_type_under_the_streams_own_keys_refuses_the_batch(
     peer.redis.set(f"bz:{stream.name}:{key}", "in the way")
     with refused_whole(peer, f"WRONGTYPE .*bz:{stream.name}:{key}"):
         peer.apply(stream, *STEPS[stream.name], "garbage")
+
+
+def test_a_frame_that_cannot_be_used_is_kept_once(peer: Peer) -> None:
+    assert peer.apply(RATINGS, "garbage ü", rating(), "garbage ü") == (
+        "rejected",
+        "latest",
+        "duplicate",
+    )
+    (entry,) = peer.entries("ratings:rejected")
+    assert list(entry) == ["reason", "received", "raw"]
+    assert entry["raw"] == "garbage ü"
+    assert entry["received"] == rfc3339(RECEIVED)
+    assert "not JSON" in entry["reason"]

@@ -147,3 +147,33 @@ async def test_nothing_is_fresh_where_the_position_is_gone(
     says = sign("me", "fresh", "x", 0)
     assert not await peer.store().write_status(RATINGS, {"a": "b"}, says)
     assert not peer.redis.exists(ALIVE)
+
+
+@pytest.mark.parametrize("presence", ["fresh", "connected", "apart", "gone"])
+async def test_no_status_is_written_over_what_came_from_another_upstream(
+    peer: Peer, presence: Presence
+) -> None:
+    store, log = peer.store(), new_log(upstream="here")
+    told = {"upstream": "here", "state": "live"}
+    await store.apply(RATINGS, Batch(log, 0, pack(RATINGS, [rating()]), None))
+    assert await store.write_status(RATINGS, told, sign("me", "fresh", log.id, 0))
+    before = peer.dump()
+    other = {"upstream": "elsewhere", "state": "refused"}
+    assert not await store.write_status(RATINGS, other, sign("it", presence))
+    assert peer.dump() == before
+
+
+async def test_who_may_not_ask_whose_the_keys_are_writes_no_status(peer: Peer) -> None:
+    peer.redis.execute_command(
+        "ACL", "SETUSER", "b", "reset", "on", ">pw", "~*", "&*", "+@all", "-hmget"
+    )
+    with pytest.raises(StoreDown):
+        await peer.store(user="b:pw").write_status(RATINGS, {}, sign("me", "fresh"))
+    assert peer.dump() == {}
+
+
+async def test_a_status_tells_of_a_coverage_of_a_wrong_type(peer: Peer) -> None:
+    peer.redis.set("bz:ratings:internal:coverage", "in the way")
+    told = {"upstream": "here", "error": "WRONGTYPE"}
+    assert await peer.store().write_status(RATINGS, told, sign("me", "fresh"))
+    assert peer.hash("ratings:status") == told

@@ -1,16 +1,16 @@
 -- Applies a batch of one log's changes, in order, as one atomic step.
 --
 -- One script for each stream, in parts that script.py joins in its order: each returns
--- what it shares with those after it, and says which commands it uses on which keys
--- (permissions.lua). Making them takes time, so that what is seldom wanted is a function
--- that makes the part at its first call. For `set` and a name (what there is to know of
--- the stream), and for `at` and a name (where that stands in a change), script.py writes
--- the value.
+-- what it shares with those after it. Making them takes time, so that what is seldom
+-- wanted is a function that makes the part at its first call. For `set` and a name (what
+-- there is to know of the stream), and for `at` and a name (where that stands in a
+-- change), script.py writes the value.
 --
 -- KEYS[1]  PREFIX:STREAM:events; all other keys share its stem, and so its slot
 -- ARGV[1]  MessagePack: log id, number of the first change, subscription, window, host,
 --          since or false, whether the sender may hold what is lacking before the first
 -- ARGV[2]  the batch, a MessagePack array of changes (kinds.py)
+-- ARGV[3]  there where permissions are to be checked first
 --
 -- Redis undoes nothing. So each change first reads and checks all that it will touch and
 -- then writes; what is wrong with one change refuses that change alone. What is wrong with
@@ -23,7 +23,7 @@
 -- here; or 'foreign' and the host whose all this is.
 
 local TRIM_EACH = 64 -- changes
-local now, fetched = nil, 0
+local now, fetched = coverage.now, 0
 
 local function message(change)
   local first, by_row = seen.first_seen(change)
@@ -54,29 +54,20 @@ local function result_of(log, change, number)
   if is_mark then
     fine, result = pcall(holes().marks[kind], log, change, number)
   else
-    fine, result = pcall(kind == 'message' and message or aside().rejected, change)
+    fine, result = pcall(kind == 'message' and message or refusal().rejected, change)
   end
   if fine then return result end
   local why = refusal().words(result)
   if not (is_mark or entry.in_hand.wrote or refusal().concerns_server(why)) then
-    local kept, problem = pcall(aside().refused, change, why)
+    local kept, problem = pcall(refusal().refused, change, why)
     if kept then return 'refused ' .. why end
     why = refusal().words(problem)
   end
-  aside().take_back(remembered)
+  refusal().take_back(remembered)
   return nil, why
 end
 
--- What no read would show before the first write.
-local function check_types(changes)
-  server.check_type(server.EVENTS, 'stream')
-  server.check_type(server.SYMBOLS, 'zset')
-  for i = 1, #changes do
-    if changes[i][at.kind] == 'rejected' then return aside().check_type() end
-  end
-end
-
-local function apply_all(log, changes, stamp)
+local function apply_all(log, changes)
   local results, last, failure, problem = {}, log.position, nil, nil
   local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
@@ -84,9 +75,8 @@ local function apply_all(log, changes, stamp)
     redis.call('EXPIRE', log.key, set.position_s)
     if now.stale == '' then return results, last end
   end
-  check_types(changes)
   seen.look_up(changes, done + 1)
-  seen.tick(stamp)
+  seen.tick(tonumber(now.stamp))
   if log.first > log.position + 1 then holes().lacking(log, changes[1][at.t]) end
   for i = done + 1, #changes do
     results[i], failure = result_of(log, changes[i], log.first + i - 1)
@@ -101,24 +91,24 @@ local function apply_all(log, changes, stamp)
   if not kept then problem = refusal().words(why) end
   if last > log.position or now.due then coverage.write(last) end
   failure = failure or problem
-  if failure then refusal().refuse(failure) end
+  if failure then server.refuse(failure) end
   return results, last
 end
 
 local function run()
+  if ARGV[3] then permissions().check() end
   local id, first, subscription, window, host, since, may_hold =
     unpack(cmsgpack.unpack(ARGV[1]))
   local changes = cmsgpack.unpack(ARGV[2])
   local log = { id = id, first = first, subscription = subscription, window = window,
     since = since, key = '', position = -1 }
-  local stamp = nil
-  now, stamp = coverage.read(log)
-  if now.upstream == '' then now.upstream, now.changed = host, true end
+  coverage.read(log)
+  if now.upstream == '' then now.upstream = host end
   if now.upstream ~= host then return { 'foreign', now.upstream } end
   if first > log.position + 1 and (may_hold or #changes == 0) then
     return { 'behind', log.position }
   end
-  local results, last = apply_all(log, changes, stamp)
+  local results, last = apply_all(log, changes)
   return { 'applied', last, results, state.symbols, fetched, tonumber(now.since) or false,
     tonumber(now['until']) or false, now.subscription, now.reader, now.holes }
 end

@@ -1,12 +1,4 @@
 -- The log, and what all streams write alike.
---
--- uses XADD :events 0-0 a b
--- uses ZADD :symbols XX 0 *
--- uses ZREM :symbols *
--- uses PUBLISH :changed a
--- uses HSET :latest:* a b c
--- uses HDEL :latest:* a
--- uses DEL :latest:*
 
 local call, whole = redis.call, server.whole
 

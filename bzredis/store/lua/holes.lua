@@ -6,23 +6,23 @@ local now = coverage.now
 local list = now.holes ~= '' and cmsgpack.unpack(now.holes) or {}
 
 function now.save()
-  now.holes, now.changed = list[1] and cmsgpack.pack(list) or '', true
+  now.holes = list[1] and cmsgpack.pack(list) or ''
 end
 
--- ms since 1970 as RFC 3339. Years begin in March here, so that leap days come last; the
--- numbers are the days of 400, 100, 4 years and of one, and of five months.
+local DAYS = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 } -- of the months
+
+-- ms since 1970 as RFC 3339.
 local function rfc3339(ms)
-  local floor, second = math.floor, math.floor(ms / 1000)
-  local day = floor(second / 86400) + 719468
-  local era, of_era = floor(day / 146097), day % 146097
-  local year = floor((of_era - floor(of_era / 1460) + floor(of_era / 36524)
-    - floor(of_era / 146096)) / 365)
-  local of_year = of_era - 365 * year - floor(year / 4) + floor(year / 100)
-  local month = floor((5 * of_year + 2) / 153)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ',
-    year + 400 * era + (month >= 10 and 1 or 0), (month + 2) % 12 + 1,
-    of_year - floor((153 * month + 2) / 5) + 1,
-    floor(second / 3600) % 24, floor(second / 60) % 60, second % 60, ms % 1000)
+  local second, year, month = math.floor(ms / 1000), 1970, 1
+  local day, days = math.floor(second / 86400) + 1, DAYS[1]
+  while day > days do
+    day, month = day - days, month + 1
+    if month > 12 then year, month = year + 1, 1 end
+    local leaps = year % 4 == 0 and (year % 100 ~= 0 or year % 400 == 0)
+    days = leaps and month == 2 and 29 or DAYS[month]
+  end
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
+    math.floor(second / 3600) % 24, math.floor(second / 60) % 60, second % 60, ms % 1000)
 end
 
 -- The log's entry for a hole that is a gap from now on: all other fields are empty.

@@ -1,16 +1,4 @@
 -- Streams of one hash per symbol, with a history.
---
--- uses HMGET :latest:* a
--- uses HGETALL :latest:*
--- uses XADD :history:* 0-0 a b
--- uses HMGET :internal:heard:record: a
--- uses HSET :internal:heard:record: a b c
--- uses EXPIRE :internal:heard:record: a
--- uses DEL :internal:heard:record:
--- uses HMGET :internal:heard:symbol:* a
--- uses HSET :internal:heard:symbol:* a b c
--- uses EXPIRE :internal:heard:symbol:* a
--- uses DEL :internal:heard:symbol:*
 
 local call, whole, stem = redis.call, server.whole, server.stem
 

@@ -1,17 +1,4 @@
 -- Streams of single records: a hash for each, a timeline and a latest for each symbol.
---
--- uses HSET :record: a b c
--- uses HMGET :record: a
--- uses HDEL :record: a
--- uses DEL :record:
--- uses EXPIRE :record: a
--- uses COPY :record: :latest:* a
--- uses ZADD :timeline:* XX 0 a
--- uses ZREM :timeline:* a
--- uses ZCARD :timeline:*
--- uses ZRANGE :timeline:* 0 0
--- uses ZREVRANGE :timeline:* 0 0
--- uses ZSCORE :timeline:* a
 
 local call, whole, stem = redis.call, server.whole, server.stem
 
@@ -23,7 +10,6 @@ local function concern(symbol)
   symbols[#symbols + 1] = symbol
 end
 
-local dated_now = {} -- for `symbols`: score, symbol, …
 local lines = {} -- symbol -> its timeline, as it stands in this batch
 local touched = {} -- those whose `latest` has to be made anew
 
@@ -180,8 +166,7 @@ local function refresh_latest(line)
   end
   if top then
     call('COPY', stem .. 'record:' .. top, line.latest, 'REPLACE')
-    dated_now[#dated_now + 1] = server.now
-    dated_now[#dated_now + 1] = line.symbol
+    call('ZADD', server.SYMBOLS, server.now, line.symbol)
   else
     call('DEL', line.latest)
     call('ZREM', server.SYMBOLS, line.symbol)
@@ -192,10 +177,9 @@ end
 -- Makes `latest` of what was touched anew, and what an earlier batch could not; notes of
 -- which symbols it cannot be made, with the event that changed it; returns why not.
 local function finish()
-  local now = coverage.now
-  local before, problem = now.stale, nil
+  local now, stale, problem = coverage.now, {}, nil
+  local before = now.stale
   if before == '' and not touched[1] then return end
-  local stale = {}
   for symbol, event in pairs(before ~= '' and cmsgpack.unpack(before) or {}) do
     local fine, line = pcall(line_of, symbol)
     if not fine then
@@ -208,15 +192,8 @@ local function finish()
     local fine, why = pcall(refresh_latest, touched[i])
     if not fine then stale[touched[i].symbol], problem = touched[i].event, why end
   end
-  local fine, why = pcall(seen.add, server.SYMBOLS, 'CH', dated_now)
-  if not fine then
-    for i = 1, #touched do stale[touched[i].symbol] = touched[i].event end
-    problem = why
-  end
-  if before ~= '' or problem then
-    now.stale = next(stale) and cmsgpack.pack(stale) or ''
-    now.changed, now.due = true, true
-  end
+  now.stale = next(stale) and cmsgpack.pack(stale) or ''
+  now.due = now.due or now.stale ~= before
   return problem and refusal().words(problem)
 end
 

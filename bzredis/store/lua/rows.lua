@@ -1,7 +1,4 @@
 -- What came over REST beside what came live, and removals. Made when wanted.
---
--- uses GET :internal:gone:
--- uses SET :internal:gone: a a
 
 local call = redis.call
 local GONE = server.internal .. 'gone:'

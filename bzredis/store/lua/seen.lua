@@ -1,10 +1,4 @@
 -- What came before: fingerprints, each with the stamp at which it was first seen.
---
--- uses ZADD :internal:seen XX 0 *
--- uses ZMSCORE :internal:seen *
--- uses ZCARD :internal:seen
--- uses ZCOUNT :internal:seen 1 0
--- uses ZREMRANGEBYRANK :internal:seen 1 0
 
 local call, whole = redis.call, server.whole
 local SEEN = server.internal .. 'seen'
@@ -25,13 +19,14 @@ local known = {} -- print -> its stamp
 local remembered = {} -- stamp, print, …: what is to be written
 
 local function look_up(changes, first)
-  local prints, several = {}, first < #changes and {}
+  local prints = {}
   for i = first, #changes do
-    local kind = changes[i][at.kind]
-    prints = (kind == 'message' or kind == 'rejected') and changes[i][at.known_by] or {}
-    for j = 1, several and #prints or 0 do several[#several + 1] = prints[j] end
+    local change = changes[i]
+    local is_mark = change[at.kind] ~= 'message' and change[at.kind] ~= 'rejected'
+    for j = 1, is_mark and 0 or #change[at.known_by] do
+      prints[#prints + 1] = change[at.known_by][j]
+    end
   end
-  prints = several or prints
   for from = 1, #prints, CHUNK do
     local to = math.min(from + CHUNK - 1, #prints)
     local scores = server.read('ZMSCORE', SEEN, unpack(prints, from, to))
@@ -67,17 +62,13 @@ local function remember(prints)
   end
 end
 
--- Adds scores and members by turns, however many.
-local function add(key, option, scores)
-  for first = 1, #scores, CHUNK do
-    call('ZADD', key, option, unpack(scores, first, math.min(first + CHUNK - 1, #scores)))
-  end
-end
-
 -- The first stamp of a print stays. At times what is older than set.remembered_us goes,
 -- but never the newest ones.
 local function write(trims)
-  add(SEEN, 'NX', remembered)
+  for from = 1, #remembered, CHUNK do
+    local to = math.min(from + CHUNK - 1, #remembered)
+    call('ZADD', SEEN, 'NX', unpack(remembered, from, to))
+  end
   local spare = trims and call('ZCARD', SEEN) - set.remembered_least or 0
   if spare <= 0 then return end
   local old = call('ZCOUNT', SEEN, '-inf', whole(server.now_us - set.remembered_us))
@@ -87,6 +78,5 @@ end
 
 return {
   SEEN = SEEN, stamp = stamp, known = known, remembered = remembered, tick = tick,
-  look_up = look_up, first_seen = first_seen, remember = remember, add = add,
-  write = write,
+  look_up = look_up, first_seen = first_seen, remember = remember, write = write,
 }

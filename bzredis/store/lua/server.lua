@@ -9,20 +9,22 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- Raised before the first write it is one change that cannot be applied.
+local function refuse(why)
+  error({ err = why })
+end
+
 -- What is wrong with a key is told with its name.
 local function read(command, key, ...)
   local found = redis.pcall(command, key, ...)
-  if type(found) == 'table' and found.err then
-    refusal().refuse(refusal().words(found) .. ' (' .. key .. ')')
-  end
+  if type(found) == 'table' and found.err then refuse(found.err .. ' (' .. key .. ')') end
   return found
 end
 
 local function check_type(key, wanted)
   local found = redis.call('TYPE', key).ok
   if found ~= wanted and found ~= 'none' then
-    refusal().refuse(
-      'WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs')
+    refuse('WRONGTYPE ' .. key .. ' holds a ' .. found .. ' where a ' .. wanted .. ' belongs')
   end
 end
 
@@ -32,6 +34,6 @@ local now_us = clock[1] * 1000000 + clock[2]
 return {
   EVENTS = KEYS[1], SYMBOLS = stem .. 'symbols', stem = stem,
   internal = stem .. 'internal:', now_us = now_us,
-  now = whole(math.floor(now_us / 1000)), whole = whole, read = read,
-  check_type = check_type,
+  now = whole(math.floor(now_us / 1000)), whole = whole, refuse = refuse,
+  read = read, check_type = check_type,
 }
