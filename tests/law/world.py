@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, Final, TypeVar
 
@@ -105,6 +105,7 @@ class Plan:
     rest_good: int = 4  # of 8 answers are whole
     slow: int = 0  # rounds of calm before holes are seen to
     seed: int = 0
+    whose: Mapping[str, str] = {}  # what logs subscribe to, where that is told
 
 
 class Mutable(Holes):
@@ -205,9 +206,9 @@ class Bridge:
 
     def start(self) -> None:
         world, self.starts = self.world, self.starts + 1
+        name, window = f"{self.name}{self.starts}", WINDOW if world.plan.rest else 0
         whose = "*" if not world.plan.changing else world.subscription()
-        window = WINDOW if world.plan.rest else 0
-        log = Log(f"{self.name}{self.starts}", whose, window, "upstream")
+        log = Log(name, world.plan.whose.get(name, whose), window, "upstream")
         self.queue, self.holes = Queue(log), Mutable(log, rest=world.plan.rest)
         self.connected, self.dead, self.replay = False, False, None
         self.asked = self.aside = None
@@ -416,11 +417,15 @@ class Bridge:
 
     # ---- holes, as bridge/intake.py and bridge/backfill.py do it
 
-    def tend(self, n: int) -> None:
-        if self.holes.is_connected and not self.holes.counts:
+    def tend(self, _n: int) -> None:
+        is_over = self.replay is None or not on("told-again")
+        if self.holes.is_connected and not self.holes.counts and is_over:
             self.opened(self.stamp())
         for each in self.holes.to_give_up(self.world.now / 1_000):
             self.put(GaveUp(self.stamp(), (each,), self.holes.rest))
+
+    def ask(self, n: int) -> None:
+        """Ask REST, or take its answer."""
         if self.asked:
             self._answered(*self.asked, is_whole=n >= 8 - self.world.rest_good)
         elif holes := self.holes.to_ask(self.world.now / 1_000):
@@ -447,9 +452,8 @@ class Bridge:
     def is_alive(self) -> bool:
         """Tell what bridge/bridge.py would say."""
         oldest = self.queue.oldest_at()
-        waits = self.disk.count or (
-            oldest is not None and self.world.now / 1_000 - oldest > FRESH / 1_000
-        )
+        is_old = oldest is not None and self.world.now / 1_000 - oldest > FRESH / 1_000
+        waits = self.disk.count or self.queue.goes_back or is_old
         if waits and on("alive-drains"):
             return False
         if not on("alive-holes"):
@@ -606,8 +610,8 @@ class World:
         def spans(begin: int, end: int, message: Said) -> bool:
             return begin - off < message.sent <= end + off
 
-        told = [*redis.gaps, *((h.begin, h.end) for h in redis.holes if h.announced)]
-        lacking = [m for m in self.missing() if not any(spans(*gap, m) for gap in told)]
+        gaps, missing = redis.gaps, self.missing()
+        lacking = [m for m in missing if not any(spans(*gap, m) for gap in gaps)]
         for m in lacking:
             held = any(spans(h.begin, h.end, m) for h in redis.holes)
             if m.sent <= redis.until - off and not held:
@@ -670,7 +674,8 @@ class World:
                 bridge.write(4)
                 bridge.write(4)
                 if nth >= self.plan.slow:
-                    bridge.tend(nth % 8)
+                    bridge.tend(0)
+                    bridge.ask(nth % 8)
                 if nth % 3 == 0:
                     bridge.ping(0)
             if nth % 10 == 0:
@@ -688,7 +693,7 @@ class World:
 
 OFTEN: Final = (
     *("say", "say", "say", "read", "read", "ping", "ping", "connect", "connect"),
-    *("replay_some", "replay_some", "replay_end", "spill", "tend", "tend"),
+    *("replay_some", "replay_some", "replay_end", "spill", "tend", "ask", "ask"),
     *("write", "write", "write", "write", "quiet"),
 )
 RARE: Final = (
