@@ -103,24 +103,14 @@ class Behind:
 
 
 class Store(Protocol):
-    """Redis. See `bzredis.store.client`. Everything may raise StoreDown."""
+    """Redis: `bzredis.store.client`. All may raise StoreDown, `apply` StoreForeign."""
 
-    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind:
-        """Apply a batch atomically. Also raises StoreForeign."""
-
-    async def ping(self) -> None:
-        """Ask whether Redis answers."""
-
-    async def symbols(self, stream: Stream, /) -> list[str]:
-        """Return the symbols that have a `latest`, the newest change first."""
-
+    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind: ...
+    async def ping(self) -> None: ...
+    async def symbols(self, stream: Stream, /) -> list[str]: ...
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign, /
-    ) -> bool:
-        """Write a status and `alive`; return whether `alive` stands as was wanted.
-
-        False where another bridge holds them, or Redis has less of the log than it had.
-        """
+    ) -> bool: ...
 
 
 @attrs.frozen
@@ -137,50 +127,29 @@ class Sign:
 
 
 class Spool(Protocol):
-    """Changes on disk, in order; blocking. See `bzredis.backlog.spool`.
-
-    Raises SpoolFull, or SpoolLocked while another process holds its lock.
-    """
+    """Changes on disk, in order: `bzredis.backlog.spool`. All may raise SpoolFull."""
 
     limit: int  # bytes of packed changes
 
     @property
-    def room(self) -> int:
-        """Bytes that still fit under the limit."""
-
-    def append(self, stream: str, items: Sequence[Item], /) -> None:
-        """Add changes at the end; all of them, or none."""
-
-    def oldest(self, stream: str, limit: int, /) -> list[Item]:
-        """Return the oldest changes, all of one log."""
-
-    def remove(self, stream: str, log: str, last: int, /) -> int:
-        """Remove a log's changes up to a number; return how many they were."""
-
-    def count(self, stream: str, /) -> int:
-        """Return how many changes of a stream wait."""
-
-    def since(self, stream: str, at: int | None = None, /) -> int | None:
-        """Return, or set, from when on a stream is followed."""
-
-    def close(self) -> None:
-        """Close the file; nothing is lost."""
+    def room(self) -> int: ...
+    def append(self, stream: str, items: Sequence[Item], /) -> None: ...
+    def oldest(self, stream: str, limit: int, /) -> list[Item]: ...
+    def remove(self, stream: str, log: str, last: int, /) -> int: ...
+    def count(self, stream: str, /) -> int: ...
+    def since(self, stream: str, at: int | None = None, /) -> int | None: ...
+    def close(self) -> None: ...
 
 
 # ---- upstream
 
 
 class Link(Protocol):
-    """A connection to one stream. See `bzredis.upstream.websocket`."""
+    """A connection: `bzredis.upstream.websocket`. All may raise FeedLost."""
 
-    async def send(self, text: str, /) -> None:
-        """Send a text frame; raises FeedLost."""
-
-    async def receive(self) -> str | bytes:
-        """Return the next frame; raises FeedLost."""
-
-    def arrived(self) -> Iterable[str | bytes]:
-        """Return the frames that have been read already."""
+    async def send(self, text: str, /) -> None: ...
+    async def receive(self) -> str | bytes: ...
+    def arrived(self) -> Iterable[str | bytes]: ...
 
 
 Connect = Callable[[Stream], AbstractAsyncContextManager[Link]]
@@ -196,17 +165,14 @@ class Removal:
 
 
 class Rest(Protocol):
-    """REST. See `bzredis.upstream.rest`. Everything may raise RestDown, RestRefused."""
+    """REST: `bzredis.upstream.rest`. All may raise RestDown and RestRefused."""
 
     def rows(
         self, table: Table, since: int, tickers: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]:
-        """Yield the rows updated at `since` (unix s) or later, as JSON."""
-
-    def removals(self, table: Table, since: int, /) -> AsyncGenerator[Removal, None]:
-        """Yield what was removed at `since` (unix s) or later, or nobody knows when."""
-
+    ) -> AsyncGenerator[str, None]: ...
+    def removals(
+        self, table: Table, since: int, /
+    ) -> AsyncGenerator[Removal, None]: ...
     async def lookup(
         self, table: Table, ticker: str, query: Mapping[str, str], /
-    ) -> str | None:
-        """Return the one object of a ticker as JSON, None for none."""
+    ) -> str | None: ...
