@@ -131,7 +131,7 @@ class Server:
         """End it in good order, and within limits if it hangs."""
         with trio.CancelScope(shield=True):
             if self._process is not None:
-                self.thaw()
+                self._process.send_signal(signal.SIGCONT)  # or it would not hear of it
                 self._process.terminate()
                 with trio.move_on_after(GOODBYE):
                     await self._process.wait()
@@ -149,21 +149,6 @@ class Server:
                     if process.stdin is not None:
                         await process.stdin.aclose()
         self._guard = self._process = None
-
-    async def restart(self) -> None:
-        """Kill it and start it anew in the same place."""
-        await self.kill()
-        await self.start()
-
-    def freeze(self) -> None:
-        """Hold it: connections stay, and nothing answers."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
 
     async def _started(self) -> bool:
         with trio.CancelScope(shield=True):  # or a cancel would leave an orphan

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from hurt import freeze, restart, thaw
 from redis import Redis
 
 from bzredis.commands import embedded
@@ -92,7 +93,7 @@ async def test_it_ends_when_we_are_cancelled_even_if_it_hangs(
     with trio.CancelScope() as scope:
         async with running(tmp_path) as server:
             pid = server.pid
-            server.freeze()
+            freeze(server)
             scope.cancel()
             await trio.sleep_forever()
     assert pid is not None
@@ -122,7 +123,7 @@ async def test_a_restart_keeps_the_port_and_with_aof_the_data(tmp_path: Path) ->
         url = server.url
         with Redis.from_url(url) as redis:
             redis.set("a", "1")
-        await server.restart()
+        await restart(server)
         assert server.url == url
         with Redis.from_url(url, decode_responses=True) as redis:
             assert redis.get("a") == "1"
@@ -141,11 +142,11 @@ async def test_without_aof_it_comes_back_empty(server: Server) -> None:
 
 
 async def test_a_frozen_server_answers_once_it_is_thawed(server: Server) -> None:
-    server.freeze()
+    freeze(server)
     with trio.move_on_after(0.2) as scope:
         await server._is_ready(server.pid or 0)
     assert scope.cancelled_caught
-    server.thaw()
+    thaw(server)
     with trio.fail_after(20):
         assert await server._is_ready(server.pid or 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 from faults.rig import Rig
+from hurt import freeze, restart, thaw
 
 
 async def test_killed_and_back(rig: Rig) -> None:
@@ -37,9 +38,9 @@ async def test_frozen(rig: Rig) -> None:
     await rig.start()
     async with rig.talking():
         await trio.sleep(0.2)
-        rig.server.freeze()
+        freeze(rig.server)
         await trio.sleep(4)
-        rig.server.thaw()
+        thaw(rig.server)
     assert not (await rig.settled()).gaps
 
 
@@ -58,7 +59,7 @@ async def test_back_with_nothing_it_gets_again_what_is_held(forgetful: Rig) -> N
     await rig.start()
     rig.publish(150)
     await rig.settled()
-    await rig.server.restart()
+    await restart(rig.server)
     async with rig.talking():
         await trio.sleep(1)
     assert not (await rig.settled()).gaps
@@ -76,7 +77,7 @@ async def test_back_with_nothing_what_nobody_holds_is_announced(
     await rig.start()  # it holds what a replay brings: 100 of each stream
     rig.publish(1)
     await rig.settled()
-    await rig.server.restart()
+    await restart(rig.server)
     rig.publish(10)
     tally = await rig.settled(lambda t: t.is_sound and len(t.gaps) == 3)
     assert {gap["cause"] for gap in tally.gaps} == {"redis-rollback"}

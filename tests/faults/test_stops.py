@@ -10,6 +10,7 @@ import trio
 from faults.checker import Tally
 from faults.press import STREAMS
 from faults.rig import PATIENCE, Rig, until
+from hurt import freeze, thaw
 
 AT_ONCE = 5.0  # s that an orderly stop may take
 
@@ -39,14 +40,14 @@ async def test_stopped_while_redis_hangs_and_upstream_answers_no_goodbye(
     await rig.start()
     async with rig.talking():
         await trio.sleep(0.5)
-        rig.server.freeze()
+        freeze(rig.server)
         for faults in rig.simulator.faults.values():
             faults.ignore_close = True
         await trio.sleep(0.5)
         assert await rig.bridge.stop() < AT_ONCE
         for faults in rig.simulator.faults.values():
             faults.ignore_close = False
-        rig.server.thaw()
+        thaw(rig.server)
         await rig.start()
     assert not (await rig.settled()).gaps
     assert "spooled" in rig.bridge.said()

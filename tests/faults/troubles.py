@@ -12,6 +12,7 @@ import trio
 from faults.press import STREAMS
 from faults.proxy import Proxy
 from faults.rig import Rig, text_frame, until
+from hurt import freeze, restart, thaw
 from redis import Redis
 
 from bzredis.simulator.faults import (
@@ -73,13 +74,13 @@ async def redis_killed(scene: Scene) -> None:
 
 
 async def redis_killed_for_a_moment(scene: Scene) -> None:
-    await scene.rig.server.restart()
+    await restart(scene.rig.server)
 
 
 async def redis_frozen(scene: Scene) -> None:
-    scene.rig.server.freeze()
+    freeze(scene.rig.server)
     await scene.some(10)
-    scene.rig.server.thaw()
+    thaw(scene.rig.server)
 
 
 async def redis_without_memory(scene: Scene) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from hurt import freeze, thaw
 from store.servers import Peer, consensus, new_log, pack, rating
 
 from bzredis.errors import StoreDown, StoreSlow
@@ -174,11 +175,11 @@ def test_a_store_shows_no_url(url: str) -> None:
 
 @contextmanager
 def frozen(peer: Peer) -> Iterator[None]:
-    peer.server.freeze()
+    freeze(peer.server)
     try:
         yield
     finally:
-        peer.server.thaw()
+        thaw(peer.server)
         # What had been sent to it comes first, and does not reach into the next test.
         peer.redis.ping()
         peer.redis.ping()

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from hurt import freeze, thaw
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MovedError
@@ -165,13 +166,13 @@ async def test_a_node_that_is_gone_is_not_asked_for_ever(
     store = cluster.store(1 - owner)
     await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
     keeper = cluster.nodes[owner].server
-    keeper.freeze()
+    freeze(keeper)
     try:
         with pytest.raises(StoreDown), trio.fail_after(PATIENCE):
             await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
         assert store._at._node is store._at.first
     finally:
-        keeper.thaw()
+        thaw(keeper)
     assert await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
 
 
