@@ -105,7 +105,7 @@ def test_a_frame_that_cannot_be_used_is_kept_once(peer: Peer) -> None:
 def test_a_type_that_becomes_wrong_is_told_and_nothing_is_lost(
     peer: Peer, key: str, stream: Stream
 ) -> None:
-    store, log, steps = peer.store(), new_log(), (*STEPS[stream.name], "garbage")
+    store, log, steps = peer.store(), new_log(), (*STEPS[stream.name][:3], "garbage")
     peer.one(steps[0], stream, store=store, log=log)
     peer.redis.delete(f"bz:{stream.name}:{key}")
     peer.redis.set(f"bz:{stream.name}:{key}", "in the way")
@@ -117,7 +117,8 @@ def test_a_type_that_becomes_wrong_is_told_and_nothing_is_lost(
     peer.redis.delete(f"bz:{stream.name}:{key}")
     results = peer.apply(stream, *steps[1:], **how)
     assert set(results) <= {"again", "latest", "record", "rejected"}
+    assert "garbage" in {
+        entry["raw"] for entry in peer.entries(f"{stream.name}:rejected")
+    }
     shown = {k.split(":")[-1] for k in peer.redis.keys(f"bz:{stream.name}:latest:*")}
-    assert shown
-    if key != "symbols":
-        assert peer.symbols(stream.name) == shown
+    assert "AAPL" in shown & peer.symbols(stream.name)
