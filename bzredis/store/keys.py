@@ -17,22 +17,13 @@ class Key:
     state: tuple[str, ...] = ("records", "per_symbol")  # the streams that have it
 
 
+_R, _S = ("records",), ("per_symbol",)
 KEYS = (
     Key("events", "stream", "the log: every distinct message, in commit order"),
     Key("latest:SYM", "hash", "the newest live record of the symbol"),
-    Key("record:ID", "hash", "each record as it stands", ("records",)),
-    Key(
-        "timeline:SYM",
-        "sorted set",
-        "record IDs scored by publication time (ms)",
-        ("records",),
-    ),
-    Key(
-        "history:SYM",
-        "stream",
-        "each change of the symbol's consensus",
-        ("per_symbol",),
-    ),
+    Key("record:ID", "hash", "each record as it stands", _R),
+    Key("timeline:SYM", "sorted set", "record IDs scored by publication time (ms)", _R),
+    Key("history:SYM", "stream", "each change of the symbol's consensus", _S),
     Key("symbols", "sorted set", "symbols scored by when `latest` last changed (ms)"),
     Key("rejected", "stream", "frames that could not be used: reason, received, raw"),
     Key("status", "hash", "the state of this stream and of its connection"),
@@ -42,15 +33,8 @@ KEYS = (
 
 # Entry fields that stand in front of each stream's headline.
 ENTRY_FIELDS = (
-    "envelope",
-    "action",
-    "record",
-    "symbol",
-    "timestamp",
-    "received",
-    "source",
-    "version",
-    "effect",
+    *("envelope", "action", "record", "symbol", "timestamp", "received"),
+    *("source", "version", "effect"),
 )
 
 GAP_FIELDS = ("from", "to", "cause", "recovered")  # that stand behind all others

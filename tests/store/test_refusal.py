@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from store.servers import RECEIVED, Peer, consensus, rating
+from store.servers import RECEIVED, Peer, consensus, new_log, rating
 from store.steps import BOTH, STEPS, refused_whole
 
+from bzredis.errors import StoreDown
 from bzredis.messages.times import rfc3339
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
@@ -97,3 +98,27 @@ def test_a_frame_that_cannot_be_used_is_kept_once(peer: Peer) -> None:
     assert entry["raw"] == "garbage ü"
     assert entry["received"] == rfc3339(RECEIVED)
     assert "not JSON" in entry["reason"]
+
+
+@pytest.mark.parametrize("key", ["events", "symbols", "rejected"])
+@BOTH
+def test_a_type_that_becomes_wrong_is_told_and_nothing_is_lost(
+    peer: Peer, key: str, stream: Stream
+) -> None:
+    store, log, steps = peer.store(), new_log(), (*STEPS[stream.name][:3], "garbage")
+    peer.one(steps[0], stream, store=store, log=log)
+    peer.redis.delete(f"bz:{stream.name}:{key}")
+    peer.redis.set(f"bz:{stream.name}:{key}", "in the way")
+    how = {"store": store, "log": log, "first": 1}
+    with pytest.raises(StoreDown, match="WRONGTYPE"):
+        peer.apply(stream, *steps[1:], **how)
+    with pytest.raises(StoreDown, match=f"WRONGTYPE bz:{stream.name}:{key} holds"):
+        peer.apply(stream, *steps[1:], **how)
+    peer.redis.delete(f"bz:{stream.name}:{key}")
+    results = peer.apply(stream, *steps[1:], **how)
+    assert set(results) <= {"again", "latest", "record", "rejected"}
+    assert "garbage" in {
+        entry["raw"] for entry in peer.entries(f"{stream.name}:rejected")
+    }
+    shown = {k.split(":")[-1] for k in peer.redis.keys(f"bz:{stream.name}:latest:*")}
+    assert "AAPL" in shown & peer.symbols(stream.name)

@@ -23,7 +23,7 @@
 -- here; or 'foreign' and the host whose all this is.
 
 local TRIM_EACH = 64 -- changes
-local now, fetched = coverage.now, 0
+local now, fetched = nil, 0
 
 local function message(change)
   local first, by_row = seen.first_seen(change)
@@ -41,7 +41,7 @@ local function message(change)
   if change[at.source] ~= 'live'
     and (result == 'latest' or result == 'record' or result == 'none') then
     if rest then fetched = fetched + 1 end
-    if now.holes ~= '' or now.save then holes().recovered() end
+    if now.holes ~= '' or coverage.pack_holes then holes().recovered() end
   end
   return result
 end
@@ -67,7 +67,7 @@ local function result_of(log, change, number)
   return nil, why
 end
 
-local function apply_all(log, changes)
+local function apply_all(log, changes, stamp)
   local results, last, failure, problem = {}, log.position, nil, nil
   local done = math.min(math.max(0, log.position + 1 - log.first), #changes)
   for i = 1, done do results[i] = 'again' end
@@ -76,7 +76,7 @@ local function apply_all(log, changes)
     if now.stale == '' then return results, last end
   end
   seen.look_up(changes, done + 1)
-  seen.tick(tonumber(now.stamp))
+  seen.tick(stamp)
   if log.first > log.position + 1 then holes().lacking(log, changes[1][at.t]) end
   for i = done + 1, #changes do
     results[i], failure = result_of(log, changes[i], log.first + i - 1)
@@ -89,7 +89,7 @@ local function apply_all(log, changes)
   local trims = math.floor(last / TRIM_EACH) > math.floor(log.position / TRIM_EACH)
   local kept, why = pcall(seen.write, trims)
   if not kept then problem = refusal().words(why) end
-  if last > log.position or now.due then coverage.write(last) end
+  if last > log.position or coverage.due then coverage.write(last) end
   failure = failure or problem
   if failure then server.refuse(failure) end
   return results, last
@@ -102,13 +102,14 @@ local function run()
   local changes = cmsgpack.unpack(ARGV[2])
   local log = { id = id, first = first, subscription = subscription, window = window,
     since = since, key = '', position = -1 }
-  coverage.read(log)
-  if now.upstream == '' then now.upstream = host end
+  local stamp = nil
+  now, stamp = coverage.read(log)
+  if now.upstream == '' then coverage.change('upstream', host) end
   if now.upstream ~= host then return { 'foreign', now.upstream } end
   if first > log.position + 1 and (may_hold or #changes == 0) then
     return { 'behind', log.position }
   end
-  local results, last = apply_all(log, changes)
+  local results, last = apply_all(log, changes, stamp)
   return { 'applied', last, results, state.symbols, fetched, tonumber(now.since) or false,
     tonumber(now['until']) or false, now.subscription, now.reader, now.holes }
 end

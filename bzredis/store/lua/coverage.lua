@@ -2,49 +2,50 @@
 -- what messages change of it. What marks do: holes.lua.
 
 local COVERAGE = server.internal .. 'coverage'
-local FIELDS = { 'stamp', 'newest', 'since', 'until', 'subscription', 'upstream', 'reader',
-  'proving', 'reached', 'holes', 'stale' }
-local found = nil -- of the fields, as stored
+local it = { now = nil, due = false, pack_holes = nil } -- due: although nothing was applied
+local now = nil -- the hash: times as text or number, '' for none
 local log = nil -- what the batch says of it, its key and its position
+local changed = {} -- of the hash: name, value, …
 
--- The hash: times as text or number, '' for none. `due`: it is to be written although no
--- change was applied. `save`: what holes.lua wants done before.
-local now = { stamp = '', newest = '', since = '', ['until'] = '', subscription = '',
-  upstream = '', reader = '', proving = '', reached = '', holes = '', stale = '',
-  due = false, save = nil }
-
-local function read(of)
-  found, log = server.read('HMGET', COVERAGE, unpack(FIELDS)), of
-  for i = 1, #FIELDS do now[FIELDS[i]] = found[i] or '' end
+function it.read(of)
+  local found = server.read('HMGET', COVERAGE, 'stamp', 'since', 'until', 'newest',
+    'subscription', 'upstream', 'reader', 'proving', 'reached', 'holes', 'stale')
+  now = {
+    since = found[2] or '', ['until'] = found[3] or '', newest = found[4] or '',
+    subscription = found[5] or '', upstream = found[6] or '', reader = found[7] or '',
+    proving = found[8] or '', reached = found[9] or '', holes = found[10] or '',
+    stale = found[11] or '',
+  }
+  it.now, log = now, of
   log.key = server.internal .. 'log:' .. log.id
   log.position = tonumber(server.read('GET', log.key) or nil) or -1
+  return now, tonumber(found[1] or nil) or 0
+end
+
+function it.change(name, value)
+  now[name] = value
+  changed[#changed + 1] = name
+  changed[#changed + 1] = value
 end
 
 -- Notes a frame, and when it was first seen, if ever.
-local function frame(change, first_seen)
+function it.frame(change, first_seen)
   local updated = change[at.updated] or 0
   if updated > (tonumber(now.newest) or 0) then now.newest = server.whole(updated) end
   if first_seen and now.proving ~= '' and now.reader == log.id
     and first_seen < (tonumber(now.reached) or math.huge) then
-    now.reached = first_seen
+    it.change('reached', first_seen)
   end
 end
 
 -- The position comes last: then all before it counts.
-local function write(last)
-  if now.save then now.save() end
-  now.stamp = seen.stamp.text
-  local changed = {}
-  for i = 1, #FIELDS do
-    local value = now[FIELDS[i]]
-    if value ~= found[i] then
-      changed[#changed + 1], changed[#changed + 2] = FIELDS[i], value
-    end
-  end
-  redis.call('HSET', COVERAGE, unpack(changed))
+function it.write(last)
+  if it.pack_holes then it.change('holes', it.pack_holes()) end
+  redis.call('HSET', COVERAGE, 'stamp', seen.stamp.text, 'newest', now.newest,
+    unpack(changed))
   if last > log.position then
     redis.call('SET', log.key, server.whole(last), 'EX', set.position_s)
   end
 end
 
-return { now = now, read = read, frame = frame, write = write }
+return it

@@ -2,11 +2,11 @@
 
 local MOST = 16 -- and one `first`
 local CLOCKS = 3600000 -- ms by which upstream's clock may differ from ours
-local now = coverage.now
+local now, change = coverage.now, coverage.change
 local list = now.holes ~= '' and cmsgpack.unpack(now.holes) or {}
 
-function now.save()
-  now.holes = list[1] and cmsgpack.pack(list) or ''
+function coverage.pack_holes()
+  return list[1] and cmsgpack.pack(list) or ''
 end
 
 local DAYS = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 } -- of the months
@@ -36,7 +36,7 @@ local function announce(hole, t)
   end
   entry.in_hand.wrote = true
   redis.call('XADD', server.EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', unpack(fields))
-  now.due = true
+  coverage.due = true
 end
 
 -- No two are alike, also in a Redis that was emptied and whose TIME stepped back.
@@ -99,16 +99,17 @@ end
 local function lacking(log, t)
   local covered = tonumber(now['until'])
   local begin = covered or log.since or t
-  if not covered then now.since = begin end
+  if not covered then change('since', begin) end
   open(log, begin, t, 'redis-rollback', log.first)
   if not covered or covered < t then
-    now['until'], now.reader = t, log.id
+    change('until', t)
+    change('reader', log.id)
     open_first(log, t, log.first)
     -- The Opened that told of the subscription may be lost as well.
-    now.subscription = shared(log.subscription, now.subscription)
+    change('subscription', shared(log.subscription, now.subscription))
   end
   for _, hole in ipairs(list) do hole.id = new_id(log, log.first) end
-  now.proving = ''
+  change('proving', '')
 end
 
 -- A message took effect that did not come live.
@@ -122,25 +123,28 @@ local marks = {}
 function marks.opened(log, mark, number)
   local t, covered = mark[at.t], tonumber(now['until'])
   if covered and t <= covered then
-    if now.reader == log.id then now.proving = '' end -- sent again: it brings back itself
+    if now.reader == log.id then change('proving', '') end -- sent again: it brings back itself
     return 'late'
   end
   if covered then
     open(log, covered, t, number == 0 and 'restart' or 'reconnect', number)
   else
-    now.since = log.since or t
+    change('since', log.since or t)
     open(log, now.since, t, 'redis-rollback', number)
   end
   open_first(log, t, number)
-  now.subscription, now['until'], now.reader = log.subscription, t, log.id
-  now.proving, now.reached = '1', ''
+  change('subscription', log.subscription)
+  change('until', t)
+  change('reader', log.id)
+  change('proving', '1')
+  change('reached', '')
   return 'opened'
 end
 
 -- Of the reader alone: others did not see what was sent since they last took effect.
 function marks.heard(log, mark)
   local t, covered = mark[at.sent], tonumber(now['until'])
-  if covered and t > covered and now.reader == log.id then now['until'] = t end
+  if covered and t > covered and now.reader == log.id then change('until', t) end
   return 'heard'
 end
 
@@ -149,7 +153,7 @@ function marks.replayed(log)
   if now.proving == '' or now.reader ~= log.id then return 'replayed' end
   local reached = tonumber(now.reached) or math.huge
   keep(function(hole) return hole.cause == 'first' or hole.opened <= reached end)
-  now.proving = ''
+  change('proving', '')
   return 'replayed'
 end
 

@@ -177,8 +177,7 @@ end
 -- Makes `latest` of what was touched anew, and what an earlier batch could not; notes of
 -- which symbols it cannot be made, with the event that changed it; returns why not.
 local function finish()
-  local now, stale, problem = coverage.now, {}, nil
-  local before = now.stale
+  local before, stale, problem = coverage.now.stale, {}, nil
   if before == '' and not touched[1] then return end
   for symbol, event in pairs(before ~= '' and cmsgpack.unpack(before) or {}) do
     local fine, line = pcall(line_of, symbol)
@@ -192,8 +191,10 @@ local function finish()
     local fine, why = pcall(refresh_latest, touched[i])
     if not fine then stale[touched[i].symbol], problem = touched[i].event, why end
   end
-  now.stale = next(stale) and cmsgpack.pack(stale) or ''
-  now.due = now.due or now.stale ~= before
+  if before ~= '' or problem then
+    coverage.change('stale', next(stale) and cmsgpack.pack(stale) or '')
+    coverage.due = true
+  end
   return problem and refusal().words(problem)
 end
 
