@@ -453,7 +453,8 @@ class Bridge:
         """Tell what bridge/bridge.py would say."""
         oldest = self.queue.oldest_at()
         is_old = oldest is not None and self.world.now / 1_000 - oldest > FRESH / 1_000
-        waits = self.disk.count or self.queue.goes_back or is_old
+        goes_back = self.queue.goes_back and on("alive-back")
+        waits = self.disk.count or goes_back or is_old
         if waits and on("alive-drains"):
             return False
         if not on("alive-holes"):
