@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from law.rules import CLOCKS
 from law.world import Plan, World, do
 
 LONE: Final = Plan(rest=False)
