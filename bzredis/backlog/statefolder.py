@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -20,40 +20,33 @@ def locked(folder: Path, holder: str) -> Iterator[Path]:
     process ends, however that is. Raises ConfigError where the folder is held already,
     or cannot be written.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(_unusable(folder, error)) from None
-    with file:
-        _lock(file, folder)
+    with ExitStack() as stack:
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = stack.enter_context((folder / "lock").open("a+", encoding="utf-8"))
+            is_ours = _lock(file)
             file.seek(0)
-            file.truncate()
-            file.write(f"{holder}, process {os.getpid()}\n")
-            file.flush()
+            other = file.read().strip() or "another bridge"
+            if is_ours:
+                file.truncate(0)
+                file.write(f"{holder}, process {os.getpid()}\n")
+                file.flush()
         except OSError as error:
-            raise ConfigError(_unusable(folder, error)) from None
+            raise ConfigError(
+                f"the state folder {folder} cannot be used: {error.strerror}; name one"
+                " that can be written with --state-dir"
+            ) from None
+        if not is_ours:
+            raise ConfigError(
+                f"the state folder {folder} is in use by {other}; stop that one, or"
+                " give this one a folder of its own with --state-dir"
+            )
         yield folder
 
 
-def _lock(file: TextIO, folder: Path) -> None:
+def _lock(file: TextIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another bridge"
-        msg = (
-            f"the state folder {folder} is in use by {holder}; stop that one, or give"
-            " this one a folder of its own with --state-dir"
-        )
-        raise ConfigError(msg) from None
-    except OSError as error:
-        raise ConfigError(_unusable(folder, error)) from None
-
-
-def _unusable(folder: Path, error: OSError) -> str:
-    return (
-        f"the state folder {folder} cannot be used: {error.strerror}; name one that"
-        " can be written with --state-dir"
-    )
+        return False
+    return True
