@@ -86,7 +86,8 @@ def main() -> None:
         began = time.monotonic()
         nth, seed, words = first_broken(asked.count, asked.seed)
         took = time.monotonic() - began
-        say(f"{rule or '(all)':20} {nth:6} {took:6.1f} s  seed {seed} {words[:90]}")
+        out = rule or asked.without or "(all)"
+        say(f"{out:20} {nth:6} {took:6.1f} s  seed {seed} {words[:90]}")
 
 
 if __name__ == "__main__":
