@@ -118,7 +118,7 @@ class Writer:
         """Put a rejected frame in the place of a change that Redis cannot take."""
         log.error("set aside: Redis answers, but not to this change",
                   stream=self.stream.name, error=why)  # fmt: skip
-        return attrs.evolve(item, packed=instead(change, why).pack())
+        return item._replace(packed=instead(change, why).pack())
 
     def _note(self, words: str) -> None:
         """Tell of trouble once, not at every attempt."""

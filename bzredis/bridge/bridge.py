@@ -92,7 +92,6 @@ class Bridge:
     ask: Callable[[], Awaitable[None]] | None = None
     stop: trio.Event = attrs.field(factory=trio.Event)
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    _writing: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
 
     async def run(self) -> None:
@@ -105,6 +104,7 @@ class Bridge:
             nursery.start_soon(self._until_we_stop)
             async with trio.open_nursery() as streams:
                 nursery.start_soon(self._stop, streams.cancel_scope)
+                streams.start_soon(self._report)
                 for line in self.lines:
                     streams.start_soon(self._mirror, line)
             nursery.cancel_scope.cancel()
@@ -130,7 +130,6 @@ class Bridge:
     async def _until_we_stop(self) -> None:
         with self._meanwhile:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._report)
                 nursery.start_soon(self._watch_refusals)
                 if self.ask is not None:
                     nursery.start_soon(self.ask)
@@ -154,8 +153,8 @@ class Bridge:
         await self.stop.wait()
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
-        self._writing.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
+        self.urgent.ring()
         for line in self.lines:
             line.backlog.disk.leave()
             line.subscriber.scope.cancel()
@@ -186,18 +185,17 @@ class Bridge:
 
     # ---- status
 
-    async def _report(self) -> NoReturn:
+    async def _report(self) -> None:
         """Write every status whole, each second and whenever one is urgent.
 
-        Whole, since Redis may have lost it without our noticing.
+        Whole, since Redis may have lost it without our noticing. When we stop, it ends
+        by itself: the thread of a write that was cancelled may be later than the last.
         """
         while True:
             for line in self.lines:
-                await trio.lowlevel.checkpoint()
-                # To its end, while the backlog drains: else its thread may still write
-                # this status after the last one.
-                with trio.CancelScope(shield=True) as self._writing:
-                    await self._write_status(line, line.presence())
+                await self._write_status(line, line.presence())
+            if self.stop.is_set():
+                return
             with trio.move_on_after(STATUS):
                 await self.urgent.wait()
 

@@ -42,6 +42,10 @@ class Holes:
         """Note a connection, by the number of its mark."""
         self.opened, self._replayed = opened, None
 
+    def told_again(self, opened: int) -> None:
+        """Note that Redis is told once more of the connection that stands."""
+        self.opened = opened
+
     def disconnected(self) -> None:
         """Note that there is no connection any more."""
         self.opened = None
@@ -70,11 +74,13 @@ class Holes:
 
     def stamp(self, now: int) -> int:
         """Return the time of a mark (ms): after the last one, and after all that is."""
-        return self.not_before(max(self._stamp, self.coverage.until or 0) + 1, now)
+        before = max(self._stamp, self.coverage.until or 0)
+        return self.not_before(max(now, before + 1))
 
-    def not_before(self, *times: int) -> int:
-        """Return the last of some times (ms), or that of what came before, if later."""
-        self._stamp = max(self._stamp, *times)
+    def not_before(self, time: int) -> int:
+        """Return a time (ms), or that of what came before, if that is later."""
+        if time > self._stamp:
+            self._stamp = time
         return self._stamp
 
     # ---- what follows
@@ -92,11 +98,16 @@ class Holes:
 
     @property
     def counts(self) -> bool:
-        """Whether it is our connection that Redis takes for the one that counts.
-
-        It does not where our clock was behind as it began: it has to be told again.
-        """
+        """Whether it is our connection that Redis takes for the one that counts."""
         return self.coverage.reader == self.log.id
+
+    @property
+    def is_overlooked(self) -> bool:
+        """Whether Redis has to be told again of the connection: our clock was behind.
+
+        Once its replay is over: that was made before, and would prove what it cannot.
+        """
+        return self.is_connected and not self.counts and self._replayed is not None
 
     @property
     def has_replayed(self) -> bool:

@@ -36,10 +36,6 @@ log = structlog.get_logger(__name__)
 Observe = Callable[[Stream, bytes, str], None]
 
 
-def _nothing(*_: object) -> None:
-    pass
-
-
 @attrs.define(eq=False)
 class Intake:
     """What is read of one stream, numbered, and what is known to be missing.
@@ -54,8 +50,8 @@ class Intake:
     status: StreamStatus
     clock: Callable[[], int]
     urgent: Bell  # rings where the status cannot wait
-    on_applied: Observe = _nothing
-    on_symbols: Callable[[Sequence[str]], None] = _nothing
+    on_applied: Observe | None = None
+    on_symbols: Callable[[Sequence[str]], None] = lambda _: None
     sole: str = ""  # symbol of a subscription to one single security
     # ms by upstream's clock: what is newer may have been missed before this connection.
     resume: int | None = None
@@ -120,8 +116,8 @@ class Intake:
 
     def tend(self) -> None:
         """See to what the last answer left to do."""
-        if self.holes.is_connected and not self.holes.counts:
-            self.opened()
+        if self.holes.is_overlooked:
+            self.holes.told_again(self.put(Opened(self.time())))
         for each in self.holes.to_give_up(trio.current_time()):
             self.put(GaveUp(self.time(), (each,), keep=self.holes.rest))
 
@@ -135,26 +131,32 @@ class Intake:
         if open_now := applied.coverage.holes:
             self.resume = open_now[-1].resume
         self.status.note_coverage(applied.coverage)
-        symbols, is_news = [*applied.symbols], False
-        for item, result in zip(items, applied.results, strict=True):
-            if item.log.id == self.holes.log.id:
-                if item.number <= self._counted:
-                    continue  # it went back, and was told of before
-                self._counted = item.number
-            is_news = True
-            self.status.count(result)
+        news, symbols = self._news(items, applied.results), [*applied.symbols]
+        self.status.count(result for _, result in news)
+        for item, result in news:
             if result == "gap":
                 self._tell_of_gap(unpack(item.packed), were_open)
             elif result == "again":  # whose, said an answer that was lost
                 symbols.append(symbol_of(item.packed))
-            elif result.startswith("refused"):
+            elif result[:7] == "refused":
                 log.error("set aside", stream=self.stream.name, reason=result)
                 self.status.note_error("redis", result)
-            self.on_applied(self.stream, item.packed, result)
-        if is_news:
+            if self.on_applied is not None:
+                self.on_applied(self.stream, item.packed, result)
+        if news or not items:
             self.status.fetched += applied.fetched
         if symbols:
             self.on_symbols(symbols)
+
+    def _news(
+        self, items: Sequence[Item], results: Sequence[str]
+    ) -> list[tuple[Item, str]]:
+        """Return changes and results without those that went back: these were told."""
+        told = 0
+        if items and items[0].log.id == self.holes.log.id:
+            told = max(0, self._counted + 1 - items[0].number)
+            self._counted = max(self._counted, items[-1].number)
+        return list(zip(items, results, strict=True))[told:]
 
     def _tell_of_gap(self, mark: Packed, were_open: Mapping[str, Hole]) -> None:
         ids = mark.ids if isinstance(mark, GaveUp) else ()

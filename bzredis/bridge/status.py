@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import attrs
@@ -84,14 +86,15 @@ class StreamStatus:
         spans = ((rfc3339(h.begin), rfc3339(h.end)) for h in coverage.holes)
         self.missing = " ".join(f"{begin}/{end}" for begin, end in spans)
 
-    def count(self, result: str) -> None:
-        """Count what came of one change (`ports.Applied`)."""
-        if result in MARKS:
-            return
-        kind = "refused" if result.startswith("refused") else result
-        name = COUNTED.get(kind, "events")
-        setattr(self, name, getattr(self, name) + 1)
-        self.unattributed += result == "unattributed"
+    def count(self, results: Iterable[str]) -> None:
+        """Count what came of changes (`ports.Applied`)."""
+        for result, times in Counter(results).items():
+            if result not in MARKS:
+                kind = "refused" if result.startswith("refused") else result
+                name = COUNTED.get(kind, "events")
+                setattr(self, name, getattr(self, name) + times)
+                if result == "unattributed":
+                    self.unattributed += times
 
     def fields(self) -> dict[str, str]:
         """Return the hash, every field of it, as text."""

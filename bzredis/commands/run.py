@@ -138,7 +138,7 @@ def assemble(
     config: Config,
     token: Callable[[], str],
     folder: Path,
-    observe: Observe = lambda *_: None,
+    on_applied: Observe | None = None,
     pace: float = PACE,
 ) -> Bridge:
     """Put a bridge together; it does nothing yet. Raises ConfigError.
@@ -158,7 +158,7 @@ def assemble(
     who = Identity(uuid4().hex, __version__, _now(), upstream.host, subscription)
     store = Store(config.redis.url, config.prefix, limits)
     spool = _spool(config, folder, upstream.host)
-    return _Parts(config, upstream, store, spool, rest, rng, who, observe).bridge()
+    return _Parts(config, upstream, store, spool, rest, rng, who, on_applied).bridge()
 
 
 def _spool(config: Config, folder: Path, host: str) -> Spool:
@@ -186,7 +186,7 @@ class _Parts:
     rest: Rest | None
     rng: Random
     identity: Identity
-    observe: Observe
+    on_applied: Observe | None
     urgent: Bell = attrs.field(factory=Bell)
 
     def bridge(self) -> Bridge:
@@ -221,7 +221,7 @@ class _Parts:
             status,
             _now,
             self.urgent,
-            self.observe,
+            self.on_applied,
             on_symbols if stream is RATINGS else lambda _: None,
             sole_security(config.tickers, config.isins),
         )

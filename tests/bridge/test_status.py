@@ -87,7 +87,7 @@ def test_each_time_is_its_own(name: str) -> None:
 )
 def test_what_came_of_a_change_is_counted(result: str, counted: dict[str, str]) -> None:
     status = StreamStatus(IDENTITY)
-    status.count(result)
+    status.count([result])
     found = status.fields()
     assert {name: found[name] for name in COUNTS if found[name] != "0"} == counted
 

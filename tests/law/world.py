@@ -364,7 +364,7 @@ class Bridge:
         items = self._oldest(1)
         if items and isinstance(change := unpack(items[0].packed), Change):
             packed = instead(change, "poison").pack()
-            self.aside = attrs.evolve(items[0], packed=packed)
+            self.aside = items[0]._replace(packed=packed)
 
     def write(self, n: int) -> None:
         self.world.run(self._write(1 + n % 5, lose=False))
