@@ -8,16 +8,21 @@ import signal
 from bzredis.commands.embedded import Server
 
 
+def number(server: Server) -> int | None:
+    """Return its process, while there is one."""
+    return server._process.pid if server._process else None
+
+
 def freeze(server: Server) -> None:
     """Hold it: connections stay, and nothing answers."""
-    if server.pid is not None:
-        os.kill(server.pid, signal.SIGSTOP)
+    if pid := number(server):
+        os.kill(pid, signal.SIGSTOP)
 
 
 def thaw(server: Server) -> None:
     """Let it go on."""
-    if server.pid is not None:
-        os.kill(server.pid, signal.SIGCONT)
+    if pid := number(server):
+        os.kill(pid, signal.SIGCONT)
 
 
 async def restart(server: Server) -> None:

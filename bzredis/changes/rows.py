@@ -15,7 +15,7 @@ from bzredis.changes.read import change, rejected
 from bzredis.errors import Unusable
 from bzredis.messages import envelope as message
 from bzredis.messages.envelope import Envelope
-from bzredis.streams import Reading, Stream
+from bzredis.streams.stream import Reading, Stream
 
 _ISIN = "ISIN:"  # how a symbol begins that is no ticker
 

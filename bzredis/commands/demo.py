@@ -62,9 +62,11 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
             trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
         )
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
-        if is_embedded := redis is None:
+        place, cli = "yours", f"redis-cli -u {redis.shown if redis else ''}"
+        if redis is None:
+            place = "an embedded server that ends with the demo"
             server = await stack.enter_async_context(embedded.running(folder / "redis"))
-            redis = redis_url(server.url)
+            redis, cli = redis_url(server.url), f"redis-cli -p {server.port}"
         stack.enter_context(locked(folder / "state", "the demo"))
         nursery = await stack.enter_async_context(trio.open_nursery())
         # Twice what its own bridge asks of it, at the most.
@@ -78,7 +80,7 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
         seen: Counter[tuple[str, str]] = Counter()
         token, show = partial(str, upstream.settings.token), partial(_show, seen)
         bridge = assemble(config, token, folder / "state", show, PACE)
-        _greet(config, is_embedded=is_embedded)
+        _greet(config, place, cli)
         code = await run_to_the_end(bridge, signals, seconds)
         _summarise(config, seen)
         nursery.cancel_scope.cancel()
@@ -94,11 +96,7 @@ def _speak_of(upstream: Simulator, symbol: str) -> None:
     upstream.broadcast(*published, *upstream.market.comment(now, record))
 
 
-def _greet(config: Config, *, is_embedded: bool) -> None:
-    place = "an embedded server that ends with the demo" if is_embedded else "yours"
-    cli = f"redis-cli -u {config.redis.shown}"
-    if is_embedded:
-        cli = f"redis-cli -p {config.redis.shown.rpartition(':')[2].split('/')[0]}"
+def _greet(config: Config, place: str, cli: str) -> None:
     click.echo(
         "This is SIMULATED data: made up, moving like the real one, worth nothing.\n"
         f"It goes to {config.redis.shown}, {place}. Look at it from another terminal:\n"

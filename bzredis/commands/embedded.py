@@ -1,8 +1,8 @@
 """A Redis-compatible server of our own, for the demo and the tests.
 
-The one module that knows server binaries. The server listens on loopback or on a Unix
-socket, keeps its data and its log in one folder, and ends with us: at the end of the
-context, when we are cancelled, and also when we are killed.
+The one module that knows server binaries. The server listens on loopback, keeps its
+data and its log in one folder, and ends with us: at the end of the context, when we are
+cancelled, and also when we are killed.
 """
 
 from __future__ import annotations
@@ -88,8 +88,6 @@ class Server:
 
     binary: Path
     folder: Path
-    unix: bool = False  # a Unix socket in the folder instead of a port
-    aof: bool = False  # whether acknowledged data survives the process
     settings: Mapping[str, str] = attrs.field(factory=dict)
     port: int = 0
     _process: trio.Process | None = attrs.field(init=False, default=None)
@@ -98,8 +96,6 @@ class Server:
     @property
     def url(self) -> str:
         """Where it is, as `--redis` takes it."""
-        if self.unix:
-            return f"unix://{self.folder / 'server.sock'}"
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
@@ -107,18 +103,13 @@ class Server:
         """What the server itself had to say."""
         return self.folder / "server.log"
 
-    @property
-    def pid(self) -> int | None:
-        """The process, while there is one."""
-        return self._process.pid if self._process else None
-
     async def start(self) -> None:
         """Start it and wait until it answers; ConfigError where it does not."""
         self.folder = self.folder.absolute()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        is_fixed = self.unix or self.port
-        for _ in range(1 if is_fixed else PORTS):
-            self.port = self.port if is_fixed else _free_port()
+        fixed = self.port
+        for _ in range(1 if fixed else PORTS):
+            self.port = fixed or _free_port()
             if await self._started():
                 return
         said = ""
@@ -165,12 +156,9 @@ class Server:
         return ready
 
     def _command(self) -> list[str]:
-        place = {"port": str(self.port), "bind": "127.0.0.1"}
-        if self.unix:
-            place = {"port": "0", "unixsocket": "server.sock", "unixsocketperm": "700"}
+        place = {"port": str(self.port), "bind": "127.0.0.1", "protected-mode": "yes"}
         files = {"dir": str(self.folder), "logfile": str(self.log), "save": ""}
-        safe = {"protected-mode": "yes", "appendonly": "yes" if self.aof else "no"}
-        settings = place | files | safe | dict(self.settings)
+        settings = place | files | {"appendonly": "no"} | dict(self.settings)
         options = [(f"--{name}", value) for name, value in settings.items()]
         return [str(self.binary), *chain(*options)]
 
@@ -185,11 +173,7 @@ class Server:
 
     async def _is_ready(self, pid: int) -> bool:
         """Ask it, and see that it is ours: the port may have gone to someone else."""
-        if self.unix:
-            stream = await trio.open_unix_socket(self.folder / "server.sock")
-        else:
-            stream = await trio.open_tcp_stream("127.0.0.1", self.port)
-        async with stream:
+        async with await trio.open_tcp_stream("127.0.0.1", self.port) as stream:
             await stream.send_all(b"PING\r\nINFO server\r\nQUIT\r\n")
             told = b""
             async for part in stream:
@@ -202,12 +186,9 @@ class Server:
 
 
 @asynccontextmanager
-async def running(
-    folder: Path, *, unix: bool = False, aof: bool = False
-) -> AsyncIterator[Server]:
+async def running(folder: Path) -> AsyncIterator[Server]:
     """Run a server in `folder` until the end of the block, however that comes."""
-    binary = await trio.to_thread.run_sync(server_binary)
-    server = Server(binary, folder, unix=unix, aof=aof)
+    server = Server(await trio.to_thread.run_sync(server_binary), folder)
     await server.start()
     try:
         yield server

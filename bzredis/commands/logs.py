@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TextIO
 from urllib.parse import quote, quote_plus, unquote
 
+import attrs
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
@@ -32,15 +33,12 @@ ESCAPES: tuple[Callable[[str], str], ...] = (
 )
 
 
+@attrs.define(repr=False)
 class _Secrets:
     """What must not be seen, in each form in which it may come along."""
 
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+    _forms: set[str] = attrs.field(factory=set)
+    _pattern: re.Pattern[str] | None = None
 
     def add(self, secret: str) -> None:
         """Take this out of everything that is logged from now on."""

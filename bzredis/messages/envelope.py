@@ -7,7 +7,7 @@ which upstream gets wrong (upstream.md, 2).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 import attrs
@@ -21,7 +21,8 @@ _decode = msgspec.json.Decoder(
     # Numbers keep the digits in which they were sent: never a float for a price.
     float_hook=lambda digits: msgspec.Raw(digits.encode())
 ).decode
-_encode = msgspec.json.Encoder(order="sorted").encode
+# Writes JSON that is the same for the same content in any order of its keys.
+canonical: Callable[[object], bytes] = msgspec.json.Encoder(order="sorted").encode
 
 ACTIONS: Final = {
     **dict.fromkeys(("created", "create"), "created"),
@@ -29,9 +30,7 @@ ACTIONS: Final = {
     # Sister products say `removed`.
     **dict.fromkeys(("deleted", "delete", "removed", "remove"), "deleted"),
 }
-NOTICE_KEYS: Final = frozenset(
-    {"type", "message", "status", "event", "error", "errors", "code"}
-)
+NOTICE_KEYS: Final = {"type", "message", "status", "event", "error", "errors", "code"}
 EXCERPT = 200  # characters of a notice that go into a log line
 _DIGITS = re.compile(r"\d+", re.ASCII)
 
@@ -73,19 +72,12 @@ def text(value: object) -> str:
         return value
     if value is None:
         return ""
-    if value is True or value is False:
-        return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        return str(value).lower()  # True is an int, and is sent as true
     if isinstance(value, msgspec.Raw):
         return bytes(value).decode()
     kind = "an array" if isinstance(value, list) else "an object"
     raise TypeError(f"expected text or a number, got {kind}")
-
-
-def canonical(value: object) -> bytes:
-    """Return JSON that is the same for the same content in any order of its keys."""
-    return _encode(value)
 
 
 def json_text(value: object) -> str:

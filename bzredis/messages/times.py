@@ -80,14 +80,9 @@ def comparable(text: str) -> str:
 
     What is UTC already stays as it was sent; what is no time gives "".
     """
-    if not _UTC.fullmatch(text) or not "1971" <= text < "9999":
-        found = instant(text)
-        return "" if found is None else f"{_second(found // NS)}.{found % NS:09d}Z"
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:  # there is no such day or hour
+    if (found := instant(text)) is None:
         return ""
-    return text
+    return text if _UTC.fullmatch(text) else f"{_second(found // NS)}.{found % NS:09d}Z"
 
 
 def published(day: str, clock: str) -> int | None:

@@ -88,11 +88,6 @@ class Origin:
     host: str
     port: int
 
-    @property
-    def secure(self) -> bool:
-        """Whether TLS is spoken there."""
-        return self.scheme in {"wss", "https"}
-
     def __str__(self) -> str:
         """Write it as a URL, the port always with it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -134,15 +129,11 @@ def origin(secure: str, plain: str) -> Form:
 
 @attrs.frozen
 class RedisURL:
-    """Where Redis is. Only `shown` may be told to anyone, and so says `str`."""
+    """Where Redis is. Only `shown` may be told to anyone: without user and password."""
 
     url: str = attrs.field(repr=False)
     shown: str
-    secrets: frozenset[str] = attrs.field(repr=False, default=frozenset())
-
-    def __str__(self) -> str:
-        """Show where it is, without user and password."""
-        return self.shown
+    secrets: frozenset[str] = attrs.field(repr=False)
 
 
 def redis_url(value: object) -> RedisURL:

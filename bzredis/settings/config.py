@@ -40,7 +40,6 @@ EVENTS = number(100, 10_000_000)
 TIMELINE = number(1, 10_000)
 # Less could not hold one flood's second; more than 1 TiB is a slip of the keyboard.
 SPOOL = size(16 * 2**20, 2**40)
-BACKFILL = duration("60s", "365d")  # of more, upstream would send for hours
 # A round takes half a second for each symbol, and upstream counts the requests.
 REFRESH = duration("60s", "30d")
 
@@ -119,7 +118,7 @@ class Config:
         "upstream's",
     )
     backfill: float = _option(
-        BACKFILL,
+        duration("60s", "365d"),  # of more, upstream would send for hours
         "1d",
         "How far back REST is asked on the first start, as 90m, 12h or 7d.",
     )
@@ -167,18 +166,16 @@ class Config:
         """Where REST is: the streams' host unless one is named; None: not asked."""
         if self.no_rest:
             return None
-        scheme = "https" if self.upstream.secure else "http"
+        scheme = "https" if self.upstream.scheme == "wss" else "http"
         return self.rest or attrs.evolve(self.upstream, scheme=scheme)
 
     def query(self, parameters: Iterable[str]) -> dict[str, str]:
         """Return those of a stream's query `parameters` that are set, but no token."""
-        known = {
-            "tickers": ",".join(self.tickers),
-            "isins": ",".join(self.isins),
-            "simplify": "true" if self.simplify else "",
-            "aggregate_type": self.aggregate_type or "",
+        return {
+            name: ",".join(value) if isinstance(value, tuple) else str(value).lower()
+            for name in parameters
+            if (value := getattr(self, name))
         }
-        return {name: known[name] for name in parameters if known[name]}
 
 
 OPTIONS = tuple(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     variable = os.environ.get(FILE_VARIABLE, "")
     named = file or (Path(variable) if variable.strip() else None)
     path = named or default_file()
-    toml = _read(path) if named or _is_there(path) else {}
+    # In a folder that we may not look into, none is meant for us: pathlib would raise.
+    toml = _read(path) if named or os.path.isfile(path) else {}  # noqa: PTH113
     config = configure(
         flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
     )
@@ -43,12 +43,6 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
 def expanded(path: Path) -> Path:
     """Return a path with its ~ resolved; where it cannot be, it stays as it is."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib would raise
-
-
-def _is_there(path: Path) -> bool:
-    with suppress(OSError):  # a folder that we may not look into: none is meant for us
-        return path.is_file()
-    return False
 
 
 def _read(path: Path) -> dict[str, Any]:

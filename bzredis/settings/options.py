@@ -66,12 +66,10 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As it stands on the command line."""
         return f"--{self.name}"
 
     @property
     def variable(self) -> str:
-        """As it is called in the environment."""
         return f"BZREDIS_{self.key.upper()}"
 
 

@@ -8,17 +8,9 @@ from __future__ import annotations
 from bzredis.streams.consensus import CONSENSUS
 from bzredis.streams.insights import INSIGHTS
 from bzredis.streams.ratings import RATINGS
-from bzredis.streams.stream import Reading, Stream
+from bzredis.streams.stream import Stream
 
-__all__ = [
-    "BY_NAME",
-    "CONSENSUS",
-    "INSIGHTS",
-    "RATINGS",
-    "STREAMS",
-    "Reading",
-    "Stream",
-]
+__all__ = ["BY_NAME", "CONSENSUS", "INSIGHTS", "RATINGS", "STREAMS", "Stream"]
 
 STREAMS = (RATINGS, INSIGHTS, CONSENSUS)
 BY_NAME = {stream.name: stream for stream in STREAMS}

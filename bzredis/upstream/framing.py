@@ -8,6 +8,7 @@ control frames, fragments, errors, is handed on to it untouched and in its order
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -71,9 +72,8 @@ class Splitter:
             if first == WHOLE_TEXT and not self._in_message and not overtakes:
                 if end > len(waiting):
                     break
-                text = _text(waiting[body:end])
-                if text is not None:
-                    texts.append(text)
+                with suppress(UnicodeDecodeError):
+                    texts.append(waiting[body:end].decode())
                     start = end
                     continue
             self._owed = end - start
@@ -114,10 +114,3 @@ def _bounds(data: bytearray, start: int) -> tuple[int, int] | None:
         length = int.from_bytes(data[body : body + more], "big")
         body += more
     return body, body + length
-
-
-def _text(data: bytearray) -> str | None:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None

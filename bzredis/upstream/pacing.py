@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf
 from typing import Final
 
 import trio
@@ -15,38 +16,33 @@ BURST: Final = 4  # requests before the pace counts: the look-ups of one rating 
 REFUSALS: Final = {401, 403}  # of HTTP: no time mends these, but a person
 LONGEST: Final = 3_600.0  # s; who asks for more than an hour is mistaken
 
-_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
-
 
 @define(eq=False)
 class Pace:
     """Lets requests go one by one, `rate` a second on average, whoever makes them."""
 
     rate: float
-    _due: float = field(default=0.0, init=False)  # when the last one let go was due
+    _next: float = field(default=-inf, init=False)  # the next one goes no earlier
     _line: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def turn(self) -> None:
         """Wait for a turn, first come, first served."""
         async with self._line:
-            # Again after each sleep: someone may have been told to slow down meanwhile.
-            while (early := self._early()) > 0:  # noqa: ASYNC110 - it is time we wait for
+            # It is time we wait for, and again after each sleep: we may be slowed down.
+            while (early := self._next - trio.current_time()) > 0:  # noqa: ASYNC110
                 await trio.sleep(early)
-            self._due = max(self._due, trio.current_time()) + 1 / self.rate
+            rested = trio.current_time() - (BURST - 1) / self.rate
+            self._next = max(self._next, rested) + 1 / self.rate
 
     def hold(self, seconds: float) -> None:
         """Let nobody go for a while, and no burst after that."""
-        until = trio.current_time() + seconds
-        self._due = max(self._due, until + (BURST - 1) / self.rate)
-
-    def _early(self) -> float:
-        return self._due - (BURST - 1) / self.rate - trio.current_time()
+        self._next = max(self._next, trio.current_time() + seconds)
 
 
 def retry_after(value: str, date: str) -> float | None:
     """Return the seconds that Retry-After asks for, given the answer's own Date."""
     value = value.strip()
-    if _SECONDS.fullmatch(value):
+    if re.fullmatch(r"\d{1,9}", value, re.ASCII):
         seconds = float(value)
     elif (until := _moment(value)) and (now := _moment(date)):
         seconds = (until - now).total_seconds()

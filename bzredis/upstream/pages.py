@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -17,8 +17,6 @@ from bzredis.messages.times import milliseconds
 from bzredis.ports import Removal
 
 T = TypeVar("T")
-
-GZIP: Final = 16 + zlib.MAX_WBITS  # which format zlib is to read
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -31,7 +29,7 @@ class Odd(ValueError):
 
 def unpacked(body: bytes, most: int) -> bytes:
     """Return what gzip holds, up to `most` bytes. Raises Odd."""
-    unpacker = zlib.decompressobj(wbits=GZIP)
+    unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # gzip's format
     try:
         held = unpacker.decompress(body, most)
     except zlib.error:

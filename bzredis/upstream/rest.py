@@ -72,9 +72,9 @@ class _Failure:
 class Rest:
     """Asks upstream's REST, at one pace for all who use it.
 
-    An async context manager; or call `aclose`. The rows' iterators want `aclosing`
-    around them where they may be left early. Every call raises `RestDown`, once its own
-    few attempts are spent, and `RestRefused`.
+    An async context manager. The rows' iterators want `aclosing` around them where they
+    may be left early. Every call raises `RestDown`, once its own few attempts are
+    spent, and `RestRefused`.
     """
 
     origin: str  # "https://api.benzinga.com", "http://127.0.0.1:8000"
@@ -113,17 +113,8 @@ class Rest:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the connections."""
         with trio.move_on_after(GOODBYE, shield=True):
             await self._client.aclose()
-
-    @property
-    def host(self) -> str:
-        """The name or address alone, fit to be shown."""
-        return httpx.URL(self.origin).host
 
     async def rows(
         self, table: Table, since: int, tickers: Sequence[str] = ()
@@ -248,7 +239,8 @@ class Rest:
             return said or ANSWERED[response.status_code]
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
-        return RestDown(f"{self.host}, asked for {path}, {words}", retry_after=asked)
+        host = httpx.URL(self.origin).host
+        return RestDown(f"{host}, asked for {path}, {words}", retry_after=asked)
 
 
 def _failure(response: httpx.Response) -> _Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -24,24 +24,18 @@ E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
 
 
-async def reach(
-    host: str, port: int, dial: Callable[[str, int], Awaitable[trio.abc.Stream]]
-) -> trio.abc.Stream:
-    """Open a connection within the limit, or raise `FeedLost`."""
-    return await _limited(dial(host, port), f"{host} cannot be reached", "no answer")
-
-
 async def secure(
     tcp: trio.abc.Stream, host: str, tls: ssl.SSLContext
 ) -> trio.abc.Stream:
     """Speak TLS over `tcp`, or raise `FeedLost`; `tcp` stays the caller's to close."""
     stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
     failed = f"{host} failed the TLS handshake"
-    await _limited(stream.do_handshake(), failed, "no end of it")
+    await limited(stream.do_handshake(), failed, "no end of it")
     return stream
 
 
-async def _limited(step: Awaitable[T], failed: str, late: str) -> T:
+async def limited(step: Awaitable[T], failed: str, late: str) -> T:
+    """Take one step towards a connection within the limit, or raise `FeedLost`."""
     words = f"{late} within {CONNECT:.0f} s"
     with trio.move_on_after(CONNECT):
         try:

@@ -25,7 +25,7 @@ from bzredis import __version__
 from bzredis.errors import FeedLost, FeedRefused
 from bzredis.upstream.framing import Splitter
 from bzredis.upstream.pacing import REFUSALS
-from bzredis.upstream.transport import Wire, first, reach, secure
+from bzredis.upstream.transport import Wire, first, limited, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
 GOODBYE = 2.0  # a stop has 5 s in all
@@ -153,8 +153,9 @@ class Upstream:
         # The transport is ours to close: trio-websocket 0.12 leaves it open when the
         # server rejects the handshake, and when the server closes first.
         inbox, outbox = trio.open_memory_channel[str | bytes](QUEUE)
-        port = self._at.port or PORTS[self._at.scheme]
-        async with await reach(self.host, port, self.dial) as tcp:
+        dialled = self.dial(self.host, self._at.port or PORTS[self._at.scheme])
+        failed = f"{self.host} cannot be reached"
+        async with await limited(dialled, failed, "no answer") as tcp:
             if self._at.scheme == "wss":
                 tls = self.tls or ssl.create_default_context()
                 tcp = await secure(tcp, self.host, tls)  # noqa: PLW2901 - closed alike

@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for module in (run, simulate):
         monkeypatch.setattr(module, "configure_logs", lambda *_: None)
     yield tmp_path
-    logs._secrets.clear()
+    vars(logs._Secrets)["__init__"](logs._secrets)
 
 
 def invoke(*arguments: str) -> Result:

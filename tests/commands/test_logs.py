@@ -44,7 +44,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.reset_defaults()
     root.setLevel(level)
     root.handlers[:] = handlers
-    logs._secrets.clear()
+    vars(logs._Secrets)["__init__"](logs._secrets)
 
 
 @pytest.fixture

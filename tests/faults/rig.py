@@ -216,9 +216,8 @@ async def rigged(
     simulator = Simulator(Settings(**QUICK | upstream))
     archive = Archive(simulator.settings, simulator.market.book) if rest else None
     simulator._http = archive or simulator._http
-    server = Server(
-        server_binary(), folder / "redis", aof=aof, settings=SAFE | dict(settings)
-    )
+    chosen = SAFE | {"appendonly": "yes" if aof else "no"} | dict(settings)
+    server = Server(server_binary(), folder / "redis", settings=chosen)
     async with trio.open_nursery() as nursery:
         await nursery.start(simulator.serve)
         await server.start()

@@ -13,7 +13,7 @@ import ssl
 import struct
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -125,18 +125,16 @@ Simulate = Callable[..., Awaitable[tuple[Simulator, Rest]]]
 @pytest.fixture
 async def simulate(nursery: trio.Nursery, at_once: None) -> AsyncIterator[Simulate]:
     """Give a function that starts a simulator, and someone to ask it."""
-    opened: list[Rest] = []
+    opened = AsyncExitStack()
 
     async def simulated(**changes: object) -> tuple[Simulator, Rest]:
         nursery.start_soon(alarm)
         simulator = Simulator(Settings(**QUICK | changes))
         await nursery.start(simulator.serve)
-        opened.append(at(simulator.port))
-        return simulator, opened[-1]
+        return simulator, await opened.enter_async_context(at(simulator.port))
 
-    yield simulated
-    for each in opened:
-        await each.aclose()
+    async with opened:
+        yield simulated
 
 
 async def alarm() -> None:
@@ -389,7 +387,6 @@ async def test_what_is_asked_for(nursery: trio.Nursery) -> None:
         await stream.send_all(response(b"[]"))
 
     async with at(await serve(nursery, handler)) as asker:
-        assert asker.host == "127.0.0.1"
         await listed(asker.rows(RATED, 7, ["BRK.B", "T"]))
         await listed(asker.rows(REASONED, 7, ["T"]))
         await listed(asker.removals(REMOVED, 7))
