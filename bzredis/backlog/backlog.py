@@ -50,6 +50,7 @@ class Backlog:
     disk: Disk
     full: bool = False
     _closed: bool = False
+    _since: int | None = None  # as Redis said: the disk may be too full to know
     _news: Bell = attrs.field(factory=Bell)
     _progress: Bell = attrs.field(factory=Bell)
     _progressed_at: float = -BREATH
@@ -111,7 +112,8 @@ class Backlog:
 
     def batch(self, items: Sequence[Item]) -> Batch:
         """Make changes of one log into a batch."""
-        return self.queue.batch(items, self.disk.since)
+        since = self.disk.since if self._since is None else self._since
+        return self.queue.batch(items, since)
 
     async def confirm(self, items: Sequence[Item], applied: Applied) -> None:
         """Let go of the changes of a batch: Redis has them."""
@@ -123,6 +125,7 @@ class Backlog:
             async with self.disk.lock:
                 await self.disk.remove(items[-1].log.id, items[-1].number)
         since = applied.coverage.since
+        self._since = self._since if since is None else since
         if since is not None and since != self.disk.since:
             async with self.disk.lock:
                 with suppress(SpoolFull):  # then the next answer tries again

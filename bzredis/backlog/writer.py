@@ -14,7 +14,7 @@ from bzredis.backlog.backlog import Backlog
 from bzredis.backoff import delays
 from bzredis.changes.kinds import Change, Packed, Rejected, unpack
 from bzredis.changes.read import instead
-from bzredis.errors import StoreDown, StoreSlow
+from bzredis.errors import SpoolFull, StoreDown, StoreSlow
 from bzredis.ports import Applied, Batch, Behind, Item, Store
 from bzredis.streams import Stream
 
@@ -61,18 +61,20 @@ class Writer:
     async def _write(self) -> None:
         """Write the oldest batch; without news an empty one, which only asks."""
         for delay in delays(RETRY_FIRST, RETRY_LAST, rng=self.rng):
-            items = self._instead(await self.backlog.oldest(self._size))
-            batch = self.backlog.batch(items)
+            items = list[Item]()
             try:
+                items = self._instead(await self.backlog.oldest(self._size))
+                batch = self.backlog.batch(items)
                 answer = await self.store.apply(self.stream, batch)
-            except StoreDown as error:
-                self._note(str(error))
-                await self._doubt(items, error)
-            else:
                 if isinstance(answer, Applied):
                     return await self._confirm(items, answer)
                 self._go_back(batch, answer)
                 continue
+            except SpoolFull as error:  # the disk does not even give, or let go
+                self._note(str(error))
+            except StoreDown as error:
+                self._note(str(error))
+                await self._doubt(items, error)
             await trio.sleep(delay)
         raise AssertionError  # there is always one more delay
 

@@ -103,6 +103,9 @@ class Backfill:
                 found.append(rows.row(stream, text, received=clock()))
                 if len(found) % PER_TURN == 0:
                     await trio.lowlevel.checkpoint()
+        if found and all(isinstance(row, Rejected) for row in found):
+            await self._put(found)
+            raise RestDown(f"no row for {self.table.path} can be used: no answer")
         left = 0
         if self.isins:
             found, left = await self._sifted(found)

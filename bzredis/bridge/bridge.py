@@ -77,7 +77,8 @@ class Line:
             or self.backlog.queue.goes_back
             or self.backlog.age() > STALE
         )
-        is_fresh = self.intake.holes.is_fresh(trio.current_time())
+        is_awake = self.intake.is_awake()
+        is_fresh = is_awake and self.intake.holes.is_fresh(trio.current_time())
         return "fresh" if is_fresh and not waits else "connected"
 
 

@@ -7,6 +7,7 @@ that only goes forward, but for `stamp`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -17,6 +18,7 @@ from bzredis.ports import Coverage, Hole, Log
 REST_HAS: Final = 5.0  # s until REST has what the stream sent (upstream.md, 4)
 GIVE_UP: Final = 60.0  # s from when a hole is first seen; then it is a gap
 ANSWERED: Final = 15.0  # s that an answer of Redis is believed
+SLEPT: Final = 10_000  # ms that the wall clock runs ahead: this was no correction
 
 
 @attrs.define
@@ -155,3 +157,23 @@ class Holes:
         """Tell whether we subscribe to all that Redis holds."""
         held, ours = self.coverage.subscription, self.log.subscription
         return ours == "*" or {*held.split(",")} <= {"", *ours.split(",")}
+
+
+@attrs.define
+class Sleep:
+    """Of one connection: while a machine sleeps, only the wall clock goes on."""
+
+    _ahead: float | None = None  # ms of the wall clock before the other, last time
+    _woke: int | None = None  # ms: until upstream answers what was sent after it
+
+    def heard(self, sent: int) -> None:
+        """Note that all that was sent before a time (ms) has been read."""
+        if self._woke is not None and sent > self._woke:
+            self._woke = None
+
+    def is_over(self, time: Callable[[], int], ahead: float) -> bool:
+        """Tell whether upstream was heard since; asked every second or so."""
+        if self._ahead is not None and ahead - self._ahead > SLEPT:
+            self._woke = time()
+        self._ahead = ahead
+        return self._woke is None

@@ -11,7 +11,7 @@ import trio
 
 from bzredis.backlog.backlog import Backlog
 from bzredis.bell import Bell
-from bzredis.bridge.coverage import Holes
+from bzredis.bridge.coverage import Holes, Sleep
 from bzredis.bridge.status import StreamStatus
 from bzredis.changes.kinds import (
     Change,
@@ -56,6 +56,7 @@ class Intake:
     # ms by upstream's clock: what is newer may have been missed before this connection.
     resume: int | None = None
     _counted: int = -1  # number of the last change that was told of
+    sleep: Sleep = attrs.field(factory=Sleep)
 
     # ---- on its way in
 
@@ -95,11 +96,18 @@ class Intake:
 
     def opened(self) -> None:
         """Note that a connection began, after its handshake."""
+        self.sleep = Sleep()
         self.holes.connected(self.put(Opened(self.time())))
 
     def heard(self, sent: int) -> None:
         """Note that all that was sent before a time has been read."""
-        self.put(Heard(self.time(), sent))
+        t = self.time()
+        self.put(Heard(t, min(sent, t)))  # a clock that stepped back may have been ahead
+        self.sleep.heard(sent)
+
+    def is_awake(self) -> bool:
+        """Tell whether upstream was heard since the machine slept, if it did."""
+        return self.sleep.is_over(self.time, self.clock() - 1_000 * trio.current_time())
 
     def replayed(self) -> None:
         """Note that no more messages belong to the replay that was asked for."""

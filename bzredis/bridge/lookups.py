@@ -23,6 +23,7 @@ from bzredis.bridge.coverage import REST_HAS
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.retry import Retry, Symbols, known
 from bzredis.changes import rows
+from bzredis.changes.kinds import Rejected
 from bzredis.errors import RestDown, RestRefused
 from bzredis.ports import Rest
 from bzredis.streams.stream import Table
@@ -166,11 +167,16 @@ class Lookups:
             self._turns.failed(symbol)
             await trio.sleep(self.retry.failed(error))
             return
-        self._turns.answered(symbol, rounds)
         self.retry.answered()
+        found = None
         if text is not None:
             stream, now = self.intake.stream, self.intake.clock()
-            self.intake.put(rows.looked_up(stream, text, symbol, received=now))
+            found = rows.looked_up(stream, text, symbol, received=now)
+            self.intake.put(found)
+        if isinstance(found, Rejected):  # an error under status 200, say: no answer
+            self._turns.failed(symbol)
+        else:
+            self._turns.answered(symbol, rounds)
 
 
 def is_asked_for(symbol: str) -> bool:

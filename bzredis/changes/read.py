@@ -89,7 +89,8 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         moments=("_timestamp", comparable(message.timestamp), *reading.moments),
         headline=reading.headline,
         fields=_fields(message.content or {}, reading),
-        updated=updated if updated and updated <= received + AHEAD else 0,
+        # One that is ahead of us alone must not hide what comes after it.
+        updated=min(updated, received) if 0 < (updated or 0) <= received + AHEAD else 0,
     )
 
 

@@ -321,7 +321,7 @@ def test_publication(content: dict[str, Any], timestamp: str, published: str) ->
     ("updated", "told"),
     [
         (RECEIVED - 1, RECEIVED - 1),
-        (RECEIVED + AHEAD, RECEIVED + AHEAD),
+        (RECEIVED + AHEAD, RECEIVED),  # alone ahead, it must not hide what comes after
         (RECEIVED + AHEAD + 1, 0),  # it would hide all that is missing until then
         (RECEIVED * 2, 0),
         (None, 0),

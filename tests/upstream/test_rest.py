@@ -236,7 +236,7 @@ async def test_pages_whose_size_upstream_cuts_down(
     assert len(rows) == len(live) > 150
     assert {json.loads(row)["id"] for row in rows} == set(live)
     pages = [asked.page for asked in simulator.requests]
-    assert pages == list(range(len(live) // 30 + 1))
+    assert pages == list(range(-(-len(live) // 30) + 1))
 
 
 async def test_insights(simulate: Simulate) -> None:
@@ -733,9 +733,11 @@ async def test_paging_ends(autojump_clock: Clock, failing: Failing) -> None:
         for case, rows, count in (
             ([[]], 0, 1),
             ([[1, 2], []], 2, 2),
-            ([[1, 2], [3]], 3, 2),
-            ([[1, 2], [3, 4], [5]], 5, 3),
-            ([[1], [2, 3], [4]], 4, 3),
+            ([[1, 2], [3]], 3, 3),
+            ([[1, 2], [3, 4], [5]], 5, 4),
+            ([[1], [2, 3], [4]], 4, 4),
+            ([[1, 2, 3], [4, 5], [6], []], 6, 4),  # sizes of 150, 141 and 50 were seen
+            ([[1, 2], [2, 3], [1, 3]], 4, 3),  # all of the last were seen
             ([[1, 2]], 2, 2),  # it knows nothing of pages
         ):
             pages[:], asked[:] = case, []
