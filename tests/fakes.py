@@ -52,7 +52,7 @@ Said = list[dict[str, Any]]  # what was logged
 
 EPOCH = 1_760_000_000_000  # ms since 1970, when virtual time begins
 BY_NAME = {stream.name: stream for stream in STREAMS}
-RATINGS = BY_NAME["ratings"]
+RATINGS, CONSENSUS = BY_NAME["ratings"], BY_NAME["consensus"]
 UPDATED = 1_728_069_666  # unix s: when the rating with the number 0 was
 HANG = "hang"  # a connect that never comes back, as of a name that nobody resolves
 ROOMY = 2**30

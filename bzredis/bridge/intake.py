@@ -102,7 +102,9 @@ class Intake:
     def heard(self, sent: int) -> None:
         """Note that all that was sent before a time has been read."""
         t = self.time()
-        self.put(Heard(t, min(sent, t)))  # a clock that stepped back may have been ahead
+        self.put(
+            Heard(t, min(sent, t))
+        )  # a clock that stepped back may have been ahead
         self.sleep.heard(sent)
 
     def is_awake(self) -> bool:

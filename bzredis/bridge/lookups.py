@@ -104,6 +104,7 @@ class Lookups:
     isins: bool = False
     query: Mapping[str, str] = attrs.field(factory=dict)
     _turns: Turns = attrs.field(factory=Turns)
+    _known: dict[str, None] = attrs.field(factory=dict)
 
     def rated(self, symbols: Iterable[str]) -> None:
         """Note that ratings of these symbols have changed."""
@@ -155,7 +156,9 @@ class Lookups:
         if self.watched and not self.isins:
             await trio.lowlevel.checkpoint()
             return self.watched
-        return (*self.watched, *await known(self.symbols, self.retry.rng))
+        # An emptied Redis knows fewer than we heard of.
+        self._known.update(dict.fromkeys(await known(self.symbols, self.retry.rng)))
+        return (*self.watched, *self._known)
 
     # ---- and what comes of it
 

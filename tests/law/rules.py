@@ -209,7 +209,9 @@ class Rules:
         elif not resume:
             resume = begin - (CLOCKS if on("clocks") else 0)
         identity = self._new_id()
-        self.holes.append(Hole(identity, begin, end, cause, resume, self.stamp))
+        # Where the coverage is gone, what is seen proves nothing of it.
+        opened = 0 if self.until is None else self.stamp
+        self.holes.append(Hole(identity, begin, end, cause, resume, opened))
         alike = [h for h in self.holes if (h.cause == "first") == is_first]
         if len(alike) > (1 if is_first else self.most):
             self._join(*alike[:2])

@@ -67,7 +67,9 @@ local function open(log, begin, finish, cause, number)
   if not resume or cause == 'first' then resume = begin - CLOCKS end
   list[#list + 1] = {
     id = new_id(log, number), begin = begin, ['end'] = finish, cause = cause,
-    resume = resume, opened = seen.tick(), announced = false, recovered = 0,
+    resume = resume, announced = false, recovered = 0,
+    -- Where the coverage is gone, what is remembered of messages proves nothing of it.
+    opened = tonumber(now['until']) and seen.tick() or 0,
   }
   for _, hole in ipairs(list) do
     if (hole.cause == 'first') == (cause == 'first') then alike[#alike + 1] = hole end
