@@ -69,7 +69,7 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         if published is None:
             published = version if sent is None else sent
     known_by, remember = fingerprints(stream, message, reading, version, source)
-    updated = reading.updated if message.content else 0
+    updated = (reading.updated or 0) if message.content else 0
     return Change(
         t=received,
         received=rfc3339(received),
@@ -90,7 +90,7 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         headline=reading.headline,
         fields=_fields(message.content or {}, reading),
         # One that is ahead of us alone must not hide what comes after it.
-        updated=min(updated, received) if 0 < (updated or 0) <= received + AHEAD else 0,
+        updated=min(updated, received) if updated <= received + AHEAD else 0,
     )
 
 
