@@ -1,11 +1,4 @@
-"""Keeps Redis current with Benzinga's analyst ratings, insights and consensus streams.
-
-feed      reads frames from a WebSocket
-message   tells what a frame is; its stream's definition makes a Change of it
-backlog   holds changes until Redis has them: in memory, then on disk
-store     applies a batch of changes, each atomically
-bridge    holds these together; cli wires them
-"""
+"""Keeps Redis current with Benzinga's analyst ratings, insights and consensus."""
 
 from __future__ import annotations
 

@@ -5,6 +5,10 @@ Every text is one line of words for a person, and never holds a secret.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
+
 
 class BridgeError(Exception):
     """The base of what this package raises on purpose."""
@@ -71,3 +75,9 @@ class SpoolLocked(SpoolFull):
 
 class SpoolUnusable(BridgeError):
     """Set aside: this spool file is damaged, or of another format."""
+
+
+def first(group: BaseExceptionGroup[E]) -> E:
+    """Return one error of a group, or of a group in it."""
+    error = group.exceptions[0]
+    return first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -26,6 +26,7 @@ import attrs
 import msgspec
 import trio
 from law.rules import Hole, Rules
+from trio.lowlevel import ParkingLot
 from trio.testing import MockClock
 
 from bzredis.backlog import disk
@@ -33,15 +34,14 @@ from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.queue import Queue
 from bzredis.backlog.spool import Spool, opened
 from bzredis.backlog.writer import Writer
-from bzredis.bell import Bell
 from bzredis.bridge.bridge import Bridge, Line
 from bzredis.bridge.coverage import Holes
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.manners import Manners
 from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.bridge.subscriber import Subscriber
+from bzredis.changes.from_frame import rejected
 from bzredis.changes.kinds import Change, Rejected, unpack
-from bzredis.changes.read import rejected
 from bzredis.errors import StoreDown, StoreSlow
 from bzredis.ports import Applied, Batch, Behind, Log, Removal, Sign
 from bzredis.streams import STREAMS, Stream
@@ -518,7 +518,7 @@ class Rig:
         assert isinstance(trio.lowlevel.current_clock(), MockClock), "ask for one"
         spool, _ = opened(self.folder, f"bz {self.host}", self.limit)
         self._spools.append(spool)
-        urgent = Bell()
+        urgent = ParkingLot()
         identity = Identity(
             self.name, "1.0", self.clock(), self.host, self.subscription
         )

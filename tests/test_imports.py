@@ -16,7 +16,7 @@ import bzredis
 ROOT = Path(bzredis.__file__).parent
 
 # What each folder may import, besides itself and what is EVERYONES.
-EVERYONES = {"__init__", "errors", "backoff", "bell"}
+EVERYONES = {"__init__", "errors", "backoff"}
 MAY_IMPORT = {
     "messages": "",
     "streams": "messages",
@@ -33,7 +33,6 @@ MAY_IMPORT = {
     "simulator": "",
     "errors": "",
     "backoff": "",
-    "bell": "",
     "__init__": "",
 }
 PURE_FOLDERS = {"messages", "streams", "changes", "ports", "settings", "errors"}
@@ -179,7 +178,7 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
     ("module", "absent"),
     [
         ("settings.config", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
-        ("changes.read", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
+        ("changes.from_frame", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
     ],
 )

@@ -16,10 +16,10 @@ from typing import Final, NoReturn
 import attrs
 import structlog
 import trio
+from trio.lowlevel import ParkingLot
 
 from bzredis.backlog.disk import Disk
 from bzredis.backlog.queue import Queue
-from bzredis.bell import Bell
 from bzredis.errors import SpoolFull, SpoolLocked
 from bzredis.ports import Applied, Batch, Behind, Item
 
@@ -51,10 +51,10 @@ class Backlog:
     full: bool = False
     _closed: bool = False
     _since: int | None = None  # as Redis said: the disk may be too full to know
-    _news: Bell = attrs.field(factory=Bell)
-    _progress: Bell = attrs.field(factory=Bell)
+    _news: ParkingLot = attrs.field(factory=ParkingLot)
+    _progress: ParkingLot = attrs.field(factory=ParkingLot)
     _progressed_at: float = -BREATH
-    _trouble: Bell = attrs.field(factory=Bell)
+    _trouble: ParkingLot = attrs.field(factory=ParkingLot)
     _told: str = ""  # the trouble with the disk that a person was told of
 
     # ---- the reader's side
@@ -62,7 +62,7 @@ class Backlog:
     def put(self, packed: bytes) -> int:
         """Keep a packed change; return its number."""
         number = self.queue.put(packed, trio.current_time())
-        self._news.ring()
+        self._news.unpark_all()
         return number
 
     async def breathe(self) -> None:
@@ -74,7 +74,7 @@ class Backlog:
         """
         with trio.move_on_after(BREATH):
             while self._is_far_ahead():
-                await self._progress.wait()
+                await self._progress.park()
 
     def _is_far_ahead(self) -> bool:
         if self.queue.size > CROWDED and self.disk.lock.locked():
@@ -83,16 +83,15 @@ class Backlog:
         return self.queue.size > AHEAD and makes_progress
 
     def close(self) -> None:
-        """Take nothing more; `drained` tells when all is confirmed."""
         self._closed = True
-        self._news.ring()
+        self._news.unpark_all()
 
     # ---- the writer's side
 
     async def arrival(self) -> None:
         """Wait until something is here, or nothing will come any more."""
         while not len(self) and not self._closed:
-            await self._news.wait()
+            await self._news.park()
 
     @property
     def drained(self) -> bool:
@@ -111,7 +110,6 @@ class Backlog:
         return items or self.queue.fresh(limit)
 
     def batch(self, items: Sequence[Item]) -> Batch:
-        """Make changes of one log into a batch."""
         since = self.disk.since if self._since is None else self._since
         return self.queue.batch(items, since)
 
@@ -119,7 +117,7 @@ class Backlog:
         """Let go of the changes of a batch: Redis has them."""
         self._progressed_at = trio.current_time()
         self.queue.confirmed(items)
-        self._progress.ring()
+        self._progress.unpark_all()
         # Perhaps they are just on their way to the disk.
         if items and (self.disk.count or self.disk.lock.locked()):
             async with self.disk.lock:
@@ -157,7 +155,7 @@ class Backlog:
                     self._note_trouble(error)
                     return False
                 self.queue.let_go(items)
-                self._progress.ring()
+                self._progress.unpark_all()
             if not self.full:
                 self._told = ""
         return True
@@ -173,12 +171,12 @@ class Backlog:
         if is_locked and self.age() < LOCKED and self.queue.size <= CROWDED:
             return
         self.full = True
-        self._trouble.ring()
+        self._trouble.unpark_all()
 
     async def filled(self) -> None:
         """Wait until there is no room on disk for what is read."""
         while not self.full:
-            await self._trouble.wait()
+            await self._trouble.park()
 
     async def has_room(self) -> None:
         """Wait until what waits in memory is on its way, and there is room for more."""
@@ -190,7 +188,6 @@ class Backlog:
         self._told = ""
 
     def __len__(self) -> int:
-        """Return how many changes wait, in memory and on disk."""
         return self.disk.count + len(self.queue)
 
     def age(self) -> float:

@@ -35,16 +35,13 @@ class Disk:
         return self.spool.since(self.stream)
 
     async def append(self, items: Sequence[Item]) -> None:
-        """Add changes at the end."""
         await self._work(partial(self.spool.append, self.stream, items))
         self.count += len(items)
 
     async def oldest(self, limit: int) -> list[Item]:
-        """Return the oldest changes, all of one log."""
         return await self._work(partial(self.spool.oldest, self.stream, limit))
 
     async def remove(self, log: str, last: int) -> None:
-        """Let go of a log's changes up to a number."""
         gone = partial(self.spool.remove, self.stream, log, last)
         self.count -= await self._work(gone)
 

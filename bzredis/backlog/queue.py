@@ -45,11 +45,9 @@ class Queue:
         return number
 
     def back(self, limit: int) -> list[Item]:
-        """Return the oldest of what goes before all that is on disk."""
         return list(islice(self._back, limit))
 
     def fresh(self, limit: int) -> list[Item]:
-        """Return the oldest of what came last."""
         return [item for _, item in islice(self._fresh, limit)]
 
     @property
@@ -66,7 +64,6 @@ class Queue:
         return self._fresh[0][0] if self._fresh else None
 
     def __len__(self) -> int:
-        """Return how many changes wait in memory."""
         return len(self._back) + len(self._fresh)
 
     def batch(self, items: Sequence[Item], since: int | None) -> Batch:

@@ -171,13 +171,11 @@ class Spool:
         return int(gone)
 
     def count(self, stream: str) -> int:
-        """Return how many changes of a stream are here."""
         with self._lock, _translated(self.path):
             [[found]] = self._db.execute(_COUNT, (stream,))
         return int(found)
 
     def since(self, stream: str, at: int | None = None) -> int | None:
-        """Return, or set, from when (ms) on a stream is followed."""
         with self._lock, _translated(self.path):
             if at is not None:
                 self._db.execute(_NOTE_SINCE, (stream, at))
@@ -186,11 +184,9 @@ class Spool:
 
     @property
     def room(self) -> int:
-        """Bytes of packed changes that still fit under the limit."""
         return max(0, self.limit - self._bytes)
 
     def close(self) -> None:
-        """Close the file; nothing is lost."""
         with self._lock:
             self._db.close()
 

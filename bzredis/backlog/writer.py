@@ -12,8 +12,8 @@ import trio
 
 from bzredis.backlog.backlog import Backlog
 from bzredis.backoff import delays
+from bzredis.changes.from_frame import instead
 from bzredis.changes.kinds import Change, Packed, Rejected, unpack
-from bzredis.changes.read import instead
 from bzredis.errors import SpoolFull, StoreDown, StoreSlow
 from bzredis.ports import Applied, Batch, Behind, Item, Store
 from bzredis.streams import Stream

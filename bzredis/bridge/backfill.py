@@ -18,7 +18,7 @@ from bzredis.bridge.coverage import REST_HAS
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.retry import Retry, Symbols, known
 from bzredis.bridge.subscriber import PER_TURN
-from bzredis.changes import rows
+from bzredis.changes import from_rest as rows
 from bzredis.changes.kinds import Change, Rejected
 from bzredis.errors import RestDown, RestRefused
 from bzredis.ports import Hole, Rest
@@ -49,7 +49,6 @@ class Backfill:
     _left: set[str] = attrs.field(factory=set)  # holes that it cannot fill
 
     async def run(self) -> NoReturn:
-        """Fetch what is missing, until cancelled."""
         done: int | None = None  # after which connection that was
         while True:
             holes, opened = self.intake.holes, self.intake.holes.opened

@@ -17,10 +17,10 @@ from typing import Final, NoReturn
 import attrs
 import structlog
 import trio
+from trio.lowlevel import ParkingLot
 
 from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.writer import Writer
-from bzredis.bell import Bell
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.subscriber import Subscriber
 from bzredis.errors import BridgeError, StoreDown, StoreForeign
@@ -56,12 +56,10 @@ class Line:
 
     @property
     def intake(self) -> Intake:
-        """Where what upstream says, and what Redis says, comes together."""
         return self.subscriber.intake
 
     @property
     def backlog(self) -> Backlog:
-        """What waits in between."""
         return self.writer.backlog
 
     def presence(self) -> Presence:
@@ -89,7 +87,7 @@ class Bridge:
     store: Store
     spool: Spool
     lines: Sequence[Line]
-    urgent: Bell  # rings where a status cannot wait
+    urgent: ParkingLot  # who waits there is told what cannot wait
     ask: Callable[[], Awaitable[None]] | None = None
     stop: trio.Event = attrs.field(factory=trio.Event)
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -138,9 +136,8 @@ class Bridge:
     # ---- the end
 
     async def _watch_refusals(self) -> NoReturn:
-        """End where there is nothing to mirror."""
         while True:
-            await self.urgent.wait()
+            await self.urgent.park()
             if all(line.subscriber.was_never_connected for line in self.lines):
                 for line in self.lines:
                     line.subscriber.give_up()
@@ -155,7 +152,7 @@ class Bridge:
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
-        self.urgent.ring()
+        self.urgent.unpark_all()
         for line in self.lines:
             line.backlog.disk.leave()
             line.subscriber.scope.cancel()
@@ -198,7 +195,7 @@ class Bridge:
             if self.stop.is_set():
                 return
             with trio.move_on_after(STATUS):
-                await self.urgent.wait()
+                await self.urgent.park()
 
     async def _write_status(self, line: Line, presence: Presence) -> None:
         status, holes = line.intake.status, line.intake.holes

@@ -41,7 +41,6 @@ class Holes:
     # ---- what happens
 
     def connected(self, opened: int) -> None:
-        """Note a connection, by the number of its mark."""
         self.opened, self._replayed = opened, None
 
     def told_again(self, opened: int) -> None:
@@ -49,11 +48,9 @@ class Holes:
         self.opened = opened
 
     def disconnected(self) -> None:
-        """Note that there is no connection any more."""
         self.opened = None
 
     def replayed(self, number: int) -> None:
-        """Note that the replay of this connection is over."""
         self._replayed = number
 
     def filled(self, number: int) -> None:
@@ -71,7 +68,6 @@ class Holes:
         self._given_up &= ids
 
     def failed(self) -> None:
-        """Note that Redis did not take what it was sent."""
         self._is_down = True
 
     def stamp(self, now: int) -> int:
@@ -154,7 +150,6 @@ class Holes:
         )
 
     def _has_all(self) -> bool:
-        """Tell whether we subscribe to all that Redis holds."""
         held, ours = self.coverage.subscription, self.log.subscription
         return ours == "*" or {*held.split(",")} <= {"", *ours.split(",")}
 

@@ -8,11 +8,12 @@ import attrs
 import msgspec
 import structlog
 import trio
+from trio.lowlevel import ParkingLot
 
 from bzredis.backlog.backlog import Backlog
-from bzredis.bell import Bell
 from bzredis.bridge.coverage import Holes, Sleep
 from bzredis.bridge.status import StreamStatus
+from bzredis.changes.from_frame import read, rejected
 from bzredis.changes.kinds import (
     Change,
     Filled,
@@ -25,7 +26,6 @@ from bzredis.changes.kinds import (
     symbol_of,
     unpack,
 )
-from bzredis.changes.read import read, rejected
 from bzredis.messages.envelope import Notice, Pong
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Applied, Hole, Item
@@ -49,7 +49,7 @@ class Intake:
     holes: Holes
     status: StreamStatus
     clock: Callable[[], int]
-    urgent: Bell  # rings where the status cannot wait
+    urgent: ParkingLot  # who waits there is told what cannot wait
     on_applied: Observe | None = None
     on_symbols: Callable[[Sequence[str]], None] = lambda _: None
     sole: str = ""  # symbol of a subscription to one single security
@@ -79,7 +79,6 @@ class Intake:
         return message
 
     def put(self, change: Packed) -> int:
-        """Keep a change; return its number."""
         if isinstance(change, Change | Rejected):
             t = self.holes.not_before(change.t)
             if t != change.t:  # our clock stepped back; `received` may, `t` must not
@@ -91,11 +90,9 @@ class Intake:
         self.put(rejected(words, "", received=self.clock()))
 
     def time(self) -> int:
-        """Return the time for a mark, in ms."""
         return self.holes.stamp(self.clock())
 
     def opened(self) -> None:
-        """Note that a connection began, after its handshake."""
         self.sleep = Sleep()
         self.holes.connected(self.put(Opened(self.time())))
 
@@ -112,7 +109,6 @@ class Intake:
         return self.sleep.is_over(self.time, self.clock() - 1_000 * trio.current_time())
 
     def replayed(self) -> None:
-        """Note that no more messages belong to the replay that was asked for."""
         self.holes.replayed(self.put(Replayed(self.time())))
 
     def filled(self, ids: Sequence[str]) -> None:
@@ -125,7 +121,6 @@ class Intake:
         self.holes.filled(number)
 
     def tend(self) -> None:
-        """See to what the last answer left to do."""
         if self.holes.is_overlooked:
             self.holes.told_again(self.put(Opened(self.time())))
         for each in self.holes.to_give_up(trio.current_time()):
@@ -184,9 +179,8 @@ class Intake:
         if words:
             self.holes.failed()
             self.status.note_error("redis", words)
-        self.urgent.ring()
+        self.urgent.unpark_all()
 
     def rest_trouble(self, words: str) -> None:
-        """Note what is wrong with REST."""
         self.status.note_error("rest", words)
-        self.urgent.ring()
+        self.urgent.unpark_all()

@@ -16,13 +16,13 @@ from typing import Final, NoReturn
 
 import attrs
 import trio
+from trio.lowlevel import ParkingLot
 
-from bzredis.bell import Bell
 from bzredis.bridge.backfill import POLL
 from bzredis.bridge.coverage import REST_HAS
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.retry import Retry, Symbols, known
-from bzredis.changes import rows
+from bzredis.changes import from_rest as rows
 from bzredis.changes.kinds import Rejected
 from bzredis.errors import RestDown, RestRefused
 from bzredis.ports import Rest
@@ -39,26 +39,23 @@ class Turns:
     _rated: dict[str, None] = attrs.field(factory=dict)
     _round: dict[str, None] = attrs.field(factory=dict)
     _not_before: dict[str, float] = attrs.field(factory=dict)
-    _news: Bell = attrs.field(factory=Bell)
+    _news: ParkingLot = attrs.field(factory=ParkingLot)
 
     def rate(self, symbols: Iterable[str]) -> None:
-        """Add whose ratings have changed."""
         self._rated.update(dict.fromkeys(filter(is_asked_for, symbols)))
-        self._news.ring()
+        self._news.unpark_all()
 
     def begin_round(self, symbols: Iterable[str]) -> None:
         """Add all that a round is of."""
         self.rounds += 1
         self._round.update(dict.fromkeys(filter(is_asked_for, symbols)))
-        self._news.ring()
+        self._news.unpark_all()
 
     @property
     def is_round_over(self) -> bool:
-        """Whether nobody of a round is left."""
         return not self._round
 
     async def next(self) -> str:
-        """Wait for a symbol that may be asked for now."""
         while True:
             soonest = inf
             for symbol in chain(self._rated, self._round):
@@ -69,7 +66,7 @@ class Turns:
                     return symbol
                 soonest = min(soonest, at)
             with trio.move_on_at(soonest):
-                await self._news.wait()
+                await self._news.park()
 
     def failed(self, symbol: str) -> None:
         """Put a symbol last."""
@@ -107,11 +104,9 @@ class Lookups:
     _known: dict[str, None] = attrs.field(factory=dict)
 
     def rated(self, symbols: Iterable[str]) -> None:
-        """Note that ratings of these symbols have changed."""
         self._turns.rate(symbols)
 
     async def run(self) -> NoReturn:
-        """Look up until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._after_connections)
             nursery.start_soon(self._fill)
@@ -138,7 +133,6 @@ class Lookups:
             self._turns.begin_round(await self._all())
 
     async def _fill(self) -> NoReturn:
-        """Have a whole round close what is missing."""
         while True:
             holes = self.intake.holes.to_ask(trio.current_time())
             symbols = await self._all() if holes else ()
@@ -183,5 +177,4 @@ class Lookups:
 
 
 def is_asked_for(symbol: str) -> bool:
-    """Tell whether it is a ticker of the United States."""
     return bool(symbol) and ":" not in symbol

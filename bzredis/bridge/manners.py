@@ -30,7 +30,6 @@ class Manners:
 
     @property
     def may_ping(self) -> bool:
-        """Whether the heartbeat may be sent on this connection."""
         return self.pings and not self._is_mute
 
     def may_replay(self) -> bool:
@@ -39,23 +38,18 @@ class Manners:
         return self.replays and not (self._is_mute or poisoned)
 
     def connected(self) -> None:
-        """Begin a connection: nothing was said on it."""
         self._asked_at = None
 
     def asked(self, now: float) -> None:
-        """Note that we said something."""
         self._asked_at = self._asked_at or now
 
     def answered(self) -> None:
-        """Note that upstream answered, or sent data all the same."""
         self._asked_at = None
 
     def replayed(self) -> None:
-        """Note that a replay was whole."""
         self._unusable = 0
 
     def ended_by_a_frame(self, *, is_replaying: bool) -> None:
-        """Note that a frame that nobody can read ended the connection."""
         self._unusable += 1
         self._is_poisoned = is_replaying and self._unusable >= POISONED_TIMES
 

@@ -32,7 +32,6 @@ Symbols = Callable[[], Awaitable[Sequence[str]]]
 
 
 async def known(symbols: Symbols, rng: Random) -> Sequence[str]:
-    """Return the symbols that Redis knows, however long it is away."""
     for delay in delays(SYMBOLS_FIRST, SYMBOLS_LAST, rng=rng):
         with suppress(StoreDown):  # the writer tells of it
             return await symbols()
@@ -51,7 +50,6 @@ class Retry:
     _again: Iterator[float] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with no failure behind us."""
         self._again = delays(RETRY_FIRST, RETRY_LAST, rng=self.rng)
 
     def failed(self, error: RestDown | RestRefused) -> float:
@@ -67,7 +65,6 @@ class Retry:
         return delay
 
     def answered(self) -> None:
-        """Note that REST gave what was asked for."""
         if self._told:
             log.info("REST answers again", stream=self.stream)
             self.__attrs_post_init__()

@@ -69,12 +69,10 @@ class StreamStatus:
         return next(reversed(self._errors.values()), "")
 
     def note_error(self, source: Source, words: str) -> None:
-        """Note what is wrong with one of those that we depend on."""
         self._errors.pop(source, None)
         self._errors[source] = words
 
     def enter(self, state: State, now: int, error: str | None = None) -> None:
-        """Note a new state, and the error of the feed that led there."""
         if state != self.state:
             self.state, self.since = state, now
         if error is not None:

@@ -17,7 +17,7 @@ from bzredis.bridge.intake import Intake
 from bzredis.bridge.manners import STEADY, Manners
 from bzredis.bridge.status import State
 from bzredis.changes.kinds import Change, Rejected
-from bzredis.errors import FeedLost, FeedRefused
+from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.messages.envelope import Notice
 from bzredis.ports import Connect, Link
 
@@ -116,7 +116,6 @@ class Session:
             self._take(frame)
 
     def _take(self, frame: str | bytes) -> None:
-        """Read a frame into the backlog; never waits."""
         message = self.intake.frame(frame, is_replay=self.is_replaying)
         if isinstance(message, Change | Rejected):
             self.manners.answered()
@@ -178,13 +177,13 @@ class Subscriber:
                 await session.run()
         except* FeedLost as group:
             error = group
-        return self._note_loss(_innermost(error), session)
+        return self._note_loss(first(error), session)
 
     # ---- what the status tells
 
     def _enter(self, state: State, error: str | None = None) -> None:
         self.intake.status.enter(state, self.intake.clock(), error)
-        self.intake.urgent.ring()
+        self.intake.urgent.unpark_all()
 
     def _go_live(self) -> None:
         self.refused = False
@@ -223,15 +222,8 @@ class Subscriber:
         self._enter("refused", f"{words}{TOLD_AGAIN}")
 
     def give_up(self) -> None:
-        """Note that the program ends because every stream was refused."""
         self.intake.status.note_error("feed", self._told)
 
     @property
     def was_never_connected(self) -> bool:
-        """Whether upstream refused the stream from the start."""
         return self.refused and self.intake.status.connected_at is None
-
-
-def _innermost(group: BaseExceptionGroup[FeedLost]) -> FeedLost:
-    inner = group.exceptions[0]
-    return _innermost(inner) if isinstance(inner, BaseExceptionGroup) else inner

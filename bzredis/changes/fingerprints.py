@@ -16,7 +16,6 @@ ROW: Final = "r"
 
 
 def fingerprint(*parts: str) -> str:
-    """Return what tells these parts from others."""
     # A length before each part would matter only if ids held a NUL.
     return _hash("\0".join(parts).encode())
 

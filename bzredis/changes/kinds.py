@@ -21,7 +21,6 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
     t: int  # by our clock, which never goes back here
 
     def pack(self) -> bytes:
-        """Return it as MessagePack."""
         return _pack(self)
 
 

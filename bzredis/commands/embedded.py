@@ -95,12 +95,10 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it is, as `--redis` takes it."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def log(self) -> Path:
-        """What the server itself had to say."""
         return self.folder / "server.log"
 
     async def start(self) -> None:
@@ -129,7 +127,6 @@ class Server:
             await self.kill()
 
     async def kill(self) -> None:
-        """End it as the power would, and wait until it is gone."""
         with trio.CancelScope(shield=True):
             # The guard first: it must not meet another process under the old number.
             for process in (self._guard, self._process):

@@ -49,7 +49,6 @@ class _Secrets:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def redact(self, text: str) -> str:
-        """Return the text without any known secret."""
         return self._pattern.sub(HIDDEN, text) if self._pattern else text
 
 

@@ -18,6 +18,7 @@ import attrs
 import click
 import structlog
 import trio
+from trio.lowlevel import ParkingLot
 
 from bzredis import __version__
 from bzredis.backlog.backlog import Backlog
@@ -26,7 +27,6 @@ from bzredis.backlog.queue import Queue
 from bzredis.backlog.spool import Spool, left_alone, opened
 from bzredis.backlog.statefolder import locked
 from bzredis.backlog.writer import Writer
-from bzredis.bell import Bell
 from bzredis.bridge.backfill import Backfill
 from bzredis.bridge.bridge import AllRefused, Bridge, Line
 from bzredis.bridge.coverage import Holes
@@ -187,7 +187,7 @@ class _Parts:
     rng: Random
     identity: Identity
     on_applied: Observe | None
-    urgent: Bell = attrs.field(factory=Bell)
+    urgent: ParkingLot = attrs.field(factory=ParkingLot)
 
     def bridge(self) -> Bridge:
         streams = [BY_NAME[name] for name in self.config.streams]

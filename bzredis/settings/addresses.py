@@ -39,7 +39,6 @@ _ENCODE = "special characters in a password have to be percent-encoded"
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host` can only be this machine."""
     with suppress(ValueError):
         return host.lower() == "localhost" or ip_address(host).is_loopback
     return False

@@ -61,7 +61,6 @@ class Option:
 
     @property
     def key(self) -> str:
-        """As click calls it, and as a name of Python's would be."""
         return self.name.replace("-", "_")
 
     @property
@@ -91,7 +90,6 @@ def text(value: object) -> str:
 
 
 def path(value: object) -> Path:
-    """Return a path, with `~` as it was written."""
     return Path(text(value))
 
 

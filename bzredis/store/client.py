@@ -95,11 +95,9 @@ class Store:
         return list(_texts(cast("list[bytes]", all_of_them)))
 
     async def ping(self) -> None:
-        """Raise StoreDown, in words, where Redis does not answer."""
         await self._at.run(lambda redis: redis.ping())
 
     def close(self) -> None:
-        """Close the connections that no call is using."""
         self._at.close()
 
 

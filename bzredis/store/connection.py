@@ -71,7 +71,6 @@ class Connection:
     _last: Redis = attrs.field(init=False, repr=False)  # who had them, of the others
 
     def __attrs_post_init__(self) -> None:
-        """Prepare the client; nothing is sent yet."""
         self.first = self._node = self._last = _client(self.url)
 
     async def run(self, call: Callable[[Redis], T]) -> T:
@@ -130,7 +129,6 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Close the connections that no call is using."""
         self._node.close()
         self.first.close()
 

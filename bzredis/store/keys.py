@@ -41,12 +41,10 @@ GAP_FIELDS = ("from", "to", "cause", "recovered")  # that stand behind all other
 
 
 def key(prefix: str, stream: Stream, name: str) -> str:
-    """Return a key's full name, ``PREFIX:STREAM:NAME``."""
     return f"{prefix}:{stream.name}:{name}"
 
 
 def internal(name: str) -> str:
-    """Return the name of a key that is ours alone."""
     return f"internal:{name}"
 
 

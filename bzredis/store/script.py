@@ -76,7 +76,6 @@ def _part(file: str, name: str) -> str:
 
 
 def lua(file: str) -> str:
-    """Return the text of a file."""
     return (files("bzredis.store") / "lua" / f"{file}.lua").read_text()
 
 

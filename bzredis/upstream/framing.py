@@ -84,7 +84,6 @@ class Splitter:
         return texts, bytes(handed)
 
     def rest(self) -> bytes:
-        """Return what waits for its end, when nothing more will come."""
         rest, self._waiting = bytes(self._waiting), bytearray()
         return rest
 

@@ -26,7 +26,6 @@ class Pace:
     _line: trio.Lock = field(factory=trio.Lock, init=False)
 
     async def turn(self) -> None:
-        """Wait for a turn, first come, first served."""
         async with self._line:
             # It is time we wait for, and again after each sleep: we may be slowed down.
             while (early := self._next - trio.current_time()) > 0:  # noqa: ASYNC110

@@ -11,7 +11,7 @@ from typing import TypeVar
 import trio
 from attrs import define, field
 
-from bzredis.errors import FeedLost
+from bzredis.errors import FeedLost, first
 from bzredis.upstream.framing import Splitter
 
 CONNECT = 10.0  # for name and TCP together, then for TLS: a healthy network needs 1 s
@@ -20,7 +20,6 @@ SEND = 10.0  # we send a few bytes; only a dead link leaves no room for them
 HEAD = 16 * 1024  # bytes of an answer kept: what h11 allows for a whole HTTP head
 STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})")
 
-E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
 
 
@@ -155,9 +154,3 @@ def reason(error: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return str(cause) or "no reason given"
-
-
-def first(group: BaseExceptionGroup[E]) -> E:
-    """Return one error of a group."""
-    error = group.exceptions[0]
-    return first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -22,10 +22,10 @@ from trio_websocket import (
 from wsproto.utilities import ProtocolError, RemoteProtocolError
 
 from bzredis import __version__
-from bzredis.errors import FeedLost, FeedRefused
+from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.upstream.framing import Splitter
 from bzredis.upstream.pacing import REFUSALS
-from bzredis.upstream.transport import Wire, first, limited, secure
+from bzredis.upstream.transport import Wire, limited, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
 GOODBYE = 2.0  # a stop has 5 s in all
@@ -92,7 +92,6 @@ class WebSocketLink:
     _clean: Callable[[str | bytes], str | bytes] = field(repr=False)
 
     async def send(self, text: str) -> None:
-        """Send one text frame."""
         with suppress(ConnectionClosed):
             await self._ws.send_message(text)
             return
@@ -128,7 +127,6 @@ class Upstream:
 
     @property
     def host(self) -> str:
-        """The name or address alone, fit to be shown."""
         return self._at.hostname or ""
 
     @asynccontextmanager

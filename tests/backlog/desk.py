@@ -15,8 +15,8 @@ from bzredis.backlog.disk import Disk
 from bzredis.backlog.queue import Queue
 from bzredis.backlog.spool import Spool
 from bzredis.backlog.writer import Writer
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Opened
-from bzredis.changes.read import read
 from bzredis.messages.envelope import Notice, Pong
 from bzredis.ports import Applied, Coverage, Item, Log
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Source
-from bzredis.changes.read import read
 from bzredis.streams import BY_NAME, RATINGS, Stream
 
 FRAMES = Path(__file__).parent.parent / "frames"

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bzredis.changes.fingerprints import ROW, fingerprint
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change
-from bzredis.changes.read import read
 from bzredis.streams import CONSENSUS, INSIGHTS
 
 

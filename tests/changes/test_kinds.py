@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from changes.reading import RECEIVED, SUMMARIES, changed, stream_of, text_of
 
+from bzredis.changes.from_frame import rejected
 from bzredis.changes.kinds import (
     Change,
     Filled,
@@ -24,7 +25,6 @@ from bzredis.changes.kinds import (
     symbol_of,
     unpack,
 )
-from bzredis.changes.read import rejected
 
 MARKS = (
     Opened(1),

@@ -21,7 +21,8 @@ from bzredis.backlog import queue
 from bzredis.backlog.queue import Queue
 from bzredis.bridge import coverage
 from bzredis.bridge.coverage import Holes
-from bzredis.changes import rows
+from bzredis.changes import from_rest as rows
+from bzredis.changes.from_frame import instead, read
 from bzredis.changes.kinds import (
     Change,
     Filled,
@@ -33,7 +34,6 @@ from bzredis.changes.kinds import (
     Replayed,
     unpack,
 )
-from bzredis.changes.read import instead, read
 from bzredis.errors import StoreDown
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Behind, Hole, Item, Log

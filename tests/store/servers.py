@@ -20,8 +20,8 @@ import msgspec
 import redis
 import trio
 
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Mark, Rejected, Source
-from bzredis.changes.read import read
 from bzredis.commands.embedded import Server
 from bzredis.ports import Applied, Batch, Behind, Log
 from bzredis.store.client import Store

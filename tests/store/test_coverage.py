@@ -8,8 +8,8 @@ import pytest
 import trio
 from store.servers import BASE, HOST, RECEIVED, Peer, new_log, pack, rating
 
+from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import Heard, Opened
-from bzredis.changes.rows import row
 from bzredis.errors import StoreForeign
 from bzredis.ports import Batch, Behind, Coverage, Log
 from bzredis.streams import CONSENSUS, RATINGS

@@ -8,8 +8,8 @@ import attrs
 import pytest
 from store.servers import HOST, RECEIVED, Item, Peer, message, new_log, rating
 
+from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import Filled, GaveUp, Heard, Opened, Replayed
-from bzredis.changes.rows import row
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Applied, Behind, Coverage, Hole, Log
 from bzredis.store.keys import GAP_FIELDS, entry_fields

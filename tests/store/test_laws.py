@@ -20,8 +20,8 @@ from store.servers import Peer, consensus, deleted, new_log, pack, rating, stamp
 from store.servers import message as written
 
 from bzredis import ports
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change
-from bzredis.changes.read import read
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
 from bzredis.streams import CONSENSUS, RATINGS, Stream

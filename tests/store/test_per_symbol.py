@@ -17,8 +17,8 @@ from store.servers import (
     stamp,
 )
 
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change
-from bzredis.changes.read import read
 from bzredis.messages.envelope import Notice, Pong
 from bzredis.messages.times import rfc3339
 from bzredis.streams import CONSENSUS

@@ -17,8 +17,8 @@ from store.servers import (
     rating,
 )
 
+from bzredis.changes.from_rest import looked_up, removal, row
 from bzredis.changes.kinds import Change
-from bzredis.changes.rows import looked_up, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Rejected
-from bzredis.changes.read import read
 from bzredis.messages.envelope import Notice
 from bzredis.streams import BY_NAME, CONSENSUS, STREAMS, Stream
 from bzredis.streams.consensus import FIGURES, security

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Rejected
-from bzredis.changes.read import read
 from bzredis.messages.model import _reason
 from bzredis.streams import INSIGHTS
 from bzredis.streams.insights import Insight

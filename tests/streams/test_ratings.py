@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change
-from bzredis.changes.read import read
 from bzredis.messages.direction import direction
 from bzredis.streams import RATINGS
 from bzredis.streams.ratings import Rating, price_target_change

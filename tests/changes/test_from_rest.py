@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bzredis.changes import rows as fetched
+from bzredis.changes.from_frame import read
+from bzredis.changes.from_rest import looked_up, removal, row
 from bzredis.changes.kinds import Change, Rejected
-from bzredis.changes.read import read
-from bzredis.changes.rows import looked_up, removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, Stream
 
 RECEIVED = 1_728_070_000_000

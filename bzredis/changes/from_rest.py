@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from bzredis.changes.from_frame import change, rejected
 from bzredis.changes.kinds import Change, Rejected
-from bzredis.changes.read import change, rejected
 from bzredis.errors import Unusable
 from bzredis.messages import envelope as message
 from bzredis.messages.envelope import Envelope
@@ -21,7 +21,6 @@ _ISIN = "ISIN:"  # how a symbol begins that is no ticker
 
 
 def row(stream: Stream, text: str, *, received: int) -> Change | Rejected:
-    """Make a row of a stream's table into a change."""
     return _made(stream, text, received, lambda: (message.row(text), None))
 
 

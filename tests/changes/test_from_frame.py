@@ -24,8 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bzredis.changes import fingerprints
-from bzredis.changes.kinds import Change, Opened, Rejected
-from bzredis.changes.read import (
+from bzredis.changes.from_frame import (
     AHEAD,
     LONGEST_REASON,
     LONGEST_RECORD,
@@ -34,6 +33,7 @@ from bzredis.changes.read import (
     read,
     rejected,
 )
+from bzredis.changes.kinds import Change, Opened, Rejected
 from bzredis.messages.envelope import Notice, Pong
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
