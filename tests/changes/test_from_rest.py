@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bzredis.changes import rows as fetched
+from bzredis.changes import from_rest as fetched
 from bzredis.changes.from_frame import read
 from bzredis.changes.from_rest import looked_up, removal, row
 from bzredis.changes.kinds import Change, Rejected
