@@ -134,7 +134,8 @@ class Holes:
             if not (hole.announced and self.rest)
             and hole.id not in self._given_up
             and (
-                now - self._first_seen[hole.id] > GIVE_UP or (self.has_replayed and not self.rest)
+                now - self._first_seen[hole.id] > GIVE_UP
+                or (self.has_replayed and not self.rest)
             )
         ]
         self._given_up.update(ids)
