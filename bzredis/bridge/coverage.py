@@ -77,8 +77,7 @@ class Holes:
 
     def not_before(self, time: int) -> int:
         """Return a time (ms), or that of what came before, if that is later."""
-        if time > self._stamp:
-            self._stamp = time
+        self._stamp = max(self._stamp, time)
         return self._stamp
 
     # ---- what follows
