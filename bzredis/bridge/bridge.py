@@ -137,11 +137,11 @@ class Bridge:
 
     async def _watch_refusals(self) -> NoReturn:
         while True:
-            await self.urgent.park()
             if all(line.subscriber.was_never_connected for line in self.lines):
                 for line in self.lines:
                     line.subscriber.give_up()
                 self._end(AllRefused(TOLD_ALL_REFUSED))
+            await self.urgent.park()
 
     def _end(self, error: BridgeError) -> None:
         self._ended_by = self._ended_by or error
