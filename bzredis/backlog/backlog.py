@@ -62,7 +62,8 @@ class Backlog:
     def put(self, packed: bytes) -> int:
         """Keep a packed change; return its number."""
         number = self.queue.put(packed, trio.current_time())
-        self._news.unpark_all()
+        if self._news:  # as a rule the writer is at work
+            self._news.unpark_all()
         return number
 
     async def breathe(self) -> None:

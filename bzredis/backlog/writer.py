@@ -13,7 +13,7 @@ import trio
 from bzredis.backlog.backlog import Backlog
 from bzredis.backoff import delays
 from bzredis.changes.from_frame import instead
-from bzredis.changes.kinds import Change, Packed, Rejected, unpack
+from bzredis.changes.kinds import Packed, Received, unpack
 from bzredis.errors import SpoolFull, StoreDown, StoreSlow
 from bzredis.ports import Applied, Batch, Behind, Item, Store
 from bzredis.streams import Stream
@@ -101,7 +101,7 @@ class Writer:
             self._alone += 1
             change = unpack(items[0].packed)
             # Never a mark: nobody would know any more what may be missing.
-            if self._alone == POISON_TRIES and isinstance(change, Change | Rejected):
+            if self._alone == POISON_TRIES and isinstance(change, Received):
                 self._aside = self._set_aside(items[0], change, str(error))
 
     def _instead(self, items: list[Item]) -> list[Item]:

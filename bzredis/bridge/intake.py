@@ -21,9 +21,9 @@ from bzredis.changes.kinds import (
     Heard,
     Opened,
     Packed,
+    Received,
     Rejected,
     Replayed,
-    symbol_of,
     unpack,
 )
 from bzredis.messages.envelope import Notice, Pong
@@ -73,13 +73,13 @@ class Intake:
             source="replay" if is_replay else "live",
             sole=self.sole,
         )
-        if isinstance(message, Change | Rejected):
+        if isinstance(message, Received):
             self.status.last_event_at = now
             self.put(message)
         return message
 
     def put(self, change: Packed) -> int:
-        if isinstance(change, Change | Rejected):
+        if isinstance(change, Received):
             t = self.holes.not_before(change.t)
             if t != change.t:  # our clock stepped back; `received` may, `t` must not
                 change = msgspec.structs.replace(change, t=t)
@@ -137,12 +137,12 @@ class Intake:
             self.resume = open_now[-1].resume
         self.status.note_coverage(applied.coverage)
         news, symbols = self._news(items, applied.results), [*applied.symbols]
-        self.status.count(result for _, result in news)
+        self.status.count([result for _, result in news])
         for item, result in news:
             if result == "gap":
                 self._tell_of_gap(unpack(item.packed), were_open)
             elif result == "again":  # whose, said an answer that was lost
-                symbols.append(symbol_of(item.packed))
+                symbols.append(getattr(unpack(item.packed), "symbol", ""))
             elif result[:7] == "refused":
                 log.error("set aside", stream=self.stream.name, reason=result)
                 self.status.note_error("redis", result)

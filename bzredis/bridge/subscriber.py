@@ -16,7 +16,7 @@ from bzredis.backoff import delays
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.manners import STEADY, Manners
 from bzredis.bridge.status import State
-from bzredis.changes.kinds import Change, Rejected
+from bzredis.changes.kinds import Change, Received
 from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.messages.envelope import Notice
 from bzredis.ports import Connect, Link
@@ -117,7 +117,7 @@ class Session:
 
     def _take(self, frame: str | bytes) -> None:
         message = self.intake.frame(frame, is_replay=self.is_replaying)
-        if isinstance(message, Change | Rejected):
+        if isinstance(message, Received):
             self.manners.answered()
             if self.is_replaying and isinstance(message, Change):
                 self._prolong(trio.current_time() + QUIET)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Final
 
 from bzredis.changes.fingerprints import fingerprint, fingerprints
-from bzredis.changes.kinds import Change, Packed, Rejected, Source
+from bzredis.changes.kinds import Change, Packed, Received, Rejected, Source
 from bzredis.errors import Unusable
 from bzredis.messages.envelope import Envelope, Json, Notice, Pong, json_text, parse
 from bzredis.messages.envelope import text as scalar
@@ -104,7 +103,7 @@ def rejected(reason: str, frame: str | bytes, *, received: int) -> Rejected:
 
 def instead(was: Packed, reason: str) -> Rejected:
     """Return a rejected frame to stand in the place of what Redis cannot take."""
-    raw = was.raw if isinstance(was, Change | Rejected) else ""
+    raw = was.raw if isinstance(was, Received) else ""
     return rejected(reason, raw, received=was.t)
 
 
@@ -117,7 +116,9 @@ def _fields(content: Json, reading: Reading) -> tuple[str, ...]:
     for name, value in reading.derived:
         if value:
             flat[name] = value
-    return tuple(chain.from_iterable(flat.items()))
+    pairs = [""] * (2 * len(flat))
+    pairs[::2], pairs[1::2] = flat, flat.values()
+    return tuple(pairs)
 
 
 def _flatten(content: Json) -> dict[str, str]:
@@ -125,25 +126,19 @@ def _flatten(content: Json) -> dict[str, str]:
 
     Null and "" are absent fields; arrays and booleans are JSON text.
     """
-    flat = {}
-    if "\0_" not in "\0" + "\0".join(content):  # the rule: no name begins with "_"
-        flat = {k: v for k, v in content.items() if type(v) is str and v}
-        content = {k: v for k, v in content.items() if type(v) is not str}
+    flat: dict[str, str] = {}
     holders = [("", content)]
     for prefix, holder in holders:  # the flattest first: on a collision its name wins
         for key, value in holder.items():
-            name = prefix + key
-            kind = type(value)
-            if kind is str:
+            if (kind := type(value)) is str:
                 held = value
             elif kind is dict:
-                holders.append((f"{name}_", value))
+                holders.append((f"{prefix}{key}_", value))
                 continue
-            elif kind is list:
-                held = json_text(value)
             else:
-                held = scalar(value)
+                held = json_text(value) if kind is list else scalar(value)
             if held:
+                name = prefix + key
                 if name[:1] == "_":  # our own names begin with just one
                     name = f"_{name}"
                 flat.setdefault(name, held)

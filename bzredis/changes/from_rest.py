@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import attrs
+from msgspec import structs
 
 from bzredis.changes.from_frame import change, rejected
 from bzredis.changes.kinds import Change, Rejected
@@ -80,7 +80,7 @@ def looked_up(
     """Make the object that REST gave for one symbol into a change of that symbol."""
 
     def found() -> tuple[Envelope, Reading]:
-        one = attrs.evolve(message.row(text), record="")  # one per symbol
+        one = structs.replace(message.row(text), record="")  # one per symbol
         return one, _attributed(stream.read(one, symbol), symbol)
 
     return _made(stream, text, received, found)
@@ -95,7 +95,7 @@ def _attributed(reading: Reading, symbol: str) -> Reading:
         raise Unusable(f"{symbol} was asked for, and this names {named or 'others'}")
     if not any(reading.headline):  # an error under status 200, say
         raise Unusable("no consensus in it")
-    return attrs.evolve(reading, symbol=symbol)
+    return structs.replace(reading, symbol=symbol)
 
 
 def _made(

@@ -27,8 +27,8 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
 # ---- what upstream said
 
 
-class Change(Packed, frozen=True, array_like=True, tag="message"):
-    """One message, or row of REST: what to log, what to write, under which version."""
+class Received(Packed, frozen=True, array_like=True):
+    """What came, and how its other copies are known."""
 
     received: str
     # The same message has one of these in common with its other copies …
@@ -36,6 +36,11 @@ class Change(Packed, frozen=True, array_like=True, tag="message"):
     # … and leaves these behind. What only a row of REST left begins with ROW.
     remember: tuple[str, ...]
     raw: str
+
+
+class Change(Received, frozen=True, array_like=True, tag="message"):
+    """One message, or row of REST: what to log, what to write, under which version."""
+
     symbol: str
     action: str
     record: str
@@ -53,13 +58,9 @@ class Change(Packed, frozen=True, array_like=True, tag="message"):
     updated: int = 0  # what the content said, if it did: what REST is asked from
 
 
-class Rejected(Packed, frozen=True, array_like=True, tag="rejected"):
+class Rejected(Received, frozen=True, array_like=True, tag="rejected"):
     """A frame that cannot be used, kept where a person can look at it."""
 
-    received: str
-    known_by: tuple[str, ...]
-    remember: tuple[str, ...]
-    raw: str
     reason: str
 
 
@@ -95,9 +96,3 @@ class GaveUp(Packed, frozen=True, array_like=True, tag="gave up"):
 
 Mark = Opened | Heard | Replayed | Filled | GaveUp
 unpack = msgspec.msgpack.Decoder(Change | Rejected | Mark).decode
-
-
-def symbol_of(packed: bytes) -> str:
-    """Return the symbol of a packed message, "" for any other change."""
-    change = unpack(packed)
-    return change.symbol if isinstance(change, Change) else ""

@@ -35,8 +35,7 @@ EXCERPT = 200  # characters of a notice that go into a log line
 _DIGITS = re.compile(r"\d+", re.ASCII)
 
 
-@attrs.frozen
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):  # made for each: attrs takes longer
     """One data message. ``content`` is None where a delete came without."""
 
     id: str
@@ -63,10 +62,10 @@ class Notice:
     is_error: bool
 
 
-def text(value: object) -> str:
+def text(value: object, _: type[str] = str) -> str:
     """Return a JSON scalar as the text it stands for; null is "".
 
-    Raises TypeError for an object or an array.
+    Raises TypeError for an object or an array. It is a hook of cattrs as it is.
     """
     if type(value) is str:
         return value

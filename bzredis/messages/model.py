@@ -23,7 +23,7 @@ M = TypeVar("M", bound=attrs.AttrsInstance)
 _FAST = Converter(detailed_validation=False)
 _TELLING = Converter(detailed_validation=True)  # slower, but says which field was wrong
 for _converter in (_FAST, _TELLING):
-    _converter.register_structure_hook(str, lambda value, _: text(value))
+    _converter.register_structure_hook(str, text)
 
 
 def reader(model: type[M]) -> Callable[[Json], M]:

@@ -19,7 +19,9 @@ _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:?\d\d)?",
     re.ASCII,
 )
-_UTC = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d(?::\d\d){2}(?:\.\d{1,9})?Z", re.ASCII)
+_UTC = re.compile(
+    r"(\d{4}-\d\d-\d\d)T(?:[01]\d|2[0-3])(?::[0-5]\d){2}(?:\.\d{1,9})?Z", re.ASCII
+)
 # A time of day whose hour may have one digit, as in 9:30:00, or be one of twelve.
 _CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
@@ -67,12 +69,13 @@ def milliseconds(text: str) -> int | None:
 
 def rfc3339(ms: int) -> str:
     """Write milliseconds since 1970 as UTC, RFC 3339 with milliseconds."""
-    return f"{_second(ms // 1000)}.{ms % 1000:03d}Z"
+    minutes, ms = divmod(ms, 60_000)
+    return f"{_minute(minutes)}:{ms // 1_000:02d}.{ms % 1_000:03d}Z"
 
 
 @lru_cache(maxsize=1_024)  # what comes in one go shares it
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]  # without its offset
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * MINUTE, UTC).isoformat()[:16]
 
 
 def comparable(text: str) -> str:
@@ -80,9 +83,16 @@ def comparable(text: str) -> str:
 
     What is UTC already stays as it was sent; what is no time gives "".
     """
-    if (found := instant(text)) is None:
-        return ""
-    return text if _UTC.fullmatch(text) else f"{_second(found // NS)}.{found % NS:09d}Z"
+    if (match := _UTC.fullmatch(text)) and _is_known(match[1]):
+        return text
+    found = instant(text)
+    return f"{rfc3339(found // NS_PER_MS)[:19]}.{found % NS:09d}Z" if found else ""
+
+
+@lru_cache(maxsize=1_024)
+def _is_known(day: str) -> bool:
+    """Tell whether there is such a day, and all of it is later than the earliest."""
+    return (instant(day + "T00:00:00Z") or _EARLIEST) > _EARLIEST
 
 
 def published(day: str, clock: str) -> int | None:
@@ -110,16 +120,17 @@ def published(day: str, clock: str) -> int | None:
     return found if _EARLIEST < found * NS_PER_MS < _LATEST else None
 
 
-@lru_cache(maxsize=65_536)
 def _wall(clock: str) -> time:
     """Read a time of day of 24 or of twelve hours; midnight where it is neither."""
     clock = clock.strip()
-    if match := _CLOCK.fullmatch(clock):
-        hour, rest, half = int(match[1]), match[2], (match[3] or "").upper()
-        if half and hour <= NOON:
-            hour = hour % NOON + (NOON if half == "P" else 0)
-        clock = f"{hour:02}{rest}"
     try:
         return time.fromisoformat(clock)
     except ValueError:
+        match = _CLOCK.fullmatch(clock)
+    if match is None:
         return time()
+    hour, rest, half = int(match[1]), match[2], (match[3] or "").upper()
+    if half and hour <= NOON:
+        hour = hour % NOON + (NOON if half == "P" else 0)
+    written = f"{hour:02}{rest}"
+    return time() if written == clock else _wall(written)

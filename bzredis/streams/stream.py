@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal
 
 import attrs
+import msgspec
 
 from bzredis.messages.envelope import Envelope
 
@@ -13,8 +14,7 @@ TICKERS: Final = 50  # of one request (upstream.md, 4)
 PAGE: Final = 1_000  # rows; the most that upstream gives at once
 
 
-@attrs.frozen
-class Reading:
+class Reading(msgspec.Struct, frozen=True):  # made for each message, like Envelope
     """What a stream's definition knows of one message; the rest is the same for all."""
 
     symbol: str = ""  # "" where it is not certain, or not plausible

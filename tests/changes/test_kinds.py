@@ -22,7 +22,6 @@ from bzredis.changes.kinds import (
     Rejected,
     Replayed,
     Source,
-    symbol_of,
     unpack,
 )
 
@@ -73,12 +72,6 @@ def test_a_field_stands_at_one_place_in_every_kind_that_has_it() -> None:
     for kind in (Change, Rejected, *get_args(Mark)):
         for place, name in enumerate(kind.__struct_fields__):
             assert places.setdefault(name, place) == place
-
-
-def test_the_symbol_of_what_is_packed() -> None:
-    assert symbol_of(changed(text_of("ratings-documented")).pack()) == "AAPL"
-    assert symbol_of(rejected("why", "x", received=1).pack()) == ""
-    assert {symbol_of(mark.pack()) for mark in MARKS} == {""}
 
 
 def test_what_no_process_packed_is_not_read() -> None:
