@@ -64,9 +64,11 @@ class Backfill:
             if opened != done and holes.has_replayed and not holes.coverage.holes:
                 # The replay says that nothing is missing; what is newer all the same
                 # (contract.md, 6), nobody has to wait for.
-                done = opened
                 await trio.sleep(REST_HAS)
-                await self._fill(())
+                if (pause := await self._fill(())) > POLL:
+                    await trio.sleep(pause)
+                    continue  # it is asked for again, as long as this connection stands
+                done = opened
             await trio.sleep(POLL)
 
     async def _fill(self, holes: Sequence[Hole]) -> float:

@@ -98,10 +98,8 @@ class Intake:
 
     def heard(self, sent: int) -> None:
         """Note that all that was sent before a time has been read."""
-        t = self.time()
-        self.put(
-            Heard(t, min(sent, t))
-        )  # a clock that stepped back may have been ahead
+        t = self.time()  # the other is of a clock that may have been ahead
+        self.put(Heard(t, min(sent, t)))
         self.sleep.heard(sent)
 
     def is_awake(self) -> bool:
@@ -166,13 +164,9 @@ class Intake:
     def _tell_of_gap(self, mark: Packed, were_open: Mapping[str, Hole]) -> None:
         ids = mark.ids if isinstance(mark, GaveUp) else ()
         for hole in filter(None, map(were_open.get, ids)):
-            log.warning(
-                "messages may be missing",
-                stream=self.stream.name,
-                since=rfc3339(hole.begin),
-                until=rfc3339(hole.end),
-                cause=hole.cause,
-            )
+            span = {"since": rfc3339(hole.begin), "until": rfc3339(hole.end)}
+            told = {"stream": self.stream.name, **span, "cause": hole.cause}
+            log.warning("messages may be missing", **told)
 
     def trouble(self, words: str) -> None:
         """Note what is wrong with Redis, "" once it takes changes again."""

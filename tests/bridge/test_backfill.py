@@ -576,3 +576,21 @@ async def test_a_redis_that_comes_back_older_gets_what_it_lost(
         await trio.sleep(60)
     assert not rig.store.gaps()
     assert not holes(rig)
+
+
+async def test_what_is_newer_is_asked_for_until_rest_answers(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.extend(
+        [Session([*frames(10), 100.0, LOST]), Session(replay=frames(10, 12))]
+    )
+    rest = FakeRest([4, 11, 12])
+    async with running(rig, rest):
+        await trio.sleep(90)
+        rest.trouble = RestDown("down")
+        await trio.sleep(60)
+        assert ("rest", 11) not in logged(rig)
+        assert rig.store.is_alive(), "and nobody waits for that"
+        rest.trouble = None
+        await trio.sleep(130)
+    assert ("rest", 11) in logged(rig)
