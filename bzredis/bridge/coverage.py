@@ -166,6 +166,10 @@ class Sleep:
         if self._woke is not None and sent > self._woke:
             self._woke = None
 
+    def doubt(self, sent: int) -> None:
+        """Note that what was sent at a time (ms) gets no answer: as if we had slept."""
+        self._woke = sent - 1 if self._woke is None else self._woke
+
     def is_over(self, time: Callable[[], int], ahead: float) -> bool:
         """Tell whether upstream was heard since; asked every second or so."""
         if self._ahead is not None and ahead - self._ahead > SLEPT:

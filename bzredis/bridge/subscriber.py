@@ -26,6 +26,10 @@ log = structlog.get_logger(__name__)
 POLL: Final = 0.25  # s between looks whether a replay has ended, or something is due
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
 LATE: Final = 30_000  # ms; what was sent so long ago has come, or the link is dead
+TARDY: Final = (
+    10.0  # s until a ping that upstream does not answer takes `alive` away, …
+)
+DEAD: Final = 60.0  # … and the connection, where it did answer on it
 QUIET: Final = 5.0  # s without a message end a replay, where no pong does
 HINT: Final = 2.0  # s from a pong to the end: it promises nothing (upstream.md, 1)
 LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
@@ -36,6 +40,7 @@ TOLD_REFUSED: Final = (
     "token file) holds the right key and that the key is entitled to this stream"
 )
 TOLD_AGAIN: Final = "; tried again in 15 min"
+TOLD_SILENT: Final = "upstream answers no ping any more, and says nothing else"
 TOLD_FULL: Final = "closed on purpose: no room on disk for what Redis does not take"
 
 
@@ -51,6 +56,7 @@ class Session:
     _replay_ends: float = inf  # s, if nothing more comes
     _replay_hinted: float = inf
     _pinged: deque[int] = attrs.field(factory=deque)  # ms: pings without an answer
+    _silent_since: float = inf  # s: the first of them after which nothing came
 
     async def run(self) -> NoReturn:
         """Relay until the connection is lost: FeedLost."""
@@ -87,6 +93,7 @@ class Session:
             if self.manners.may_ping:
                 self.manners.asked(trio.current_time())
                 self._pinged.append(self.intake.time())
+                self._silent_since = min(self._silent_since, trio.current_time())
                 await self.link.send("ping")
             await trio.sleep(HEARTBEAT)
             self._hear_without_pong()
@@ -102,7 +109,19 @@ class Session:
             await trio.sleep(POLL)
             if self.is_replaying and trio.current_time() >= self._replay_ends:
                 self._end_replay()
+            self._mind_silence()
             self.intake.tend()
+
+    def _mind_silence(self) -> None:
+        """Doubt an upstream that answered pings before, and leave it in the end.
+
+        Its PINGs may still come: of a proxy, say, whose back end is gone.
+        """
+        silent, status = trio.current_time() - self._silent_since, self.intake.status
+        if silent > TARDY and status.last_pong_at is not None:
+            if silent > DEAD and status.last_pong_at >= (status.connected_at or 0):
+                raise FeedLost(TOLD_SILENT)
+            self.intake.sleep.doubt(self._pinged[0])
 
     def _end_replay(self) -> None:
         self.is_replaying = False
@@ -116,6 +135,7 @@ class Session:
             self._take(frame)
 
     def _take(self, frame: str | bytes) -> None:
+        self._silent_since = inf
         message = self.intake.frame(frame, is_replay=self.is_replaying)
         if isinstance(message, Received):
             self.manners.answered()

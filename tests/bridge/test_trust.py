@@ -18,6 +18,7 @@ from fakes import (
     FakeRest,
     Rig,
     Said,
+    Session,
     frame,
     frames,
     now,
@@ -29,11 +30,12 @@ from bzredis.backlog.spool import Spool
 from bzredis.bridge.backfill import Backfill
 from bzredis.bridge.lookups import Lookups
 from bzredis.bridge.retry import Retry
-from bzredis.errors import SpoolFull
+from bzredis.errors import FeedLost, SpoolFull
 from bzredis.ports import Item
 from bzredis.streams.stream import Table
 
 Ask = Callable[[], Awaitable[None]]
+LOST = FeedLost("upstream went away")
 SLEPT = 7_200_000  # ms
 NONSENSE = {"ok": "true", "errors": [{"code": "down"}]}  # under HTTP 200
 
@@ -102,6 +104,74 @@ async def test_what_the_machine_slept_through_is_not_fresh(
         assert later
         assert not any(is_alive for *_, is_alive in later)
         await trio.sleep(60)  # upstream has answered a ping that went out since
+        assert rig.store.is_alive()
+
+
+async def test_an_upstream_that_answers_no_more_is_not_fresh_and_is_left(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Its protocol may still be answering: a proxy's, say, whose back end is gone."""
+    async with rig.running():
+        await trio.sleep(31)
+        rig.upstream.links[-1].session.answers = "no"
+        await trio.sleep(28)
+        assert rig.store.is_alive()
+        await trio.sleep(13)  # the ping after 60 s has no answer
+        assert not rig.store.is_alive()
+        await trio.sleep(45)
+        assert len(rig.upstream.links) == 1
+        await trio.sleep(10)
+        assert len(rig.upstream.links) == 2
+        await trio.sleep(70)
+        assert rig.store.is_alive()
+
+
+async def test_a_late_answer_is_one(rig: Rig, autojump_clock: MockClock) -> None:
+    async with rig.running():
+        await trio.sleep(31)
+        rig.upstream.links[-1].session.answers = "no"
+        await trio.sleep(41)
+        assert not rig.store.is_alive()
+        rig.upstream.say("pong")
+        await trio.sleep(2)
+        assert rig.store.is_alive()
+
+
+@pytest.mark.parametrize("said", [frame(1), '{"status":"ok"}'])
+async def test_who_says_something_is_there_without_a_pong(
+    rig: Rig, said: str, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(31)
+        rig.upstream.links[-1].session.answers = "no"
+        for _ in range(60):
+            await trio.sleep(5)
+            rig.upstream.say(said)
+            assert rig.store.is_alive()
+        assert len(rig.upstream.links) == 1
+
+
+async def test_who_never_answered_a_ping_is_not_left_for_it(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.append(Session(answers="no"))
+    async with rig.running():
+        await trio.sleep(3_600)
+        assert len(rig.upstream.links) == 1
+        assert rig.store.is_alive()
+
+
+async def test_a_new_connection_of_who_used_to_answer_has_to_as_well(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    rig.upstream.sessions.append(Session([31.0, LOST]))
+    rig.upstream.sessions.append(Session(answers="no"))
+    async with rig.running():
+        await trio.sleep(600)
+        assert len(rig.upstream.links) == 2, "perhaps it was taught not to answer"
+        assert not rig.store.is_alive()
+        rig.upstream.say("pong")
+        await trio.sleep(5)
         assert rig.store.is_alive()
 
 
