@@ -7,15 +7,29 @@ import signal
 from typing import NoReturn
 
 STOPPED = 0  # the exit code (contract.md, 4)
+STANDARD_ERROR = 2  # the last of the three standard streams
 
 
 def main() -> None:
     """Run the command line; every way out ends the process with its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    _occupy_standard_streams()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _stop)
     from bzredis.commands.cli import bzredis  # noqa: PLC0415 - most of the start is this import
 
     bzredis.main(prog_name="bzredis")
+
+
+def _occupy_standard_streams() -> None:
+    """Put the null device where a standard stream is closed.
+
+    The next file, a database say, would be opened under its number, and then what is
+    written for people would go there.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def _stop(*_: object) -> NoReturn:

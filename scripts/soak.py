@@ -152,7 +152,7 @@ async def one_round(
             tally.add("wrong", "bridge", ["it ended by itself"])
         if not tally.is_sound:
             said = "".join(f"{text}\n" for _, text in rig.simulator.sent)
-            (folder / "sent.jsonl").write_text(said)
+            (folder / "sent.jsonl").write_text(said, "utf-8")
     if tally.is_sound:
         shutil.rmtree(folder)
     else:

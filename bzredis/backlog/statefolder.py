@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,8 +23,18 @@ def locked(folder: Path, holder: str) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
+            if str(folder).startswith("~"):  # there is no home for that
+                raise ConfigError(
+                    f"the state folder {folder} is in the home of nobody known: name"
+                    " another one with --state-dir"
+                )
+            os.umask(0o077)  # what is made in it is for nobody else, the spool too
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = stack.enter_context((folder / "lock").open("a+", encoding="utf-8"))
+            if complaint := _complaint(folder):
+                raise ConfigError(complaint)
+            file = stack.enter_context(
+                open(folder / "lock", "a+", encoding="utf-8", opener=_no_link)
+            )
             is_ours = _lock(file)
             file.seek(0)
             other = file.read().strip() or "another bridge"
@@ -42,6 +53,27 @@ def locked(folder: Path, holder: str) -> Iterator[Path]:
                 " give this one a folder of its own with --state-dir"
             )
         yield folder
+
+
+def _no_link(path: str, flags: int) -> int:
+    # What a link leads to is not ours to empty.
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def _complaint(folder: Path) -> str:
+    """Say what is wrong with a folder that others may write to, "" if nothing is."""
+    found, me = folder.stat(), os.geteuid()
+    if found.st_uid != me:
+        return (
+            f"the state folder {folder} belongs to user {found.st_uid}, and this is"
+            f" user {me}: name a folder of your own with --state-dir"
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return (
+            f"others may write to the state folder {folder}: take that away with"
+            f" `chmod go-w`, or name another one with --state-dir"
+        )
+    return ""
 
 
 def _lock(file: TextIO) -> bool:

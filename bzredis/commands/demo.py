@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
+import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from math import inf
@@ -18,13 +19,16 @@ import trio
 from bzredis.backlog.statefolder import locked
 from bzredis.changes.kinds import Change, Received, unpack
 from bzredis.commands import embedded
-from bzredis.commands.form import ALL, Finite, with_options
+from bzredis.commands.form import ALL, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
+from bzredis.commands.outlet import Outlet
 from bzredis.commands.run import assemble, run_to_the_end
 from bzredis.settings.addresses import Origin, RedisURL, redis_url
 from bzredis.settings.config import Config, configure
 from bzredis.simulator import Settings, Simulator
 from bzredis.streams import Stream
+
+Say = Callable[[str], None]
 
 RATE = 5.0  # messages a second: enough to see something, slow enough to read it
 PACE = 50.0  # requests a second: its upstream is its own, and the first look is now
@@ -58,9 +62,7 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
     """Run until stopped, or for so many seconds; return the exit code."""
     async with AsyncExitStack() as stack:
         # Before, and after, all that leaves something behind where a signal ends it.
-        signals = stack.enter_context(
-            trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
-        )
+        signals = stack.enter_context(trio.open_signal_receiver(*endings()))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
         place, cli = "yours", f"redis-cli -u {redis.shown if redis else ''}"
         if redis is None:
@@ -78,13 +80,27 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
             config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=redis
         )
         seen: Counter[tuple[str, str]] = Counter()
-        token, show = partial(str, upstream.settings.token), partial(_show, seen)
+        told = "({} lines are missing here: nobody took them)\n".format
+        outlet = Outlet(sys.stdout, told)
+        say = partial(_say, outlet)
+
+        def show(stream: Stream, packed: bytes, result: str) -> None:
+            _show(say, seen, stream, packed, result)
+            if outlet.is_broken:  # as `| head` has enough
+                bridge.stop.set()
+
+        token = partial(str, upstream.settings.token)
         bridge = assemble(config, token, folder / "state", show, PACE)
-        _greet(config, place, cli)
+        _greet(say, config, place, cli)
         code = await run_to_the_end(bridge, signals, seconds)
-        _summarise(config, seen)
+        _summarise(say, config, seen)
         nursery.cancel_scope.cancel()
     return code
+
+
+def _say(outlet: Outlet, text: str) -> None:
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    outlet.write((text if is_terminal else click.unstyle(text)) + "\n")
 
 
 def _speak_of(upstream: Simulator, symbol: str) -> None:
@@ -96,8 +112,8 @@ def _speak_of(upstream: Simulator, symbol: str) -> None:
     upstream.broadcast(*published, *upstream.market.comment(now, record))
 
 
-def _greet(config: Config, place: str, cli: str) -> None:
-    click.echo(
+def _greet(say: Say, config: Config, place: str, cli: str) -> None:
+    say(
         "This is SIMULATED data: made up, moving like the real one, worth nothing.\n"
         f"It goes to {config.redis.shown}, {place}. Look at it from another terminal:\n"
         f"  {cli} HGETALL {config.prefix}:ratings:latest:{SYMBOL}\n"
@@ -108,7 +124,7 @@ def _greet(config: Config, place: str, cli: str) -> None:
 
 
 def _show(
-    seen: Counter[tuple[str, str]], stream: Stream, packed: bytes, result: str
+    say: Say, seen: Counter[tuple[str, str]], stream: Stream, packed: bytes, result: str
 ) -> None:
     """Print a line per event, once it stands in Redis."""
     change = unpack(packed)
@@ -119,14 +135,12 @@ def _show(
     headline = zip(stream.headline, change.headline, strict=True)
     said = "  ".join(f"{name} {value}" for name, value in headline if value)
     name = click.style(f"{change.symbol or '-':8}", bold=True)
-    click.echo(
-        f"{change.received[11:19]} {stream.name:9} {change.action:7} {name} {said}"
-    )
+    say(f"{change.received[11:19]} {stream.name:9} {change.action:7} {name} {said}")
 
 
-def _summarise(config: Config, seen: Counter[tuple[str, str]]) -> None:
-    click.echo("\nWhat came to Redis:")
+def _summarise(say: Say, config: Config, seen: Counter[tuple[str, str]]) -> None:
+    say("\nWhat came to Redis:")
     for stream in config.streams:
         counts = {result: n for (name, result), n in seen.items() if name == stream}
         said = ", ".join(f"{n} {result}" for result, n in sorted(counts.items()))
-        click.echo(f"  {stream:9} {sum(counts.values()):6} messages: {said or 'none'}")
+        say(f"  {stream:9} {sum(counts.values()):6} messages: {said or 'none'}")

@@ -112,7 +112,7 @@ class Server:
                 return
         said = ""
         with suppress(OSError):
-            said = self.log.read_text(errors="replace").strip()
+            said = self.log.read_text("utf-8", "replace").strip()
         last = said.split("\n")[-1].strip() or "it said nothing"
         raise ConfigError(f"the embedded server did not start: {last} ({self.log})")
 

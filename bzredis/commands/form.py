@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection
 from functools import wraps
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -31,6 +33,10 @@ class Group(click.Group):
         """Run a command and end the process."""
         # Also where someone gives it as an argument, and the error repeats that.
         add_secret(os.environ.get(TOKEN_VARIABLE, ""))
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            # Of a locale without our letters; a test's stream may be no such one.
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except ConfigError as error:
@@ -40,9 +46,23 @@ class Group(click.Group):
             code = _complain(f"{error.format_message()} ({path} --help tells more)")
         except click.ClickException as error:
             code = _complain(error.format_message())
+        except BrokenPipeError:  # as `| head` has enough; Python would complain again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = STOPPED
         except click.Abort:  # Ctrl-C where nothing ran yet that would have to end well
             code = STOPPED
         sys.exit(code)
+
+
+def endings() -> list[signal.Signals]:
+    """Return the signals that end a program in good order.
+
+    SIGHUP, of a terminal that is closed, is not among them where it was ignored from
+    the start, as by nohup.
+    """
+    ignores_hangup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    hangup = [] if ignores_hangup else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
 
 
 def _complain(words: str) -> int:

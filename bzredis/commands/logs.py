@@ -13,14 +13,15 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import TextIO
+from typing import TextIO, cast
 from urllib.parse import quote, quote_plus, unquote
 
 import attrs
 import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
+
+from bzredis.commands.outlet import Outlet
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
@@ -72,19 +73,33 @@ _secrets = _Secrets()
 add_secret, redact = _secrets.add, _secrets.redact
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(logging.Handler):
     """Writes lines; where it cannot, it says so without what it was given to say."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """Write to a stream that may be closed, and is not waited for."""
+        super().__init__()
+        self.outlet = Outlet(stream, self._told)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.outlet.write(self.format(record) + "\n")
+        except Exception:  # noqa: BLE001 - whatever an argument's `__str__` may raise
+            self.handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         error = "".join(traceback.format_exception_only(sys.exception()))
-        # Nobody reads any more, and there is no further place to say so.
-        with suppress(OSError, ValueError):
-            self.stream.write(
-                redact(f"a message of {record.name} could not be logged: {error}")
-            )
+        self.outlet.write(
+            redact(f"a message of {record.name} could not be logged: {error}")
+        )
+
+    def _told(self, count: int) -> str:
+        values = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
+        words = f"{count} lines are missing here: nobody took them"
+        return self.format(logging.makeLogRecord({**values, "msg": words})) + "\n"
 
 
 def configure_logs(
@@ -93,7 +108,7 @@ def configure_logs(
     """Log from `level` up to `stream`, standard error by default, without `secrets`."""
     for secret in secrets:
         add_secret(secret)
-    stream = stream or sys.stderr
+    stream = stream or cast("TextIO | None", sys.stderr)  # None: closed at the start
     before: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -115,7 +130,7 @@ def configure_logs(
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    if stream.isatty():
+    if stream is not None and stream.isatty():
         # Its tracebacks are plain: a frame around them would break a secret in two.
         plain = structlog.dev.plain_traceback
         last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
@@ -129,17 +144,15 @@ def configure_logs(
     root.handlers[:] = [*others, handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-    _report_bugs(stream)
+    _report_bugs(handler.outlet)
 
 
-def _report_bugs(stream: TextIO) -> None:
+def _report_bugs(outlet: Outlet) -> None:
     """Print the traceback of what nobody caught: all of it but the secrets."""
 
     def report(error: BaseException | None, words: str = "") -> None:
         lines = traceback.format_exception(error) if error else []
-        with suppress(OSError, ValueError):  # as above
-            stream.write(redact(words + "".join(lines)))
-            stream.flush()
+        outlet.write(redact(words + "".join(lines)))
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if not issubclass(args.exc_type, SystemExit):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -36,7 +35,7 @@ from bzredis.bridge.manners import Manners
 from bzredis.bridge.retry import Retry
 from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.bridge.subscriber import Subscriber
-from bzredis.commands.form import ALL, STOPPED, WRONG, with_options
+from bzredis.commands.form import ALL, STOPPED, WRONG, endings, with_options
 from bzredis.commands.logs import add_secret, configure_logs
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable, StoreForeign
 from bzredis.messages.symbols import sole_security
@@ -97,7 +96,7 @@ def run(config: Config) -> int:
 
 
 def run_bridge(config: Config, token: Callable[[], str]) -> int:
-    """Run the bridge until SIGINT or SIGTERM; return the exit code."""
+    """Run the bridge until a signal ends it; return the exit code."""
     sys.setswitchinterval(SWITCH)
     with locked(config.state_dir, "another bridge") as folder:
         return trio.run(_until_signal, config, token, folder)
@@ -105,7 +104,7 @@ def run_bridge(config: Config, token: Callable[[], str]) -> int:
 
 async def _until_signal(config: Config, token: Callable[[], str], folder: Path) -> int:
     bridge = assemble(config, token, folder)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*endings()) as signals:
         return await run_to_the_end(bridge, signals)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from typing import Any
 
 import click
 import trio
 
-from bzredis.commands.form import Command, Finite, with_options
+from bzredis.commands.form import Command, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.errors import ConfigError
 from bzredis.settings.config import TOKEN_VARIABLE, Config
@@ -48,8 +47,8 @@ def simulate(config: Config, **given: Any) -> int:
 
 
 async def _simulate(simulator: Simulator) -> str:
-    """Serve until SIGINT or SIGTERM; return why it could not be, or nothing."""
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    """Serve until a signal ends it; return why it could not be, or nothing."""
+    with trio.open_signal_receiver(*endings()) as signals:
         async with trio.open_nursery() as nursery:
             try:
                 port = await nursery.start(simulator.serve)

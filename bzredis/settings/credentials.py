@@ -7,7 +7,9 @@ the file is not checked: container secrets are readable to all.
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bzredis.errors import ConfigError, FeedLost
 from bzredis.settings.config import TOKEN_VARIABLE, Token
 from bzredis.settings.file import expanded
 
+MOMENT = 0.2  # s that the file of a token is waited for; else what it held counts
 LONGEST = 4_096  # bytes; a file larger than that is some other file
 
 
@@ -27,17 +30,41 @@ def token_reader(token: Token, keep_secret: Callable[[str], None]) -> Callable[[
     file is being replaced.
     """
     token = lasting(token)
-    keep_secret(read(token))
+    known = read(token)
+    keep_secret(known)
+    reading: Future[str] | None = None
 
     def read_again() -> str:
+        nonlocal known, reading
+        if token.path is None:
+            return known
+        reading = reading or _begin_to_read(token)
         try:
-            found = read(token)
+            known = reading.result(MOMENT)
+        except TimeoutError:  # a disk that hangs may give it in the end
+            return known
         except ConfigError as error:
+            reading = None
             raise FeedLost(str(error)) from None
-        keep_secret(found)
-        return found
+        reading = None
+        keep_secret(known)
+        return known
 
     return read_again
+
+
+def _begin_to_read(token: Token) -> Future[str]:
+    """Read in a thread of its own, which nobody waits for at the end."""
+    reading = Future[str]()
+
+    def run() -> None:
+        try:
+            reading.set_result(read(token))
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            reading.set_exception(error)
+
+    threading.Thread(target=run, name="token", daemon=True).start()
+    return reading
 
 
 def lasting(token: Token) -> Token:

@@ -76,7 +76,7 @@ def _part(file: str, name: str) -> str:
 
 
 def lua(file: str) -> str:
-    return (files("bzredis.store") / "lua" / f"{file}.lua").read_text()
+    return (files("bzredis.store") / "lua" / f"{file}.lua").read_text("utf-8")
 
 
 def _settings(
