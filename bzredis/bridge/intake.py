@@ -142,7 +142,8 @@ class Intake:
             elif result == "again":  # whose, said an answer that was lost
                 symbols.append(getattr(unpack(item.packed), "symbol", ""))
             elif result[:7] == "refused":
-                log.error("set aside", stream=self.stream.name, reason=result)
+                if not self.status.has_error("redis", result):  # it may be of each
+                    log.error("set aside", stream=self.stream.name, reason=result)
                 self.status.note_error("redis", result)
             if self.on_applied is not None:
                 self.on_applied(self.stream, item.packed, result)

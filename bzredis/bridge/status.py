@@ -72,6 +72,9 @@ class StreamStatus:
         self._errors.pop(source, None)
         self._errors[source] = words
 
+    def has_error(self, source: Source, words: str) -> bool:
+        return self._errors.get(source) == words
+
     def enter(self, state: State, now: int, error: str | None = None) -> None:
         if state != self.state:
             self.state, self.since = state, now

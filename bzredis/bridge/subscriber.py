@@ -14,7 +14,7 @@ import trio
 
 from bzredis.backoff import delays
 from bzredis.bridge.intake import Intake
-from bzredis.bridge.manners import STEADY, Manners
+from bzredis.bridge.manners import STEADY, Manners, Notices
 from bzredis.bridge.status import State
 from bzredis.changes.kinds import Change, Received
 from bzredis.errors import FeedLost, FeedRefused, first
@@ -51,6 +51,7 @@ class Session:
     link: Link
     intake: Intake
     manners: Manners
+    notices: Notices
     began: float = attrs.field(factory=trio.current_time)
     is_replaying: bool = True
     _replay_ends: float = inf  # s, if nothing more comes
@@ -111,6 +112,9 @@ class Session:
                 self._end_replay()
             self._mind_silence()
             self.intake.tend()
+            for notice, times in self.notices.again(trio.current_time()).items():
+                told = {"stream": self.intake.stream.name, "notice": notice}
+                log.info("upstream said in the last hour again", **told, times=times)
 
     def _mind_silence(self) -> None:
         """Doubt an upstream that answered pings before, and leave it in the end.
@@ -142,9 +146,10 @@ class Session:
             if self.is_replaying and isinstance(message, Change):
                 self._prolong(trio.current_time() + QUIET)
         elif isinstance(message, Notice):
-            tell = log.warning if message.is_error else log.info
-            name = self.intake.stream.name
-            tell("upstream says", stream=name, notice=message.text)
+            if self.notices.is_news(message.text):
+                tell = log.warning if message.is_error else log.info
+                name = self.intake.stream.name
+                tell("upstream says", stream=name, notice=message.text)
         elif message.is_answer:
             self.manners.answered()
             self.intake.status.last_pong_at = self.intake.status.last_frame_at
@@ -165,6 +170,7 @@ class Subscriber:
     connect: Connect
     manners: Manners
     rng: Random
+    notices: Notices = attrs.field(factory=Notices)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     refused: bool = False
     _told: str = ""  # the error that a person was told of last
@@ -192,7 +198,7 @@ class Subscriber:
         session = None
         try:
             async with self.connect(self.intake.stream) as link:
-                session = Session(link, self.intake, self.manners)
+                session = Session(link, self.intake, self.manners, self.notices)
                 self._go_live()
                 await session.run()
         except* FeedLost as group:

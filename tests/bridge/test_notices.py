@@ -1,0 +1,68 @@
+"""What upstream says to people is told once: it may say it with each frame."""
+
+from __future__ import annotations
+
+import trio
+from fakes import Rig, Said, frames
+from trio.testing import MockClock
+
+from bzredis.bridge.manners import NOTICES, OTHERS, Notices
+
+
+def told(said: Said) -> list[tuple[str, int]]:
+    """Return the notices that were told, and how often they came again."""
+    notices = [each for each in said if each["event"].startswith("upstream sa")]
+    return [(each["notice"], each.get("times", 0)) for each in notices]
+
+
+async def test_the_same_notice_is_told_once_and_then_counted(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    notice = '{"status":"ok"}'
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.say(*([notice] * 1_000), *frames(1, 2))
+        await trio.sleep(10)
+        assert told(said) == [(notice, 0)]
+        assert rig.store.numbers() == [1, 2]
+        await trio.sleep(3_600)
+        assert told(said) == [(notice, 0), (notice, 999)]
+        rig.upstream.say(notice)
+        await trio.sleep(3_700)
+        assert told(said)[2:] == [(notice, 1)]
+        await trio.sleep(3_700)
+        rig.upstream.say(notice)
+        await trio.sleep(10)
+        assert told(said)[3:] == [(notice, 0)], "news again"
+
+
+async def test_a_new_connection_makes_no_news_of_it(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    notice = '{"status":"ok"}'
+    async with rig.running():
+        for _ in range(5):
+            await trio.sleep(70)
+            rig.upstream.say(notice, rig.lost)
+        await trio.sleep(30)
+    assert told(said) == [(notice, 0)]
+
+
+async def test_a_refusal_of_each_message_is_told_once(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    rig.store.refuses = "e"
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.say(*frames(*range(50)))
+        await trio.sleep(10)
+    assert sum(each["event"] == "set aside" for each in said) == 1
+
+
+def test_notices_that_are_never_the_same_are_counted() -> None:
+    notices = Notices()
+    assert notices.again(0) == {}
+    assert sum(notices.is_news(f"notice {n}") for n in range(1_000)) == NOTICES
+    assert notices.again(3_599) == {}
+    assert notices.again(3_600) == {OTHERS: 1_000 - NOTICES}
+    assert notices.is_news("notice 1")
