@@ -167,7 +167,7 @@ class Rest(Protocol):
 
     def rows(
         self, table: Table, since: int, tickers: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]: ...
+    ) -> AsyncGenerator[list[str], None]: ...  # page by page
     def removals(
         self, table: Table, since: int, /
     ) -> AsyncGenerator[Removal, None]: ...

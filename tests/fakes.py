@@ -385,6 +385,8 @@ class FakeRest:
     delay: float = 0.0  # s until it answers
     trouble: Exception | None = None  # of all tables, …
     troubles: dict[str, Exception] = attrs.field(factory=dict)  # … of a path or ticker
+    spoiled: list[str] = attrs.field(factory=list)  # rows that are none
+    cut: Exception | None = None  # after the first page
     none: set[str] = attrs.field(factory=set)  # tickers without a consensus
     updated_at: str = ""  # of each consensus
     asked: list[tuple[float, int, tuple[str, ...]]] = attrs.field(factory=list)
@@ -393,13 +395,18 @@ class FakeRest:
 
     async def rows(
         self, table: Table, since: int, tickers: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[list[str], None]:
         self.asked.append((trio.current_time(), since, tuple(tickers)))
         await self._answer(table.path)
-        for number in sorted(self.held, reverse=True):
-            if UPDATED + number >= since:
-                found = json.loads(frame(number))["data"]["content"]
-                yield json.dumps(found | {"isin": self.isins.get(number, "")})
+        held = [n for n in sorted(self.held, reverse=True) if UPDATED + n >= since]
+        if held or self.spoiled:
+            yield [self._row(number) for number in held] + self.spoiled
+        if self.cut:
+            raise self.cut
+
+    def _row(self, number: int) -> str:
+        found = json.loads(frame(number))["data"]["content"]
+        return json.dumps(found | {"isin": self.isins.get(number, "")})
 
     async def removals(
         self, table: Table, since: int, /
