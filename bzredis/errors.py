@@ -57,6 +57,10 @@ class StoreSlow(StoreDown):
     """Again, with less at once: Redis did not answer in time."""
 
 
+class StoreUnready(StoreDown):
+    """Again, as it was: it is the server's state, whatever it is asked to take."""
+
+
 class StoreForeign(BridgeError):
     """Stop: what stands under our keys in Redis came from another upstream."""
 

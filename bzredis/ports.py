@@ -105,7 +105,6 @@ class Store(Protocol):
     """Redis: `bzredis.store.client`. All may raise StoreDown, `apply` StoreForeign."""
 
     async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind: ...
-    async def ping(self) -> None: ...
     async def symbols(self, stream: Stream, /) -> list[str]: ...
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign, /
@@ -168,7 +167,7 @@ class Rest(Protocol):
 
     def rows(
         self, table: Table, since: int, tickers: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]: ...
+    ) -> AsyncGenerator[list[str], None]: ...  # page by page
     def removals(
         self, table: Table, since: int, /
     ) -> AsyncGenerator[Removal, None]: ...

@@ -42,7 +42,7 @@ from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.bridge.subscriber import Subscriber
 from bzredis.changes.from_frame import rejected
 from bzredis.changes.kinds import Change, Rejected, unpack
-from bzredis.errors import StoreDown, StoreSlow
+from bzredis.errors import StoreDown, StoreSlow, StoreUnready
 from bzredis.ports import Applied, Batch, Behind, Log, Removal, Sign
 from bzredis.streams import STREAMS, Stream
 from bzredis.streams.stream import Table
@@ -272,12 +272,13 @@ class FakeStore:
     delay: float = 0.0  # s that a call takes
     lost_answers: int = 0  # so many batches take effect, and nobody is told
     is_mute: bool = False  # batches take effect, and no answer ever comes
+    closes_at: int = 0  # bytes of a batch over which it closes the connection
     poison: str = ""  # a message with this in it is never answered, nor takes effect
     most: int = 10**9  # changes that it manages in time
-    deaf: bool = False  # not even PING is answered
+    deaf: bool = False  # not even a batch of nothing is answered
     refuses: str = ""  # a change with this in it is refused, as of a wrong type
     batches: list[int] = attrs.field(factory=list)  # how large each attempt was
-    pings: int = 0
+    questions: int = 0  # batches of nothing
     known: list[str] = attrs.field(factory=list)  # symbols that have a `latest`
     _alive: dict[str, bool] = attrs.field(factory=dict)
     statuses: list[tuple[float, str, dict[str, str], bool]] = attrs.field(factory=list)
@@ -287,13 +288,17 @@ class FakeStore:
         if self.hangs:
             await trio.sleep_forever()
         if self.trouble:
-            raise StoreDown(self.trouble)
+            raise StoreUnready(self.trouble)
 
     async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind:
         self.batches.append(len(batch.packed))
+        self.questions += not batch.packed
         await self._reach()
         changes = [unpack(packed) for packed in batch.packed]
-        if len(changes) > self.most or any(map(self._is_poison, changes)):
+        if self.closes_at and sum(map(len, batch.packed)) > self.closes_at:
+            raise StoreDown("cannot reach Redis: connection reset")
+        is_deaf = self.deaf and not changes
+        if is_deaf or len(changes) > self.most or any(map(self._is_poison, changes)):
             await trio.sleep(5)
             raise StoreSlow("no answer")
         kept = self.db.of(stream.name)
@@ -312,12 +317,6 @@ class FakeStore:
             and isinstance(change, Change)
             and self.poison in change.raw
         )
-
-    async def ping(self) -> None:
-        self.pings += 1
-        await self._reach()
-        if self.deaf:
-            raise StoreSlow("no answer")
 
     async def symbols(self, _: Stream, /) -> list[str]:
         await self._reach()
@@ -386,6 +385,8 @@ class FakeRest:
     delay: float = 0.0  # s until it answers
     trouble: Exception | None = None  # of all tables, …
     troubles: dict[str, Exception] = attrs.field(factory=dict)  # … of a path or ticker
+    spoiled: list[str] = attrs.field(factory=list)  # rows that are none
+    cut: Exception | None = None  # after the first page
     none: set[str] = attrs.field(factory=set)  # tickers without a consensus
     updated_at: str = ""  # of each consensus
     asked: list[tuple[float, int, tuple[str, ...]]] = attrs.field(factory=list)
@@ -394,13 +395,18 @@ class FakeRest:
 
     async def rows(
         self, table: Table, since: int, tickers: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[list[str], None]:
         self.asked.append((trio.current_time(), since, tuple(tickers)))
         await self._answer(table.path)
-        for number in sorted(self.held, reverse=True):
-            if UPDATED + number >= since:
-                found = json.loads(frame(number))["data"]["content"]
-                yield json.dumps(found | {"isin": self.isins.get(number, "")})
+        held = [n for n in sorted(self.held, reverse=True) if UPDATED + n >= since]
+        if held or self.spoiled:
+            yield [self._row(number) for number in held] + self.spoiled
+        if self.cut:
+            raise self.cut
+
+    def _row(self, number: int) -> str:
+        found = json.loads(frame(number))["data"]["content"]
+        return json.dumps(found | {"isin": self.isins.get(number, "")})
 
     async def removals(
         self, table: Table, since: int, /

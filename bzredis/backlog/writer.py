@@ -12,9 +12,9 @@ import trio
 
 from bzredis.backlog.backlog import Backlog
 from bzredis.backoff import delays
-from bzredis.changes.from_frame import instead
-from bzredis.changes.kinds import Packed, Received, unpack
-from bzredis.errors import SpoolFull, StoreDown, StoreSlow
+from bzredis.changes.from_frame import instead, shorter
+from bzredis.changes.kinds import Received, Rejected, unpack
+from bzredis.errors import SpoolFull, StoreDown, StoreSlow, StoreUnready
 from bzredis.ports import Applied, Batch, Behind, Item, Store
 from bzredis.streams import Stream
 
@@ -24,7 +24,9 @@ BATCH: Final = 150  # changes; 100 to 200 measured fastest, more holds Redis lon
 RETRY_FIRST: Final = 0.2  # s, after which a batch is sent again …
 RETRY_LAST: Final = 3.0  # … and at the most: Redis may be back at any moment
 IDLE: Final = 5.0  # s without changes until Redis is asked what it has
-POISON_TRIES: Final = 3  # time-outs of one change alone, while Redis answers otherwise
+# Failures of one change alone, in a row, while Redis answers otherwise: a Redis, or a
+# way to it, that comes and goes would have to do so in step with them.
+POISON_TRIES: Final = 5
 TOLD_BEHIND: Final = (
     "Redis has less than it had confirmed: it came back older, or emptied; it gets "
     "again what is held, and the rest is fetched or announced as a gap"
@@ -48,7 +50,7 @@ class Writer:
     _size: int = BATCH
     _was_up: bool = False  # whether Redis ever took anything
     _down: str = ""
-    _alone: int = 0  # time-outs of the oldest change alone
+    _alone: int = 0  # failures of the oldest change alone
     _aside: Item | None = None  # what goes in the place of one that Redis cannot take
 
     async def run(self) -> None:
@@ -81,6 +83,10 @@ class Writer:
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
         self._size = min(BATCH, self._size * 2)
+        if self._aside and items[0] is self._aside:
+            aside = unpack(self._aside.packed)
+            log.error("set aside: Redis answers, but not to this change",
+                      stream=self.stream.name, error=aside.reason)  # fmt: skip
         self._was_up, self._alone, self._aside = True, 0, None
         await self.backlog.confirm(items, applied)
         self.on_applied(items, applied)
@@ -93,34 +99,35 @@ class Writer:
 
     async def _doubt(self, items: Sequence[Item], error: StoreDown) -> None:
         """Find out whether it is the batch that Redis, or its time, does not take."""
-        is_slow = isinstance(error, StoreSlow)
-        if len(items) > 1 and (is_slow or await self._answers()):
-            # Too much, perhaps, for what it takes in one go: half of it, later more.
-            self._size = len(items) // 2
-        elif items and is_slow and await self._answers():
-            self._alone += 1
-            change = unpack(items[0].packed)
-            # Never a mark: nobody would know any more what may be missing.
-            if self._alone == POISON_TRIES and isinstance(change, Received):
-                self._aside = self._set_aside(items[0], change, str(error))
+        if len(items) > 1:
+            if isinstance(error, StoreSlow) or await self._answers(items):
+                # Too much, perhaps, for what it takes at once: half of it, later more.
+                self._size = len(items) // 2
+            return
+        is_unready = not items or isinstance(error, StoreUnready)
+        if is_unready or not await self._answers(items):
+            self._alone = 0
+            return
+        self._alone += 1
+        if self._alone >= POISON_TRIES:
+            self._aside = _in_its_place(items[0], str(error))
+            # What goes in its place has to be taken at once, or less of it does.
+            self._alone = POISON_TRIES if self._aside else 0
 
     def _instead(self, items: list[Item]) -> list[Item]:
-        if items and self._aside and items[0].number == self._aside.number:
-            items[0] = self._aside
+        aside = self._aside
+        if items and aside and items[0][:2] == aside[:2]:
+            items[0] = aside
         return items
 
-    async def _answers(self) -> bool:
+    async def _answers(self, items: Sequence[Item]) -> bool:
+        """Tell whether Redis takes a batch of nothing in the place of this one."""
+        question = attrs.evolve(self.backlog.batch(items), packed=())
         try:
-            await self.store.ping()
+            await self.store.apply(self.stream, question)
         except StoreDown:
             return False
         return True
-
-    def _set_aside(self, item: Item, change: Packed, why: str) -> Item:
-        """Put a rejected frame in the place of a change that Redis cannot take."""
-        log.error("set aside: Redis answers, but not to this change",
-                  stream=self.stream.name, error=why)  # fmt: skip
-        return item._replace(packed=instead(change, why).pack())
 
     def _note(self, words: str) -> None:
         """Tell of trouble once, not at every attempt."""
@@ -136,3 +143,16 @@ class Writer:
         else:
             log.info("Redis takes it again", **told)
         self.on_trouble(words)
+
+
+def _in_its_place(item: Item, why: str) -> Item | None:
+    """Return what says that a change is set aside; None where it is not at fault.
+
+    Never a mark: nobody would know any more what may be missing. And where not even a
+    word of it is taken, it is not this change that Redis refuses.
+    """
+    change = unpack(item.packed)
+    if not isinstance(change, Received):
+        return None
+    aside = shorter(change) if isinstance(change, Rejected) else instead(change, why)
+    return item._replace(packed=aside.pack()) if aside else None

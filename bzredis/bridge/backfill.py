@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from math import inf
 from typing import Final, NoReturn
 
 import attrs
@@ -47,6 +48,14 @@ class Backfill:
     tickers: Sequence[str] = ()
     isins: frozenset[str] = frozenset()
     _left: set[str] = attrs.field(factory=set)  # holes that it cannot fill
+    _has_rows: set[str] = attrs.field(factory=set)  # … and those that lack removals
+    # A key may be entitled to the rows alone.
+    _removals: Retry = attrs.field(init=False)
+    _removals_at: float = -inf  # when they may be asked for again
+
+    @_removals.default
+    def _retry_of_removals(self) -> Retry:
+        return Retry(self.retry.stream, self.retry.on_trouble, self.retry.rng)
 
     async def run(self) -> NoReturn:
         done: int | None = None  # after which connection that was
@@ -54,15 +63,17 @@ class Backfill:
             holes, opened = self.intake.holes, self.intake.holes.opened
             to_ask = holes.to_ask(trio.current_time())
             asked = [hole for hole in to_ask if hole.id in self._left]
-            if fresh := [hole for hole in to_ask if hole.id not in self._left]:
-                await trio.sleep(await self._fill(fresh))
-                done = opened
+            if due := self._due(to_ask):
+                if not self._have_rows(due):
+                    done = opened
+                await trio.sleep(await self._fill(due))
                 continue
             # What it left out once it will leave out again: nobody gives that back.
             if announced := [hole.id for hole in asked if hole.announced]:
                 self.intake.forget(announced)
-            if opened != done and holes.has_replayed and not holes.coverage.holes:
-                # The replay says that nothing is missing; what is newer all the same
+            is_whole = holes.has_replayed and self._have_rows(holes.coverage.holes)
+            if opened != done and is_whole:
+                # The replay says that no row is missing; what is newer all the same
                 # (contract.md, 6), nobody has to wait for.
                 await trio.sleep(REST_HAS)
                 if (pause := await self._fill(())) > POLL:
@@ -71,59 +82,103 @@ class Backfill:
                 done = opened
             await trio.sleep(POLL)
 
+    def _due(self, holes: Sequence[Hole]) -> list[Hole]:
+        """Return the holes that can be filled, and of what is lacking be asked now."""
+        waits = trio.current_time() < self._removals_at
+        not_due = self._left | self._has_rows if waits else self._left
+        return [hole for hole in holes if hole.id not in not_due]
+
+    def _have_rows(self, holes: Sequence[Hole]) -> bool:
+        return self._has_rows.issuperset(hole.id for hole in holes)
+
     async def _fill(self, holes: Sequence[Hole]) -> float:
-        """Fetch what these holes lack; return the s until there is more to ask."""
-        times = [hole.resume for hole in holes] or [self.intake.resume or 0]
-        since = max(0, min(times) - OVERLAP) // 1_000
+        """Fetch what these holes lack; return the s until there is more to ask.
+
+        What one table gives is put at once, whatever becomes of the other.
+        """
+        since = self._since(holes)
         if not since:
             return POLL  # nothing was there that REST could go on from
-        try:
-            left = await self._fetch(since)
-        except (RestDown, RestRefused) as error:
-            return self.retry.failed(error)
-        self.retry.answered()
-        ids = [hole.id for hole in holes]
-        if left:
-            self._left.update(ids)
-        elif ids:
-            self.intake.filled(ids)
+        lacking = [hole for hole in holes if hole.id not in self._has_rows]
+        if lacking or not holes:
+            try:
+                left = await self._fetch(self._since(lacking))
+            except (RestDown, RestRefused) as error:
+                return self.retry.failed(error)
+            self.retry.answered()
+            done = self._left if left else self._has_rows
+            done.update(hole.id for hole in lacking)
+        filled = [hole.id for hole in holes if hole.id in self._has_rows]
+        if await self._fetch_removals(since) and filled:
+            self.intake.filled(filled)
         return POLL
 
-    async def _fetch(self, since: int) -> int:
-        """Put all rows since a time (unix s), the oldest first, then removals.
+    def _since(self, holes: Sequence[Hole]) -> int:
+        """Return from when (unix s) to ask for what holes, or else the replay, lack."""
+        times = [hole.resume for hole in holes] or [self.intake.resume or 0]
+        return max(0, min(times) - OVERLAP) // 1_000
 
-        All rows before any is put: upstream sends the newest first, and pages overlap.
-        Returns how many were left out that may have been wanted.
+    async def _fetch(self, since: int) -> int:
+        """Put all rows since a time (unix s), the oldest first.
+
+        Also where they turn out not to be all. Returns how many were left out that may
+        have been wanted; raises RestDown and RestRefused.
         """
-        stream, clock = self.intake.stream, self.intake.clock
-        # The streams let pass what fits either list.
-        tickers = () if self.isins else self.tickers
-        found: Rows = []
-        async with aclosing(self.rest.rows(self.table, since, tickers)) as texts:
-            async for text in texts:
-                found.append(rows.row(stream, text, received=clock()))
-                if len(found) % PER_TURN == 0:
-                    await trio.lowlevel.checkpoint()
-        if found and all(isinstance(row, Rejected) for row in found):
-            await self._put(found)
-            raise RestDown(f"no row for {self.table.path} can be used: no answer")
+        stream = self.intake.stream
+        found, failure = await self._rows(since)
         left = 0
         if self.isins:
             found, left = await self._sifted(found)
         log.info("fetched", stream=stream.name, since=since, rows=len(found), left=left)
         await self._put(sorted(found, key=_version))
-        if stream.removals is not None:
-            # A key may be entitled to the rows alone: then these are here at least.
-            await self._put(await self._removals(stream.removals, since))
+        if failure is not None:
+            raise failure
         return left
 
-    async def _removals(self, table: Table, since: int) -> Rows:
+    async def _rows(self, since: int) -> tuple[Rows, RestDown | RestRefused | None]:
+        """Return the rows since a time (unix s), and why these are not all, if so."""
         stream, clock = self.intake.stream, self.intake.clock
-        async with aclosing(self.rest.removals(table, since)) as gone:
-            return [
-                rows.removal(stream, one.record, one.updated, one.raw, received=clock())
-                async for one in gone
-            ]
+        # The streams let pass what fits either list.
+        tickers = () if self.isins else self.tickers
+        found = Rows()
+        failure: RestDown | RestRefused | None = None
+        try:
+            async with aclosing(self.rest.rows(self.table, since, tickers)) as pages:
+                async for page in pages:
+                    read = Rows()
+                    for text in page:
+                        read.append(rows.row(stream, text, received=clock()))
+                        if len(read) % PER_TURN == 0:
+                            await trio.lowlevel.checkpoint()
+                    found += read
+                    failure = failure or _no_answer(self.table, read)
+        except (RestDown, RestRefused) as error:
+            failure = error
+        return found, failure
+
+    async def _fetch_removals(self, since: int) -> bool:
+        """Put what was removed since a time (unix s); tell whether that is known."""
+        stream, clock = self.intake.stream, self.intake.clock
+        if (table := stream.removals) is None:
+            return True
+        gone = Rows()
+        failure: RestDown | RestRefused | None = None
+        try:
+            async with aclosing(self.rest.removals(table, since)) as removals:
+                async for each in removals:
+                    told = (each.record, each.updated, each.raw)
+                    gone.append(rows.removal(stream, *told, received=clock()))
+            failure = _no_answer(table, gone)
+        except (RestDown, RestRefused) as error:
+            failure = error
+        await self._put(gone)
+        if failure is not None:
+            pause = self._removals.failed(failure)
+            self._removals_at = trio.current_time() + pause
+            return False
+        self._removals.answered()
+        self._removals_at = -inf
+        return True
 
     async def _put(self, found: Rows) -> None:
         for number, row in enumerate(found):
@@ -139,6 +194,13 @@ class Backfill:
         held = {*await known(self.symbols, self.retry.rng)} if unmatched else set()
         wanted += [row for row in unmatched if row.symbol in held]
         return wanted, sum(row.symbol not in held for row in unmatched)
+
+
+def _no_answer(table: Table, read: Rows) -> RestDown | None:
+    """Return why a page is no answer: an error under status 200, say."""
+    if read and all(isinstance(row, Rejected) for row in read):
+        return RestDown(f"no row of a page of {table.path} can be used: no answer")
+    return None
 
 
 def _version(row: Change | Rejected) -> int:

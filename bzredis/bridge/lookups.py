@@ -29,6 +29,9 @@ from bzredis.ports import Rest
 from bzredis.streams.stream import Table
 
 EVERY: Final = 30.0  # s between two requests for the same symbol
+ODD: Final = (
+    3  # answers in a row that cannot be used: not one symbol's, but REST's fault
+)
 
 
 @attrs.define(eq=False)
@@ -101,6 +104,7 @@ class Lookups:
     isins: bool = False
     query: Mapping[str, str] = attrs.field(factory=dict)
     _turns: Turns = attrs.field(factory=Turns)
+    _unusable: int = 0  # answers in a row
     _known: dict[str, None] = attrs.field(factory=dict)
 
     def rated(self, symbols: Iterable[str]) -> None:
@@ -164,7 +168,6 @@ class Lookups:
             self._turns.failed(symbol)
             await trio.sleep(self.retry.failed(error))
             return
-        self.retry.answered()
         found = None
         if text is not None:
             stream, now = self.intake.stream, self.intake.clock()
@@ -172,7 +175,13 @@ class Lookups:
             self.intake.put(found)
         if isinstance(found, Rejected):  # an error under status 200, say: no answer
             self._turns.failed(symbol)
+            self._unusable += 1
+            if self._unusable >= ODD:
+                down = RestDown(f"no answer for {self.table.path} can be used")
+                await trio.sleep(self.retry.failed(down))
         else:
+            self._unusable = 0
+            self.retry.answered()
             self._turns.answered(symbol, rounds)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec import structs
+
 from bzredis.changes.fingerprints import fingerprint, fingerprints
 from bzredis.changes.kinds import Change, Packed, Received, Rejected, Source
 from bzredis.errors import Unusable
@@ -15,6 +17,8 @@ from bzredis.streams.stream import Reading, Stream
 MOST_FIELDS: Final = 1_000  # of a hash: more is none, and would overflow Lua's stack
 LONGEST_RECORD: Final = 200  # characters of a record id
 LONGEST_REASON: Final = 500  # characters of a reason in `rejected`
+CUT: Final = "; cut, since Redis did not take it whole"
+CUT_TO: Final = 4  # a quarter: the limits of servers lie far apart
 # ms by which upstream's clock may be ahead of ours. What it dates later comes from a
 # clock gone wrong, and would hide all that is missing until then.
 AHEAD: Final = 3_600_000
@@ -105,6 +109,15 @@ def instead(was: Packed, reason: str) -> Rejected:
     """Return a rejected frame to stand in the place of what Redis cannot take."""
     raw = was.raw if isinstance(was, Received) else ""
     return rejected(reason, raw, received=was.t)
+
+
+def shorter(was: Rejected) -> Rejected | None:
+    """Return a rejected frame with less of its text; None where nothing is left."""
+    if not was.raw:
+        return None
+    reason = was.reason.removesuffix(CUT) + CUT
+    raw = was.raw[: len(was.raw) // CUT_TO]
+    return structs.replace(was, raw=raw, reason=reason)
 
 
 def _fields(content: Json, reading: Reading) -> tuple[str, ...]:

@@ -16,16 +16,24 @@ from redis import ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
+    AuthenticationError,
+    BusyLoadingError,
     ClusterCrossSlotError,
+    ClusterDownError,
+    MaxConnectionsError,
     MovedError,
+    NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from bzredis.errors import StoreDown, StoreSlow
+from bzredis.errors import StoreDown, StoreSlow, StoreUnready
 
 T = TypeVar("T")
 
@@ -42,6 +50,17 @@ TOLD: Final[dict[type[RedisError], str]] = {
     AskError: "Redis Cluster has our keys elsewhere, or is moving them",
     NoScriptError: "Redis lost our script; it is loaded again",  # since it was loaded
 }
+# The server's own state, whatever it is asked: no fault of what it was sent. Of some
+# redis-py makes a class, and of others it leaves the code.
+UNREADY: Final = (
+    *(BusyLoadingError, OutOfMemoryError, ReadOnlyError, ClusterDownError),
+    *(NoPermissionError, AuthenticationError, MaxConnectionsError, NoScriptError),
+    *(AskError, ClusterCrossSlotError, TryAgainError),
+)
+UNREADY_CODES: Final = {"MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE"}
+UNREADY_WORDS: Final = (
+    *(NOT_HERE, "cluster is down", "max number of clients", " connecting to "),
+)
 
 
 def _client(url: str) -> Redis:
@@ -94,7 +113,7 @@ class Connection:
             down = _down(error)
         except (OSError, UnicodeError) as error:
             # redis-py lets some through, of a TLS handshake or a strange host name say.
-            down = StoreDown(f"cannot reach Redis: {error}")
+            down = StoreUnready(f"cannot reach Redis: {error}")
         # Not raised above, for then it would lead to frames of redis-py that hold the
         # password.
         raise down
@@ -137,9 +156,18 @@ def _down(error: RedisError) -> StoreDown:
     words = str(error)
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
+    down = StoreUnready if _is_unready(error, words) else StoreDown
     if type(error) is RedisConnectionError:
-        return StoreDown(f"cannot reach Redis: {words}")
+        return down(f"cannot reach Redis: {words}")
     if NOT_HERE in words:
-        return StoreDown(NO_TAG)
+        return down(NO_TAG)
     told = next((told for kind, told in TOLD.items() if isinstance(error, kind)), None)
-    return StoreDown(told or f"Redis refused: {words}")
+    return down(told or f"Redis refused: {words}")
+
+
+def _is_unready(error: RedisError, words: str) -> bool:
+    return (
+        isinstance(error, UNREADY)
+        or words.partition(" ")[0] in UNREADY_CODES
+        or any(each in words for each in UNREADY_WORDS)
+    )

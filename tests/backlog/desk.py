@@ -70,10 +70,11 @@ class Desk:
     results: list[tuple[int, str]] = attrs.field(factory=list)
     troubles: list[str] = attrs.field(factory=list)
 
-    def put(self, *frames: int) -> None:
-        """Put some ratings."""
+    def put(self, *frames: int, padding: int = 0) -> None:
+        """Put some ratings; `padding` makes them as large as one likes."""
         for number in frames:
-            change = read(RATINGS, frame(number), received=now(), source="live")
+            text = frame(number, padding)
+            change = read(RATINGS, text, received=now(), source="live")
             assert not isinstance(change, Pong | Notice)
             self.waiting.put(change.pack())
 

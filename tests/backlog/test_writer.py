@@ -9,7 +9,8 @@ from fakes import FakeStore, Said, frame
 from trio.testing import MockClock
 
 from bzredis.backlog import writer
-from bzredis.errors import StoreDown, StoreForeign
+from bzredis.changes.from_frame import CUT
+from bzredis.errors import StoreDown, StoreForeign, StoreUnready
 from bzredis.ports import Applied, Batch, Behind
 from bzredis.streams import Stream
 
@@ -36,7 +37,7 @@ async def test_an_outage_is_told_once_and_nothing_lost(
         await trio.sleep(30)
         desk.put(3)
         await trio.sleep(30)
-        attempts = len(desk.store.batches)
+        attempts = sum(map(bool, desk.store.batches))  # without questions
         desk.store.trouble = ""
         await trio.sleep(writer.RETRY_LAST + 0.1)
         assert desk.numbers == [1, 2, 3]
@@ -75,20 +76,10 @@ async def test_too_much_at_once_is_halved_until_it_goes(
 
 
 async def test_what_redis_takes_in_one_go_is_found_out(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+    desk: Desk, autojump_clock: MockClock
 ) -> None:
     """As with `proto-max-bulk-len`, or with a proxy's limit on requests."""
-    apply = FakeStore.apply
-
-    async def limited(
-        self: FakeStore, stream: Stream, batch: Batch
-    ) -> Applied | Behind:
-        if sum(map(len, batch.packed)) > 10_000:
-            await self._reach()
-            raise StoreDown("cannot reach Redis: connection reset")
-        return await apply(self, stream, batch)
-
-    monkeypatch.setattr(FakeStore, "apply", limited)
+    desk.store.closes_at = 10_000
     async with desk.writing():
         desk.put(*range(100))
         await trio.sleep(30)
@@ -130,10 +121,82 @@ async def test_one_poisonous_change_is_set_aside_and_the_rest_goes_on(
     [aside] = desk.store.rejected()
     assert aside["raw"] == frame(60)
     assert "no answer" in aside["reason"]
-    assert desk.store.pings == writer.POISON_TRIES
+    assert desk.store.questions == writer.POISON_TRIES
     assert [n for n, result in desk.results if result == "rejected"] == [60]
     assert len([e for e in said if e["log_level"] == "error"]) == 1
     assert trio.current_time() < 200
+
+
+@pytest.mark.parametrize("padding", [30_000, 1_000_000])
+async def test_what_is_too_large_for_redis_is_set_aside_cut_to_what_fits(
+    desk: Desk, said: Said, autojump_clock: MockClock, padding: int
+) -> None:
+    desk.store.closes_at = 10_000
+    async with desk.writing():
+        desk.put(*range(50))
+        desk.put(50, padding=padding)
+        desk.put(*range(51, 100))
+        await trio.sleep(60)
+        assert desk.numbers == [n for n in range(100) if n != 50]
+    [aside] = desk.store.rejected()
+    assert frame(50, padding).startswith(aside["raw"])
+    assert len(aside["raw"]) > 1_000
+    assert aside["reason"] == f"cannot reach Redis: connection reset{CUT}"
+    assert [n for n, result in desk.results if result == "rejected"] == [50]
+    assert len([e for e in said if e["log_level"] == "error"]) == 1
+
+
+async def test_two_that_are_too_large_are_two(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    desk.store.closes_at = 500
+    async with desk.writing():
+        desk.put(1, 2, 1, padding=5_000)
+    assert [result for _, result in desk.results] == [
+        *("rejected", "rejected", "duplicate")
+    ]
+
+
+class Refusing(FakeStore):
+    """Refuses whatever holds a change, in these words, and answers questions."""
+
+    error: StoreDown
+    times = 10**9
+
+    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind:
+        if batch.packed and self.times > 0:
+            self.times -= 1
+            await self._reach()
+            raise self.error
+        return await super().apply(stream, batch)
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnready("Redis refused: OOM"), StoreDown("Redis refused: whatever")]
+)
+async def test_what_is_no_fault_of_the_message_sets_nothing_aside(
+    desk: Desk, said: Said, autojump_clock: MockClock, error: StoreDown
+) -> None:
+    """The state of the server, or what it does to anything that is not empty."""
+    desk.store = store = Refusing()
+    store.error = error
+    async with desk.writing():
+        desk.put(1, 2)
+        await trio.sleep(300)
+        assert not store.rejected()
+        assert not [e for e in said if e["log_level"] == "error"]
+        store.times = 0
+    assert desk.numbers == [1, 2]
+
+
+async def test_who_fails_a_few_times_is_not_at_fault(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    desk.store = store = Refusing()
+    store.error, store.times = StoreDown("connection reset"), writer.POISON_TRIES - 1
+    async with desk.writing():
+        desk.put(1)
+    assert desk.numbers == [1]
 
 
 async def test_nothing_is_set_aside_while_redis_is_deaf(
@@ -144,7 +207,7 @@ async def test_nothing_is_set_aside_while_redis_is_deaf(
         desk.put(1)
         await trio.sleep(200)
         assert not desk.store.rejected()
-        assert desk.store.pings > 10
+        assert desk.store.questions > 10
         desk.store.most = 10**9
     assert desk.numbers == [1]
 

@@ -46,6 +46,28 @@ def refuse_changes(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
 # ------------------------------------------------------------------------------- status
 
 
+@pytest.mark.parametrize("delay", [0.15, 0.25])
+async def test_no_status_is_a_second_behind_though_redis_is_far_away(
+    rig: Rig, autojump_clock: MockClock, delay: float
+) -> None:
+    """What a reader sees was true when its write began, until the next arrives."""
+    rig.store.delay = delay
+    async with rig.running(*NAMES):
+        await trio.sleep(30)
+    for name in NAMES:
+        arrived = [at for at, of, *_ in rig.store.statuses if of == name]
+        behind = [later - (at - delay) for at, later in pairwise(arrived)]
+        assert 0.5 < max(behind) <= 1.0 + 1e-6
+
+
+async def test_a_farewell_does_not_add_up(rig: Rig, autojump_clock: MockClock) -> None:
+    async with rig.running(*NAMES):
+        await trio.sleep(5)
+        rig.store.delay = 0.3
+        await trio.sleep(5)
+    assert {rig.store.status(name)["state"] for name in NAMES} == {"stopped"}
+
+
 async def test_a_status_is_whole_and_at_most_a_second_old(
     rig: Rig, autojump_clock: MockClock
 ) -> None:

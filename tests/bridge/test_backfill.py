@@ -243,7 +243,7 @@ async def test_rows_are_kept_though_removals_are_refused(
         rest.troubles.clear()
         await trio.sleep(900)
         assert not holes(rig)
-    assert len(rest.asked) == 2
+    assert len(rest.asked) == 1
 
 
 # ---------------------------------------------------------------------- within a minute

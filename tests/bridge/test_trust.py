@@ -77,10 +77,10 @@ class OddRest(FakeRest):
 
     async def rows(
         self, _: Table, since: int, __: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[list[str], None]:
         self.asked.append((trio.current_time(), since, ()))
         await trio.lowlevel.checkpoint()
-        yield json.dumps(NONSENSE)
+        yield [json.dumps(NONSENSE)]
 
     async def lookup(
         self, _: Table, ticker: str, __: Mapping[str, str], /

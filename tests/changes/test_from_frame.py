@@ -26,12 +26,14 @@ from hypothesis import strategies as st
 from bzredis.changes import fingerprints
 from bzredis.changes.from_frame import (
     AHEAD,
+    CUT,
     LONGEST_REASON,
     LONGEST_RECORD,
     MOST_FIELDS,
     instead,
     read,
     rejected,
+    shorter,
 )
 from bzredis.changes.kinds import Change, Opened, Rejected
 from bzredis.messages.envelope import Notice, Pong
@@ -360,6 +362,20 @@ def test_moments_order_equal_versions() -> None:
         *("_timestamp", ""),
         *("updated_at", "2024-10-04T19:21:06.880730108Z"),
     )
+
+
+def test_what_is_set_aside_is_cut_and_stays_the_same_message() -> None:
+    whole = rejected("why", "x" * 100, received=RECEIVED)
+    cut = shorter(whole)
+    assert cut is not None
+    assert (cut.raw, cut.reason) == ("x" * 25, f"why{CUT}")
+    assert (cut.known_by, cut.remember) == (whole.known_by, whole.remember)
+    lengths = []
+    while cut:
+        lengths.append(len(cut.raw))
+        assert cut.reason == f"why{CUT}"
+        cut = shorter(cut)
+    assert lengths == [25, 6, 1, 0]
 
 
 def test_in_the_place_of_a_change() -> None:

@@ -18,6 +18,7 @@ class Line:
 
     client: trio.SocketStream
     server: trio.SocketStream
+    asked: int = 0  # bytes since the last answer
     torn: bool = False  # bytes were swallowed: what follows would make no sense
 
 
@@ -35,6 +36,7 @@ class Proxy:
     swallow: bool = False
     swallow_answers: bool = False
     swallowed: int = 0  # bytes
+    largest: int = 0  # bytes of a request; one of more ends its connection; 0: any
     _lines: set[Line] = attrs.field(factory=set)
     _listening: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
@@ -87,9 +89,14 @@ class Proxy:
                     line.torn = True
                     self.swallowed += len(data)
                     continue
+                line.asked = 0 if answers else line.asked + len(data)
+                if 0 < self.largest < line.asked:
+                    break
                 if self.delay:
                     await trio.sleep(self.delay)
                 await sink.send_all(data)
-            await sink.send_eof()
+            await (
+                source.aclose() if line.asked > self.largest > 0 else sink.send_eof()
+            )
         except (*LOST, OSError):
             pass  # either side has gone, or we were cut

@@ -14,7 +14,7 @@ import trio
 from hurt import freeze, thaw
 from store.servers import Peer, consensus, new_log, pack, rating
 
-from bzredis.errors import StoreDown, StoreSlow
+from bzredis.errors import StoreDown, StoreSlow, StoreUnready
 from bzredis.ports import Applied, Batch, Sign
 from bzredis.store import connection
 from bzredis.store.client import Store
@@ -53,8 +53,8 @@ def shown(error: BaseException | None) -> Iterator[str]:
 
 
 @contextmanager
-def losing(words: str, kind: type[StoreDown] = StoreDown) -> Iterator[None]:
-    """Expect StoreDown in these words, within 2 s, and with no secret anywhere."""
+def losing(words: str, kind: type[StoreDown] = StoreUnready) -> Iterator[None]:
+    """Expect an error in these words, within 2 s, and with no secret anywhere."""
     begin = time.monotonic()
     with pytest.raises(kind, match=words) as caught:
         yield
@@ -90,6 +90,15 @@ async def answering(reply: bytes) -> AsyncIterator[Store]:
 # -------------------------------------------------------------------- errors in words
 
 ANSWERS = {
+    b"-OOM command not allowed\r\n": "refused: command not allowed",
+    b"-READONLY You can't write against a read only replica.\r\n": "read only",
+    b"-MASTERDOWN Link with MASTER is down\r\n": "is down",
+    b"-CLUSTERDOWN The cluster is down\r\n": "is down",
+    b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n": "rehashing",
+    b"-NOPERM this user has no permissions\r\n": "no permissions",
+    b"-NOAUTH Authentication required.\r\n": "Authentication required",
+    b"-WRONGPASS invalid username-password pair\r\n": "username-password",
+    b"-ERR max number of clients reached\r\n": "clients reached",
     b"-LOADING Redis is loading the dataset in memory\r\n": "refused: .*loading",
     b"-BUSY Redis is busy running a script.\r\n": "refused: .*busy",
     b"-MISCONF Redis is configured to save\r\n": "refused: MISCONF",
@@ -98,7 +107,11 @@ ANSWERS = {
     b"-MOVED 1 127.0.0.1:1\r\n": "cannot reach Redis: .*127.0.0.1:1",
     b"-ASK 1 127.0.0.1:1\r\n": "is moving them",
     b"-CROSSSLOT Keys in request do not share\r\n": "hash tag",
+}
+# … and what may be the fault of what was sent.
+OF_THE_BATCH = {
     b"-ERR nothing of the kind\r\n": "refused: nothing of the kind",
+    b"-ERR Protocol error: invalid bulk length\r\n": "refused: Protocol error",
     b"I speak no such thing\r\n": "Redis refused: .*",
     b"": "cannot reach Redis: .*closed",
 }
@@ -108,6 +121,15 @@ ANSWERS = {
 async def test_what_redis_says_is_told_in_words(reply: bytes, words: str) -> None:
     async with answering(reply) as store:
         with losing(words):
+            await CALLS["apply"](store)
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"), OF_THE_BATCH.items(), ids=OF_THE_BATCH.values()
+)
+async def test_what_may_be_the_batch_is_told_apart(reply: bytes, words: str) -> None:
+    async with answering(reply) as store:
+        with losing(words, StoreDown):
             await CALLS["apply"](store)
 
 
@@ -160,7 +182,7 @@ async def test_a_password_too_much_is_told(peer: Peer) -> None:
 
 async def test_a_database_that_is_not_there(peer: Peer) -> None:
     url = f"redis://127.0.0.1:{peer.server.port}/9999"
-    with losing("DB index is out of range|[Ii]nvalid [Dd]atabase"):
+    with losing("DB index is out of range|[Ii]nvalid [Dd]atabase", StoreDown):
         await Store(url).ping()
 
 

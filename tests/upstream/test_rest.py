@@ -205,7 +205,9 @@ def opine(simulator: Simulator) -> str:
 
 
 async def listed(found: AsyncIterator[Any]) -> list[Any]:
-    return [row async for row in found]
+    """List rows, whatever pages they came on, and removals."""
+    pages = [each if isinstance(each, list) else [each] async for each in found]
+    return [row for page in pages for row in page]
 
 
 # --- the simulator ---------------------------------------------------------------
@@ -445,6 +447,26 @@ def test_rows_stay_as_they_were_sent(body: bytes, rows: list[str]) -> None:
     assert pages.rows(body, "ratings") == rows
 
 
+NO_JSON = [
+    *("NaN", '{"pt":NaN}', '{"pt":-Infinity}', '{"pt":01}', '{"pt":1.}', '{"a":tru}'),
+    *('{"a":"\x01"}', '{"a":"\n"}', r'{"a":"\x"}', r'{"a":"\ud800"}', r'{"a":"\"",}'),
+    *("{a:1}", "{'a':1}", '{"a":1,}', '{"a":undefined}', ""),
+    *('{"a":NaN,"b":"],[\\"}"}', "[" * 5_000 + "]" * 5_000),
+]
+
+
+@pytest.mark.parametrize("bare", [True, False])
+@pytest.mark.parametrize("bad", NO_JSON)
+def test_a_row_that_is_no_json_harms_no_other(bad: str, bare: bool) -> None:  # noqa: FBT001
+    one, other = '{"id" : "1","pt":195.50}', '{"id":"2","é":"NaN ,]}"}'
+    if (rows := f"[{one}, {bad} ,{other},NaN]") and not bare:
+        rows = f'{{"more": "[" , "ratings": {rows}}}'
+    assert pages.rows(rows.encode(), "ratings") == [one, bad, other, "NaN"]
+    for length in (1, 2, 5, 30):
+        with pytest.raises(pages.Odd, match=BROKEN):
+            pages.rows(rows.encode()[:-length], "ratings")
+
+
 BROKEN = "JSON that is broken or was cut short"
 SHAPE = "JSON that has no array of ratings"
 
@@ -472,8 +494,10 @@ def test_no_rows(body: bytes, words: str) -> None:
 @pytest.mark.parametrize(
     ("body", "found"),
     [
-        (b"", None),
+        (b"", BROKEN),
         (b"null", None),
+        (b'{"a":NaN}', '{"a":NaN}'),  # for who reads it to reject
+        (b'{"a":NaN', BROKEN),
         (b"[]", None),
         (b" {} ", None),
         (b' {"a": 1.50}\n', '{"a": 1.50}'),
@@ -738,7 +762,13 @@ async def test_paging_ends(autojump_clock: Clock, failing: Failing) -> None:
             ([[1], [2, 3], [4]], 4, 4),
             ([[1, 2, 3], [4, 5], [6], []], 6, 4),  # sizes of 150, 141 and 50 were seen
             ([[1, 2], [2, 3], [1, 3]], 4, 3),  # all of the last were seen
-            ([[1, 2]], 2, 2),  # it knows nothing of pages
+            ([[1, 2]], 2, 3),  # it knows nothing of pages
+            ([[1, 2], [1, 2], [3, 4], [5], []], 5, 5),  # it counts them from 1
+            ([[1, 2], [1, 2], [3, 4]], 4, 4),
+            ([[1, 2], [1], [2, 3]], 4, 4),  # … and the first is of another size
+            ([[*range(1_000)], [*range(1_000)], [1_000]], 1_001, 4),
+            # … whole to the last, which comes again for ever
+            ([[*range(1_000)], [*range(1_000, 2_000)]], 2_000, 3),
         ):
             pages[:], asked[:] = case, []
             assert len(await listed(asker.rows(RATED, 0))) == rows
