@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field
@@ -18,6 +19,8 @@ CONNECT = 10.0  # for name and TCP together, then for TLS: a healthy network nee
 SILENCE = 40.0  # upstream PINGs every 10 s: four missed, and noticed within 45 s
 SEND = 10.0  # we send a few bytes; only a dead link leaves no room for them
 HEAD = 16 * 1024  # bytes of an answer kept: what h11 allows for a whole HTTP head
+HOST = 200  # characters of an origin that are shown
+LOCATION = re.compile(rb"^location:[ \t]*([^\s]+)", re.IGNORECASE | re.MULTILINE)
 STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})")
 
 T = TypeVar("T")
@@ -135,6 +138,13 @@ class Wire(trio.abc.Stream):
             return self.answer
         return int(line[1]), bytes(self._head.partition(b"\r\n\r\n")[2])
 
+    def redirect(self) -> str:
+        """Return where the answer sends us to; "" where it does not."""
+        line, to = STATUS_LINE.match(self._head), LOCATION.search(self._head)
+        if line is None or to is None or line[1][:1] != b"3":
+            return ""
+        return to[1].decode(errors="replace")
+
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()
 
@@ -154,3 +164,16 @@ def reason(error: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return str(cause) or "no reason given"
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a URL that a server sent, or words for it."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "somewhere"
+    if not parts.hostname:
+        return "another of its paths"
+    origin = f"{parts.scheme}://{parts.hostname}{port}"
+    return origin if origin.isprintable() and len(origin) <= HOST else "somewhere"

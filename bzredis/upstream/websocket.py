@@ -25,7 +25,7 @@ from bzredis import __version__
 from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.upstream.framing import Splitter
 from bzredis.upstream.pacing import REFUSALS
-from bzredis.upstream.transport import Wire, limited, secure
+from bzredis.upstream.transport import Wire, limited, origin_of, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
 GOODBYE = 2.0  # a stop has 5 s in all
@@ -235,6 +235,9 @@ class Upstream:
             return FeedLost(request.redact(words))
         status, body = rejection
         said = request.excerpt(body.decode(errors="replace"))
+        if to := wire.redirect():
+            to = origin_of(request.redact(to))  # what follows may repeat the token
+            said = f", a redirect to {to}, which is not followed"
         words = f"{self.host} answered HTTP {status}{said}"
         if status in REFUSALS:
             return FeedRefused(words)

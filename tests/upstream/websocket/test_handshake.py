@@ -166,6 +166,32 @@ async def test_says_how_it_was_turned_away(  # noqa: PLR0913, PLR0917  # columns
         assert caught.value.status == status
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        (f"https://new.test/x?token={SECRET}", "to https://new.test,"),
+        (f"wss://{TOKEN}@new.test:8443/", "to somewhere,"),
+        ("wss://me@new.test:8443/", "to wss://new.test:8443,"),
+        (f"//new.test/{TOKEN}", "to ://new.test,"),
+        (f"/v2?token={SECRET}", "to another of its paths,"),
+        ("https://new.test:x/", "to somewhere,"),
+        (f"https://{'x' * 500}/", "to somewhere,"),
+    ],
+)
+async def test_a_redirect_is_told_and_not_followed(
+    nursery: trio.Nursery, losing: Callable[..., Any], status: int, to: str, words: str
+) -> None:
+    async def handler(request: WebSocketRequest) -> None:
+        await request.reject(status, extra_headers=[(b"Location", to.encode())])
+
+    upstream = at(await serve(nursery, handler))
+    told = f"answered HTTP {status}, a redirect {words} which is not followed$"
+    with losing(told, FeedLost) as caught:
+        await attempt(upstream)
+    assert SECRET not in str(caught.value)
+
+
 RESPONSE = b"HTTP/1.1 %s\r\n\r\n%s"
 UPGRADE = b"101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade"
 
@@ -176,7 +202,11 @@ STRANGE = [
     (b"SSH-2.0-OpenSSH_9\r\n\r\n", FeedLost, "protocol: Bad HTTP message$"),
     (RESPONSE % (b"200 OK", b"<p>"), FeedLost, "HTTP 200: <p>$"),
     (RESPONSE % (b"103 Early Hints", b""), FeedLost, "HTTP 103$"),
-    (RESPONSE % (b"302 Found\r\nLocation: /", b""), FeedLost, "HTTP 302$"),
+    (
+        RESPONSE % (b"302 Found\r\nLocation: /", b""),
+        FeedLost,
+        "HTTP 302, a redirect to another",
+    ),
     # upstream's 429 has no body: it may have no length either
     (RESPONSE % (b"429 Too Many Requests", b""), FeedLost, "HTTP 429$"),
     (RESPONSE % (b"401 No", b"bad key"), FeedRefused, "HTTP 401: bad key$"),
