@@ -46,9 +46,6 @@ class Group(click.Group):
             code = _complain(f"{error.format_message()} ({path} --help tells more)")
         except click.ClickException as error:
             code = _complain(error.format_message())
-        except BrokenPipeError:  # as `| head` has enough; Python would complain again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            code = STOPPED
         except click.Abort:  # Ctrl-C where nothing ran yet that would have to end well
             code = STOPPED
         sys.exit(code)

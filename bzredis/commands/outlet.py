@@ -67,7 +67,7 @@ class Outlet:
             written = self._put(fd, text)
             if not written:
                 self._dropped += 1
-            elif self._dropped:
+            elif self._dropped and self._texts.empty():
                 count, self._dropped = self._dropped, 0
                 self._put(fd, self._told(count))
             self._texts.task_done()

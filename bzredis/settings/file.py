@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,14 @@ FILE_VARIABLE = "BZREDIS_CONFIG"
 
 def default_file() -> Path:
     """Return where the TOML file is unless someone says otherwise."""
-    return user_config_path(APP) / "config.toml"
+    return _of_user(user_config_path, "~/.config") / "config.toml"
+
+
+def _of_user(folder: Callable[[str], Path], without_home: str) -> Path:
+    try:
+        return folder(APP)
+    except RuntimeError:  # nobody knows whose home it would be in
+        return Path(without_home) / APP
 
 
 def load(file: Path | None, flags: Mapping[str, object]) -> Config:
@@ -33,9 +40,8 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
     path = named or default_file()
     # In a folder that we may not look into, none is meant for us: pathlib would raise.
     toml = _read(path) if named or os.path.isfile(path) else {}  # noqa: PTH113
-    config = configure(
-        flags, os.environ, toml, file=str(path), state_dir=user_state_path(APP)
-    )
+    state_dir = _of_user(user_state_path, "~/.local/state")
+    config = configure(flags, os.environ, toml, file=str(path), state_dir=state_dir)
     # The shell does not see a ~ that stands in a file.
     return attrs.evolve(config, state_dir=expanded(config.state_dir))
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread, active_count
 
 import pytest
 
-from bzredis.errors import ConfigError
+from bzredis.errors import ConfigError, FeedLost
 from bzredis.settings import credentials
 from bzredis.settings.config import Token
 
@@ -107,3 +107,33 @@ def test_all_else_is_read_where_it_stands(tmp_path: Path, name: str) -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         credentials.read(Token("--token-file", path=tmp_path))
+
+
+def test_a_disk_that_hangs_does_not_hold_up_who_wants_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, kept, hangs = tmp_path / "token", list[str](), Event()
+    file.write_text("first")
+    read = credentials.token_reader(Token("--token-file", path=file), kept.append)
+    assert read() == "first"
+    file.write_text("second")
+    at_once = credentials.read
+
+    def slow(token: Token) -> str:
+        assert hangs.wait(60)
+        return at_once(token)
+
+    monkeypatch.setattr(credentials, "read", slow)
+    monkeypatch.setattr(credentials, "MOMENT", 0.01)
+    threads = active_count()
+    assert [read(), read(), read()] == ["first"] * 3
+    assert active_count() == threads + 1
+    hangs.set()
+    monkeypatch.setattr(credentials, "MOMENT", 60.0)
+    assert read() == "second"
+    assert kept == ["first", "first", "second"]
+    file.unlink()
+    with pytest.raises(FeedLost, match="--token-file: the file"):
+        read()
+    file.write_text("third")
+    assert read() == "third"

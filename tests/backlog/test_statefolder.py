@@ -1,0 +1,70 @@
+"""The state folder is ours alone, and what lies in it as well."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bzredis.backlog.spool import opened
+from bzredis.backlog.statefolder import locked
+from bzredis.errors import ConfigError
+
+
+def test_a_lock_that_is_a_link_leads_nowhere(tmp_path: Path) -> None:
+    precious, folder = tmp_path / "precious", tmp_path / "state"
+    precious.write_text("keep me")
+    folder.mkdir(mode=0o700)
+    (folder / "lock").symlink_to(precious)
+    with pytest.raises(ConfigError, match="--state-dir"), locked(folder, "me"):
+        pass
+    assert precious.read_text() == "keep me"
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o777, 0o702])
+def test_a_folder_that_others_may_write_is_not_taken(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    with (
+        pytest.raises(ConfigError, match=r"chmod go-w.*--state-dir"),
+        locked(folder, "me"),
+    ):
+        pass
+    assert not list(folder.iterdir())
+    folder.chmod(0o755)
+    with locked(folder, "me"):
+        pass
+
+
+def test_a_folder_of_somebody_else_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with (
+        pytest.raises(ConfigError, match=r"belongs to user .*--state-dir"),
+        locked(tmp_path, "me"),
+    ):
+        pass
+
+
+def test_what_lies_in_it_nobody_else_may_read(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with locked(tmp_path / "state", "me") as folder:
+            spool, _ = opened(folder / "spool", "bz", 2**20)
+            with closing(spool):
+                found = [each for each in folder.rglob("*") if each.is_file()]
+                assert len(found) > 1
+                assert {each.stat().st_mode & 0o777 for each in found} == {0o600}
+            assert folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+
+
+def test_a_home_that_nobody_knows_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--state-dir"), locked(Path("~/x"), "me"):
+        pass
+    assert not Path("~").exists()
