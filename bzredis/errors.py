@@ -61,6 +61,10 @@ class StoreUnready(StoreDown):
     """Again, as it was: it is the server's state, whatever it is asked to take."""
 
 
+class StoreEvicts(StoreDown):
+    """Mend: the server takes keys away when it likes; ours may be among them."""
+
+
 class StoreForeign(BridgeError):
     """Stop: what stands under our keys in Redis came from another upstream."""
 

@@ -102,7 +102,10 @@ class Behind:
 
 
 class Store(Protocol):
-    """Redis: `bzredis.store.client`. All may raise StoreDown, `apply` StoreForeign."""
+    """Redis: `bzredis.store.client`. All may raise StoreDown, `apply` StoreForeign.
+
+    `write_status` raises StoreEvicts where nothing there is to be relied on.
+    """
 
     async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind: ...
     async def symbols(self, stream: Stream, /) -> list[str]: ...

@@ -42,7 +42,7 @@ from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.bridge.subscriber import Subscriber
 from bzredis.changes.from_frame import rejected
 from bzredis.changes.kinds import Change, Rejected, unpack
-from bzredis.errors import StoreDown, StoreSlow, StoreUnready
+from bzredis.errors import StoreDown, StoreEvicts, StoreSlow, StoreUnready
 from bzredis.ports import Applied, Batch, Behind, Log, Removal, Sign
 from bzredis.streams import STREAMS, Stream
 from bzredis.streams.stream import Table
@@ -280,6 +280,7 @@ class FakeStore:
     batches: list[int] = attrs.field(factory=list)  # how large each attempt was
     questions: int = 0  # batches of nothing
     known: list[str] = attrs.field(factory=list)  # symbols that have a `latest`
+    evicts: str = ""  # it takes keys away, in these words
     _alive: dict[str, bool] = attrs.field(factory=dict)
     statuses: list[tuple[float, str, dict[str, str], bool]] = attrs.field(factory=list)
 
@@ -335,9 +336,12 @@ class FakeStore:
         self.db.holder[stream.name] = sign.bridge, trio.current_time() + ALIVE
         self.db.status[stream.name] = dict(fields)
         at, _ = self.db.of(stream.name).position.get(sign.log, (-1, 0))
-        alive = sign.presence == "fresh" and at >= sign.confirmed
+        is_there = at >= sign.confirmed and not self.evicts
+        alive = sign.presence == "fresh" and is_there
         self._alive[stream.name] = alive
         self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))
+        if self.evicts and sign.presence == "fresh":
+            raise StoreEvicts(self.evicts)
         return alive or sign.presence != "fresh"
 
     # ---- what a test asks

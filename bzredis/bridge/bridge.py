@@ -23,7 +23,7 @@ from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.writer import Writer
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.subscriber import Subscriber
-from bzredis.errors import BridgeError, StoreDown, StoreForeign
+from bzredis.errors import BridgeError, StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Presence, Sign, Spool, Store
 
 log = structlog.get_logger(__name__)
@@ -92,6 +92,7 @@ class Bridge:
     stop: trio.Event = attrs.field(factory=trio.Event)
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
+    _is_told_of_eviction: bool = False
 
     async def run(self) -> None:
         """Mirror until `stop` is set, then drain and return within 5 s.
@@ -210,6 +211,11 @@ class Bridge:
         sign = Sign(status.identity.bridge, presence, holes.log.id, holes.confirmed)
         try:
             await self.store.write_status(line.intake.stream, status.fields(), sign)
+        except StoreEvicts as error:
+            status.note_error("redis", str(error))
+            if not self._is_told_of_eviction:
+                self._is_told_of_eviction = True
+                log.warning("nothing counts as fresh", why=str(error))
         except StoreDown as error:
             holes.failed()
             log.debug("status not written", error=str(error))

@@ -14,7 +14,7 @@ import msgspec
 from redis import Redis
 from redis.commands.core import Script
 
-from bzredis.errors import StoreDown, StoreForeign
+from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.keys import internal, key
@@ -22,6 +22,11 @@ from bzredis.store.script import Limits, lua, script
 from bzredis.streams import STREAMS, Stream
 
 ALIVE_S: Final = 15
+TOLD_EVICTS: Final = (
+    "Redis may evict our keys (maxmemory-policy is allkeys-*, and its memory is nearly "
+    "full, or it has evicted some): nothing counts as fresh until it cannot; set "
+    "maxmemory-policy noeviction"
+)
 _holes = msgspec.msgpack.Decoder(tuple[Hole, ...]).decode
 
 
@@ -36,6 +41,7 @@ class Store:
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
+    _evicted: bytes = attrs.field(init=False, default=b"")  # keys, when first asked
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
@@ -75,15 +81,30 @@ class Store:
 
         Returns False where `alive` does not stand as was wanted: another bridge holds
         it, and we are not connected; Redis has less than it confirmed; or what it has
-        came from another upstream. Raises StoreDown.
+        came from another upstream. Raises StoreDown, and StoreEvicts where the server
+        may evict our keys, or did: then the status is written, and `alive` is not.
         """
         pairs = [part for pair in fields.items() for part in pair]
         ours = ("holder", f"log:{sign.log}", "coverage")
         names = ("status", "alive", *map(internal, ours))
         keys = [key(self.prefix, stream, name) for name in names]
-        args: list[str | int] = [sign.bridge, ALIVE_S, sign.presence, sign.confirmed]
-        args += [fields.get("upstream", ""), *pairs]
-        return bool(await self._at.run(partial(self._status, keys, args)) == 1)
+        args: list[str | bytes | int] = [
+            sign.bridge,
+            ALIVE_S,
+            sign.presence,
+            sign.confirmed,
+        ]
+        args += [fields.get("upstream", ""), self._evicted, *pairs]
+        try:
+            answer = await self._at.run(partial(self._status, keys, args))
+        except StoreDown:
+            self._evicted = b""  # the next server counts for itself
+            raise
+        stands, evicted = cast("tuple[int, bytes]", answer)
+        self._evicted = self._evicted or evicted
+        if stands < 0:
+            raise StoreEvicts(TOLD_EVICTS)
+        return stands == 1
 
     async def symbols(self, stream: Stream) -> list[str]:
         """Return the symbols that have a `latest`, the newest change first.

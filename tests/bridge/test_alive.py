@@ -13,6 +13,7 @@ from fakes import (
     Disk,
     FakeStore,
     Rig,
+    Said,
     Session,
     frame,
     frames,
@@ -269,3 +270,20 @@ async def test_not_alive_once_nothing_is_heard_of_redis(
         assert not len(rig.backlog)
         assert rig.line.presence() == "connected"
         rig.store.hangs = False
+
+
+async def test_a_server_that_evicts_is_told_of_once(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    async with rig.running(*NAMES):
+        await trio.sleep(10)
+        rig.store.evicts = "set maxmemory-policy noeviction"
+        await trio.sleep(30)
+        assert not any(map(rig.store.is_alive, NAMES))
+        for name in NAMES:
+            assert rig.store.status(name)["error"] == rig.store.evicts
+        rig.store.evicts = ""
+        await trio.sleep(1)
+        assert all(map(rig.store.is_alive, NAMES))
+    told = [each for each in said if each["log_level"] == "warning"]
+    assert [each["why"] for each in told] == ["set maxmemory-policy noeviction"]

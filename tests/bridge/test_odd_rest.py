@@ -21,11 +21,19 @@ from bzredis.bridge.lookups import Lookups
 from bzredis.bridge.retry import Retry
 from bzredis.streams import CONSENSUS, RATINGS
 from bzredis.streams.stream import TICKERS
-from bzredis.upstream.rest import PAGES, Rest
+from bzredis.upstream import rest as upstream
+from bzredis.upstream.rest import Rest
 
 HOUR = 3_600
+PAGES = 30  # in the place of 200: time is virtual, and not for nothing
 Answer = tuple[int, str]
 TABLES = pytest.mark.parametrize("name", ["ratings", "insights"])
+
+
+@pytest.fixture(autouse=True)
+def few_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the most pages be few."""
+    monkeypatch.setattr(upstream, "PAGES", PAGES)
 
 
 def row(number: int, **more: object) -> str:

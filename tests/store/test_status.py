@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 from store.servers import Peer, new_log, pack, rating
 
-from bzredis.errors import StoreDown
+from bzredis.errors import StoreDown, StoreEvicts
 from bzredis.ports import Batch, Presence, Sign
 from bzredis.streams import CONSENSUS, RATINGS
 
@@ -177,3 +178,54 @@ async def test_a_status_tells_of_a_coverage_of_a_wrong_type(peer: Peer) -> None:
     told = {"upstream": "here", "error": "WRONGTYPE"}
     assert await peer.store().write_status(RATINGS, told, sign("me", "fresh"))
     assert peer.hash("ratings:status") == told
+
+
+# --------------------------------------------------------------- a server that evicts
+
+
+def nearly_full(peer: Peer) -> str:
+    """Return a limit for memory of which most is used, and nothing has to go."""
+    return str(int(peer.redis.info("memory")["used_memory"] * 1.06))
+
+
+async def test_nothing_is_fresh_where_keys_may_be_evicted(peer: Peer) -> None:
+    store, fresh = peer.store(), sign("me", "fresh")
+    peer.redis.set("padding", "x" * 30_000_000)  # beside which this test uses nothing
+    with peer.config(maxmemory_policy="allkeys-lru", maxmemory="0"):
+        assert await store.write_status(RATINGS, {"n": "1"}, fresh)
+        peer.redis.config_set("maxmemory", nearly_full(peer))
+        with pytest.raises(StoreEvicts, match="set maxmemory-policy noeviction"):
+            await store.write_status(RATINGS, {"n": "2"}, fresh)
+        assert peer.hash("ratings:status") == {"n": "2"}
+        assert not peer.redis.exists(ALIVE)
+        assert await store.write_status(RATINGS, {"n": "3"}, sign("me", "connected"))
+        peer.redis.config_set("maxmemory-policy", "noeviction")
+        assert await store.write_status(RATINGS, {"n": "4"}, fresh)
+        assert peer.redis.exists(ALIVE)
+
+
+async def test_nothing_is_fresh_where_keys_were_evicted(peer: Peer) -> None:
+    store, fresh = peer.store(), sign("me", "fresh")
+    with peer.config(maxmemory_policy="allkeys-random", maxmemory="0"):
+        assert await store.write_status(RATINGS, {"n": "1"}, fresh)
+        peer.redis.config_set("maxmemory", "1")
+        with pytest.raises(OutOfMemoryError):  # all that can go goes
+            peer.redis.set("a", "b")
+        peer.redis.config_set("maxmemory", "0")
+        assert peer.redis.info("stats")["evicted_keys"]
+        with pytest.raises(StoreEvicts):
+            await store.write_status(RATINGS, {"n": "2"}, fresh)
+        assert not peer.redis.exists(ALIVE)
+        assert await peer.store().write_status(RATINGS, {"n": "3"}, fresh)
+
+
+async def test_who_may_not_ask_whether_keys_are_evicted_does_without(
+    peer: Peer,
+) -> None:
+    user = "ACL SETUSER quiet on >s3cr3t ~* +@all -info"
+    peer.redis.execute_command(user)
+    with peer.config(maxmemory_policy="allkeys-lru", maxmemory=nearly_full(peer)):
+        store = peer.store(user="quiet:s3cr3t")
+        assert await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+        assert peer.redis.exists(ALIVE)
+    peer.redis.execute_command("ACL DELUSER quiet")

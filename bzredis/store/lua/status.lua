@@ -10,13 +10,16 @@
 -- ARGV[3]  'fresh', 'connected' (what `latest` says may be stale), 'apart' or 'gone'
 -- ARGV[4]  number of the last change that Redis confirmed to the bridge; -1: none
 -- ARGV[5]  the host that the bridge reads from, '' where it does not say
--- ARGV[6…] the status' fields: name, value, …
+-- ARGV[6]  how many keys the server had evicted when it was first asked, '' for not yet
+-- ARGV[7…] the status' fields: name, value, …
 --
 -- Upstream allows one connection: who has it takes over, and nobody else does as long as
 -- the holder writes. Returns 1 where `alive` stands as was wanted, 0 where another bridge
 -- holds it, where Redis has less than it confirmed (nothing is fresh then), or where all
--- this came from another upstream.
+-- this came from another upstream; -1 where the server may evict our keys, or did (nor is
+-- anything fresh then); and how many keys it has evicted, '' where it does not say.
 
+local PRESSED = 0.9 -- of maxmemory; what comes within a second is less than the rest
 local me, lasts, state, host = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local connected = state == 'fresh' or state == 'connected'
 
@@ -25,17 +28,36 @@ local function failed(found)
   return type(found) == 'table' and found.err and not string.find(found.err, 'WRONGTYPE')
 end
 
+-- Whether the server takes keys of any kind away, and how many it took. A user who may
+-- not ask does without. With `volatile-*` it takes none that stays: of the others, `alive`
+-- may go, and a position is missed.
+local function evicts()
+  local memory = redis.pcall('INFO', 'memory')
+  if type(memory) ~= 'string' or not string.find(memory, 'maxmemory_policy:allkeys', 1, true)
+  then
+    return false, ''
+  end
+  local limit = tonumber(string.match(memory, 'maxmemory:(%d+)')) or 0
+  local used = tonumber(string.match(memory, 'used_memory:(%d+)')) or 0
+  local stats = redis.pcall('INFO', 'stats')
+  local count = type(stats) == 'string' and string.match(stats, 'evicted_keys:(%d+)') or ''
+  local pressed = limit > 0 and used > PRESSED * limit
+  return pressed or (ARGV[6] ~= '' and count ~= ARGV[6]), count
+end
+
 local holder = redis.pcall('GET', KEYS[3])
 if failed(holder) then return holder end
-if type(holder) == 'string' and holder ~= me and not connected then return 0 end
+if type(holder) == 'string' and holder ~= me and not connected then return { 0, ARGV[6] } end
 local upstream = redis.pcall('HMGET', KEYS[5], 'upstream')
 if failed(upstream) then return upstream end
-if host ~= '' and upstream[1] and upstream[1] ~= host then return 0 end
+if host ~= '' and upstream[1] and upstream[1] ~= host then return { 0, ARGV[6] } end
 local position = redis.pcall('GET', KEYS[4])
 position = type(position) == 'string' and tonumber(position) or -1
 local stands = state ~= 'fresh' or position >= tonumber(ARGV[4])
+local taken, count = false, ARGV[6]
+if state == 'fresh' then taken, count = evicts() end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-redis.call('HSET', KEYS[1], unpack(ARGV, 6))
-if state == 'fresh' and stands then redis.call('SET', KEYS[2], me, 'EX', lasts) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 7))
+if state == 'fresh' and stands and not taken then redis.call('SET', KEYS[2], me, 'EX', lasts) end
 if state ~= 'gone' then redis.call('SET', KEYS[3], me, 'EX', lasts) end
-return stands and 1 or 0
+return { taken and -1 or stands and 1 or 0, count }
