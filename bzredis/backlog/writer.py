@@ -51,7 +51,6 @@ class Writer:
     _was_up: bool = False  # whether Redis ever took anything
     _down: str = ""
     _alone: int = 0  # failures of the oldest change alone
-    _aside: Item | None = None  # what goes in the place of one that Redis cannot take
 
     async def run(self) -> None:
         """Write until the backlog is closed and empty. Raises StoreForeign."""
@@ -65,7 +64,7 @@ class Writer:
         for delay in delays(RETRY_FIRST, RETRY_LAST, rng=self.rng):
             items = list[Item]()
             try:
-                items = self._instead(await self.backlog.oldest(self._size))
+                items = await self.backlog.oldest(self._size)
                 batch = self.backlog.batch(items)
                 answer = await self.store.apply(self.stream, batch)
                 if isinstance(answer, Applied):
@@ -76,18 +75,17 @@ class Writer:
                 self._note(str(error))
             except StoreDown as error:
                 self._note(str(error))
-                await self._doubt(items, error)
+                if await self._doubts(items, error) and await self._set_aside(
+                    items[0], str(error)
+                ):
+                    return None
             await trio.sleep(delay)
         raise AssertionError  # there is always one more delay
 
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
         self._size = min(BATCH, self._size * 2)
-        if self._aside and items[0] is self._aside:
-            aside = unpack(self._aside.packed)
-            log.error("set aside: Redis answers, but not to this change",
-                      stream=self.stream.name, error=aside.reason)  # fmt: skip
-        self._was_up, self._alone, self._aside = True, 0, None
+        self._was_up, self._alone = True, 0
         await self.backlog.confirm(items, applied)
         self.on_applied(items, applied)
 
@@ -97,28 +95,43 @@ class Writer:
         log.warning("Redis lost what it had confirmed; applying it again", **told)
         self._note(TOLD_BEHIND)
 
-    async def _doubt(self, items: Sequence[Item], error: StoreDown) -> None:
-        """Find out whether it is the batch that Redis, or its time, does not take."""
+    async def _doubts(self, items: Sequence[Item], error: StoreDown) -> bool:
+        """Tell whether it is this one change that Redis, or its time, does not take."""
         if len(items) > 1:
             if isinstance(error, StoreSlow) or await self._answers(items):
                 # Too much, perhaps, for what it takes at once: half of it, later more.
                 self._size = len(items) // 2
-            return
+            return False
         is_unready = not items or isinstance(error, StoreUnready)
-        if is_unready or not await self._answers(items):
-            self._alone = 0
-            return
-        self._alone += 1
-        if self._alone >= POISON_TRIES:
-            self._aside = _in_its_place(items[0], str(error))
-            # What goes in its place has to be taken at once, or less of it does.
-            self._alone = POISON_TRIES if self._aside else 0
+        is_alone = not is_unready and await self._answers(items)
+        self._alone = self._alone + 1 if is_alone else 0
+        return self._alone >= POISON_TRIES
 
-    def _instead(self, items: list[Item]) -> list[Item]:
-        aside = self._aside
-        if items and aside and items[0][:2] == aside[:2]:
-            items[0] = aside
-        return items
+    async def _set_aside(self, item: Item, why: str) -> bool:
+        """Put what says so in the place of a change, and less of it, until it is taken.
+
+        At once: a Redis that takes anything again would take the change itself. Where
+        not even a word of it is taken, it is not this change that Redis refuses.
+        """
+        aside = _in_its_place(item, why)
+        while aside:
+            try:
+                batch = self.backlog.batch([aside])
+                answer = await self.store.apply(self.stream, batch)
+            except StoreUnready:
+                break
+            except StoreDown:
+                aside = _in_its_place(aside, why)
+                continue
+            if isinstance(answer, Applied):
+                log.error("set aside: Redis answers, but not to this change",
+                          stream=self.stream.name, error=why)  # fmt: skip
+                await self._confirm([aside], answer)
+                return True
+            self._go_back(batch, answer)
+            break
+        self._alone = 0
+        return False
 
     async def _answers(self, items: Sequence[Item]) -> bool:
         """Tell whether Redis takes a batch of nothing in the place of this one."""
@@ -148,8 +161,7 @@ class Writer:
 def _in_its_place(item: Item, why: str) -> Item | None:
     """Return what says that a change is set aside; None where it is not at fault.
 
-    Never a mark: nobody would know any more what may be missing. And where not even a
-    word of it is taken, it is not this change that Redis refuses.
+    Never a mark: nobody would know any more what may be missing.
     """
     change = unpack(item.packed)
     if not isinstance(change, Received):

@@ -12,6 +12,7 @@ Stopping cancels the feeds and closes the backlogs; the writers drain them and r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Final, NoReturn
 
 import attrs
@@ -92,6 +93,7 @@ class Bridge:
     stop: trio.Event = attrs.field(factory=trio.Event)
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
+    _stopping_at: float = inf  # s
     _is_told_of_eviction: bool = False
 
     async def run(self) -> None:
@@ -150,6 +152,7 @@ class Bridge:
 
     async def _stop(self, streams: trio.CancelScope) -> None:
         await self.stop.wait()
+        self._stopping_at = trio.current_time()
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
@@ -165,7 +168,8 @@ class Bridge:
                 async with trio.open_nursery() as nursery:
                     for line in self.lines:
                         nursery.start_soon(_save, line.backlog)
-            with trio.move_on_after(FAREWELL):
+            # What the others left of their time is for this.
+            with trio.move_on_at(self._stopping_at + DRAIN + SAVING + FAREWELL):
                 for line in self.lines:
                     line.intake.status.enter("stopped", line.intake.clock())
                 await self._write_all(lambda _: "gone")

@@ -35,6 +35,19 @@ async def test_every_stream_refused_ends_the_program(
     assert "tried again" not in str(said)
 
 
+async def test_the_last_status_has_the_time_that_was_not_needed(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """There is nothing to drain; and a machine may be busy."""
+    rig.store.delay = 1.5
+    for name in NAMES:
+        rig.upstreams[name].sessions.append(REFUSED)
+    with pytest.raises(AllRefused):
+        await rig.process(*NAMES).run()
+    assert trio.current_time() < 5
+    assert all(rig.store.status(name)["state"] == "stopped" for name in NAMES)
+
+
 async def test_one_that_is_only_away_keeps_the_program_going(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
