@@ -6,9 +6,11 @@ on trio.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
@@ -20,6 +22,7 @@ from redis.exceptions import (
     MovedError,
     NoScriptError,
     RedisError,
+    ResponseError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -42,6 +45,16 @@ TOLD: Final[dict[type[RedisError], str]] = {
     AskError: "Redis Cluster has our keys elsewhere, or is moving them",
     NoScriptError: "Redis lost our script; it is loaded again",  # since it was loaded
 }
+# What Redis says after an error's words: arguments, a password among them, and hashes.
+BEHIND: Final = re.compile(r"(,? with args beginning with:| script: [0-9a-f]{40}).*")
+
+
+def _greet(connection: Any) -> None:
+    """Log in, and tell our name where CLIENT is there and allowed."""
+    connection.on_connect()
+    with suppress(ResponseError):
+        connection.send_command("CLIENT", "SETNAME", "bzredis")
+        connection.read_response()
 
 
 def _client(url: str) -> Redis:
@@ -52,7 +65,7 @@ def _client(url: str) -> Redis:
         # redis-py would retry ten times inside a call that cannot be cancelled.
         retry=Retry(NoBackoff(), 0),
         protocol=2,  # the one answer to HELLO that every server and proxy gives
-        client_name="bzredis",
+        redis_connect_func=_greet,  # with `client_name` a name would be a condition
     )
     return client
 
@@ -105,10 +118,14 @@ class Connection:
             return call(node)
         except MovedError as moved:
             self._node = self._last = self._neighbour(moved)
-        except (RedisConnectionError, RedisTimeoutError):
-            # A node that is gone knows no successor; by turns, for the other one may be
-            # gone for longer.
-            self._node = self.first if node is not self.first else self._last
+        except RedisError as error:
+            # READONLY, MASTERDOWN, LOADING, what a proxy says: who answers so may no
+            # longer be who is meant. The next try asks name and proxy anew.
+            node.connection_pool.disconnect(inuse_connections=False)
+            if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
+                # A node that is gone knows no successor; by turns, for the other one
+                # may be gone for longer.
+                self._node = self.first if node is not self.first else self._last
             raise
         return call(self._node)
 
@@ -134,7 +151,7 @@ class Connection:
 
 
 def _down(error: RedisError) -> StoreDown:
-    words = str(error)
+    words = BEHIND.sub("", str(error))
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
     if type(error) is RedisConnectionError:
