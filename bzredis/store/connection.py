@@ -27,8 +27,10 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import SentinelManagedConnection
 
 from bzredis.errors import StoreDown, StoreSlow
+from bzredis.store import sentinel
 
 T = TypeVar("T")
 
@@ -48,6 +50,9 @@ TOLD: Final[dict[type[RedisError], str]] = {
 # What Redis says after an error's words: arguments, a password among them, and hashes.
 BEHIND: Final = re.compile(r"(,? with args beginning with:| script: [0-9a-f]{40}).*")
 
+# What no other node is reached by.
+ELSEWHERE: Final = (UnixDomainSocketConnection, SentinelManagedConnection)
+
 
 def _greet(connection: Any) -> None:
     """Log in, and tell our name where CLIENT is there and allowed."""
@@ -58,7 +63,8 @@ def _greet(connection: Any) -> None:
 
 
 def _client(url: str) -> Redis:
-    client: Redis = Redis.from_url(
+    make = sentinel.client if sentinel.MARK in url else Redis.from_url
+    client: Redis = make(
         url,
         socket_timeout=ANSWER,
         socket_connect_timeout=ANSWER,
@@ -132,8 +138,8 @@ class Connection:
     def _neighbour(self, moved: MovedError) -> Redis:
         """Return a client for the node that another one named."""
         pool = self._node.connection_pool
-        if issubclass(pool.connection_class, UnixDomainSocketConnection):
-            raise moved  # whose address would have to be put in the URL
+        if issubclass(pool.connection_class, ELSEWHERE):
+            raise moved  # its address would have to be put in the URL
         # It may leave out the host: then it means its own, under another port.
         place = {"host": moved.host, "port": moved.port}
         if not moved.host:
