@@ -10,7 +10,15 @@ from bzredis.store.script import Limits, commands, keys_written, script, status_
 from bzredis.streams import STREAMS
 
 # Besides what the scripts call. CLIENT is a courtesy, SELECT for another database.
-OURS: Final = ("EVALSHA", "EVAL", "PING", "ZREVRANGE", "SELECT", "CLIENT|SETNAME")
+OURS: Final = (
+    "EVALSHA",
+    "EVAL",
+    "PING",
+    "ZREVRANGE",
+    "SELECT",
+    "CLIENT|SETNAME",
+    "CLUSTER|SLOTS",
+)
 # Whatever only reads, but what can hold up the server (KEYS); and to hear of changes.
 READING: Final = (
     *("+@read", "-@dangerous", "+ping", "+select", "+hello", "+client|setname"),

@@ -7,6 +7,7 @@ on trio.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -36,6 +37,7 @@ T = TypeVar("T")
 
 ANSWER: Final = 5.0  # s; a batch takes milliseconds: so late, a connection is dead
 CALL: Final = 12.0  # s for all of a call: name look-up, connect, send, answer
+LOOK_AGAIN: Final = 60.0  # s; nodes of a cluster come and go
 NOT_HERE: Final = "non local key"  # in what a script is told whose keys are elsewhere
 NO_TAG: Final = (
     "Redis Cluster takes our keys only where they share a slot: it is moving that slot "
@@ -88,6 +90,8 @@ class Connection:
     first: Redis = attrs.field(init=False, repr=False)  # whom the URL names
     _node: Redis = attrs.field(init=False, repr=False)  # who has our keys
     _last: Redis = attrs.field(init=False, repr=False)  # who had them, of the others
+    _others: tuple[Redis, ...] = attrs.field(init=False, repr=False, default=())
+    _look_again: float = attrs.field(init=False, repr=False, default=0.0)
 
     def __attrs_post_init__(self) -> None:
         self.first = self._node = self._last = _client(self.url)
@@ -121,29 +125,59 @@ class Connection:
     def _at_our_keys(self, call: Callable[[Redis], T]) -> T:
         node = self._node
         try:
-            return call(node)
-        except MovedError as moved:
-            self._node = self._last = self._neighbour(moved)
+            try:
+                answer = call(node)
+            except MovedError as moved:
+                node = self._node = self._last = self._neighbour(moved)
+                answer = call(node)
         except RedisError as error:
             # READONLY, MASTERDOWN, LOADING, what a proxy says: who answers so may no
             # longer be who is meant. The next try asks name and proxy anew.
             node.connection_pool.disconnect(inuse_connections=False)
-            if isinstance(error, (RedisConnectionError, RedisTimeoutError)):
-                # A node that is gone knows no successor; by turns, for the other one
-                # may be gone for longer.
-                self._node = self.first if node is not self.first else self._last
+            gone = isinstance(error, (RedisConnectionError, RedisTimeoutError))
+            if gone and self._node is node:  # who is gone knows no successor
+                self._node = self._after(node)
             raise
-        return call(self._node)
+        if time.monotonic() >= self._look_again:
+            self._look_again = time.monotonic() + LOOK_AGAIN
+            self._look_around(node)
+        return answer
+
+    def _after(self, node: Redis) -> Redis:
+        """Return who is tried after a node: by turns, any may be gone for longer."""
+        nodes = (self.first, self._last, *self._others)
+        known = {_place(each): each for each in nodes}
+        places, here = list(known), _place(node)
+        after = places.index(here) + 1 if here in known else 0
+        return known[places[after % len(known)]]
+
+    def _look_around(self, node: Redis) -> None:
+        """Remember every node that a cluster tells of; all others refuse to tell."""
+        ask: Any = node.execute_command
+        with suppress(RedisError):
+            told = ask("CLUSTER", "SLOTS")
+            if not isinstance(told, list):  # a proxy's own idea of it
+                return
+            shards = [nodes for _, _, *nodes in told]
+            places = {(host, port) for nodes in shards for host, port, *_ in nodes}
+            if issubclass(node.connection_pool.connection_class, ELSEWHERE):
+                return
+            self._others = tuple(
+                self._at_place((host or b"").decode(), port)
+                for host, port in sorted(places, key=str)
+            )
 
     def _neighbour(self, moved: MovedError) -> Redis:
         """Return a client for the node that another one named."""
         pool = self._node.connection_pool
         if issubclass(pool.connection_class, ELSEWHERE):
             raise moved  # its address would have to be put in the URL
+        return self._at_place(moved.host, moved.port)
+
+    def _at_place(self, host: str, port: int) -> Redis:
+        pool = self._node.connection_pool
         # It may leave out the host: then it means its own, under another port.
-        place = {"host": moved.host, "port": moved.port}
-        if not moved.host:
-            del place["host"]
+        place = {"host": host, "port": port} if host.strip("?") else {"port": port}
         kwargs = {**pool.connection_kwargs, **place}
         return Redis(
             connection_pool=ConnectionPool(
@@ -154,6 +188,11 @@ class Connection:
     def close(self) -> None:
         self._node.close()
         self.first.close()
+
+
+def _place(node: Redis) -> tuple[object, object]:
+    kwargs = node.connection_pool.connection_kwargs
+    return kwargs.get("host"), kwargs.get("port")
 
 
 def _down(error: RedisError) -> StoreDown:
