@@ -49,7 +49,7 @@ LIBRARIES = {
     "h11": ["upstream.websocket", "simulator.server.*"],
     "httpx": ["upstream.rest"],
     "platformdirs": ["commands.form", "settings.file"],
-    "redis": ["store.client", "store.connection"],
+    "redis": ["store.client", "store.connection", "store.sentinel"],
     "rich": ["commands.*"],
     "sqlite3": ["backlog.spool"],
     "subprocess": ["commands.embedded"],

@@ -269,6 +269,8 @@ def _now() -> int:
 def target(config: Config) -> str:
     """Name the prefix and the database, whoever logs in and whatever name this has."""
     at = urlsplit(config.redis.shown)
+    if at.scheme.endswith("+sentinel"):
+        return f"{config.prefix} {at.netloc.rpartition('@')[2]}{at.path}"
     if at.scheme == "unix":
         return f"{config.prefix} unix://{at.path}{at.query and '?' + at.query}"
     host = "127.0.0.1" if at.hostname in {"localhost", "::1"} else at.hostname

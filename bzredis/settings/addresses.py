@@ -35,6 +35,11 @@ _WITH_TLS: Final = {
     "ssl_check_hostname": ("(?i:true|false)", "true or false"),
 }
 _SECRET: Final = ("password", "ssl_password")
+_SENTINELS: Final = "HOST:PORT,HOST:PORT/SERVICE/DATABASE"
+_SENTINEL_URL: Final = re.compile(
+    r"(rediss?)\+sentinel://([^/?#]*@)?([^/?#@]*)(/[^?#]*)?(?:\?([^#]*))?"
+)
+_TO_SENTINELS: Final = ("sentinel_username=", "sentinel_password=")
 _ENCODE = "special characters in a password have to be percent-encoded"
 
 
@@ -135,13 +140,44 @@ class RedisURL:
     secrets: frozenset[str] = attrs.field(repr=False)
 
 
+def _of_sentinels(found: re.Match[str]) -> RedisURL:
+    """Read a URL of Sentinels, each of them as if it were Redis itself."""
+    scheme, user, places, path, query = found.groups(default="")
+    service, _, database = path.strip("/").partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", service):
+        raise ValueError(f"names no service: {scheme}+sentinel://{_SENTINELS}")
+    pairs = [pair for pair in query.split("&") if pair]
+    login = [pair for pair in pairs if pair.startswith(_TO_SENTINELS)]
+    names = [pair.partition("=")[0] for pair in login]
+    if len(set(names)) < len(names) or not all(
+        pair.partition("=")[2] for pair in login
+    ):
+        raise ValueError(f"has to have one value after each of {_TO_SENTINELS}")
+    rest = "&".join(pair for pair in pairs if pair not in login)
+    each = [
+        _of_redis(f"{scheme}://{user}{place}/{database or 0}{rest and '?'}{rest}")
+        for place in places.split(",")
+    ]
+    written = {pair.partition("=")[2] for pair in login if "password" in pair}
+    meant = {read(one) for one in written for read in (unquote, unquote_plus)}
+    end = urlsplit(each[0].shown).path
+    shown = f"{'***@' if user else ''}{places}/{service}{end}"
+    secrets = each[0].secrets | written | meant
+    return RedisURL(found[0], f"{scheme}+sentinel://{shown}", secrets)
+
+
 def redis_url(value: object) -> RedisURL:
-    """Read a URL in the forms that redis-py knows."""
+    """Read a URL in the forms that redis-py knows, or of Sentinels."""
+    found = _SENTINEL_URL.fullmatch(text(value))
+    return _of_sentinels(found) if found else _of_redis(value)
+
+
+def _of_redis(value: object) -> RedisURL:
     parts = _split(value, "Redis URL")
     if parts.scheme not in {"redis", "rediss", "unix"}:
         raise ValueError(
-            "has to begin with redis://, rediss:// or unix://, as"
-            " redis://127.0.0.1:6379/0"
+            "has to begin with redis://, rediss://, unix://, redis+sentinel:// or"
+            " rediss+sentinel://, as redis://127.0.0.1:6379/0"
         )
     if parts.fragment:
         raise ValueError(f"has a # in it: {_ENCODE}, # as %23")

@@ -90,7 +90,7 @@ class Config:
     redis: RedisURL = _option(
         Form(redis_url, "URL"),
         "redis://127.0.0.1:6379/0",
-        "Redis, as redis://, rediss:// or unix://.",
+        "Redis, as redis://, rediss://, unix:// or redis+sentinel://.",
     )
     streams: tuple[str, ...] = _option(
         several(choice(NAMES).read, "NAME", maybe_none=False),

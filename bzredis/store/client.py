@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from hashlib import sha1
 from typing import Any, Final, cast
 
 import attrs
 import msgspec
 from redis import Redis
-from redis.commands.core import Script
+from redis.exceptions import NoScriptError
 
 from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.keys import internal, key
-from bzredis.store.script import Limits, lua, script
+from bzredis.store.script import Limits, script, status_script
 from bzredis.streams import STREAMS, Stream
 
 ALIVE_S: Final = 15
@@ -28,6 +29,31 @@ TOLD_EVICTS: Final = (
     "maxmemory-policy noeviction"
 )
 _holes = msgspec.msgpack.Decoder(tuple[Hole, ...]).decode
+
+
+@attrs.frozen
+class Script:
+    """A script's text, and the hash that Redis knows it by."""
+
+    text: str = attrs.field(repr=False)
+    sha: str = attrs.field(init=False)
+
+    @sha.default
+    def _hash(self) -> str:
+        return sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis' name for it
+
+    def run(
+        self, redis: Redis, *, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Any:
+        """Run it, with its text where Redis does not know it, which then remembers it.
+
+        Without SCRIPT LOAD, which some hosters and proxies do not have.
+        """
+        try:
+            return redis.evalsha(self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            pass
+        return redis.eval(self.text, len(keys), *keys, *args)
 
 
 @attrs.define
@@ -46,11 +72,9 @@ class Store:
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
         self._at = Connection(self.url)
-        register = self._at.first.register_script
-
         texts = {stream.name: script(stream, self.limits) for stream in STREAMS}
-        self._apply = {name: register(text) for name, text in texts.items()}
-        self._status = register(lua("status"))
+        self._apply = {name: Script(text) for name, text in texts.items()}
+        self._status = Script(status_script())
 
     async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
         """Apply a batch of changes of one stream, in order, as one atomic step.
@@ -70,7 +94,7 @@ class Store:
         """Apply a batch; but first, find out what this user may not do."""
         keys = [key(self.prefix, stream, "events")]
         ask = [] if stream.name in self._permitted else ["permissions"]
-        answer = self._apply[stream.name](keys, [*args, *ask], redis)
+        answer = self._apply[stream.name].run(redis, keys=keys, args=[*args, *ask])
         self._permitted.add(stream.name)
         return cast("list[Any]", answer)
 
@@ -96,7 +120,7 @@ class Store:
         ]
         args += [fields.get("upstream", ""), self._evicted, *pairs]
         try:
-            answer = await self._at.run(partial(self._status, keys, args))
+            answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
         except StoreDown:
             self._evicted = b""  # the next server counts for itself
             raise

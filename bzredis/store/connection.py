@@ -6,9 +6,12 @@ on trio.
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
@@ -27,18 +30,22 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import SentinelManagedConnection
 
 from bzredis.errors import StoreDown, StoreSlow, StoreUnready
+from bzredis.store import sentinel
 
 T = TypeVar("T")
 
 ANSWER: Final = 5.0  # s; a batch takes milliseconds: so late, a connection is dead
 CALL: Final = 12.0  # s for all of a call: name look-up, connect, send, answer
+LOOK_AGAIN: Final = 60.0  # s; nodes of a cluster come and go
 NOT_HERE: Final = "non local key"  # in what a script is told whose keys are elsewhere
 NO_TAG: Final = (
     "Redis Cluster takes our keys only where they share a slot: it is moving that slot "
@@ -61,17 +68,31 @@ UNREADY_CODES: Final = {"MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE"}
 UNREADY_WORDS: Final = (
     *(NOT_HERE, "cluster is down", "max number of clients", " connecting to "),
 )
+# What Redis says after an error's words: arguments, a password among them, and hashes.
+BEHIND: Final = re.compile(r"(,? with args beginning with:| script: [0-9a-f]{40}).*")
+
+# What no other node is reached by.
+ELSEWHERE: Final = (UnixDomainSocketConnection, SentinelManagedConnection)
+
+
+def _greet(connection: Any) -> None:
+    """Log in, and tell our name where CLIENT is there and allowed."""
+    connection.on_connect()
+    with suppress(ResponseError):
+        connection.send_command("CLIENT", "SETNAME", "bzredis")
+        connection.read_response()
 
 
 def _client(url: str) -> Redis:
-    client: Redis = Redis.from_url(
+    make = sentinel.client if sentinel.MARK in url else Redis.from_url
+    client: Redis = make(
         url,
         socket_timeout=ANSWER,
         socket_connect_timeout=ANSWER,
         # redis-py would retry ten times inside a call that cannot be cancelled.
         retry=Retry(NoBackoff(), 0),
         protocol=2,  # the one answer to HELLO that every server and proxy gives
-        client_name="bzredis",
+        redis_connect_func=_greet,  # with `client_name` a name would be a condition
     )
     return client
 
@@ -88,6 +109,8 @@ class Connection:
     first: Redis = attrs.field(init=False, repr=False)  # whom the URL names
     _node: Redis = attrs.field(init=False, repr=False)  # who has our keys
     _last: Redis = attrs.field(init=False, repr=False)  # who had them, of the others
+    _others: tuple[Redis, ...] = attrs.field(init=False, repr=False, default=())
+    _look_again: float = attrs.field(init=False, repr=False, default=0.0)
 
     def __attrs_post_init__(self) -> None:
         self.first = self._node = self._last = _client(self.url)
@@ -121,25 +144,59 @@ class Connection:
     def _at_our_keys(self, call: Callable[[Redis], T]) -> T:
         node = self._node
         try:
-            return call(node)
-        except MovedError as moved:
-            self._node = self._last = self._neighbour(moved)
-        except (RedisConnectionError, RedisTimeoutError):
-            # A node that is gone knows no successor; by turns, for the other one may be
-            # gone for longer.
-            self._node = self.first if node is not self.first else self._last
+            try:
+                answer = call(node)
+            except MovedError as moved:
+                node = self._node = self._last = self._neighbour(moved)
+                answer = call(node)
+        except RedisError as error:
+            # READONLY, MASTERDOWN, LOADING, what a proxy says: who answers so may no
+            # longer be who is meant. The next try asks name and proxy anew.
+            node.connection_pool.disconnect(inuse_connections=False)
+            gone = isinstance(error, (RedisConnectionError, RedisTimeoutError))
+            if gone and self._node is node:  # who is gone knows no successor
+                self._node = self._after(node)
             raise
-        return call(self._node)
+        if time.monotonic() >= self._look_again:
+            self._look_again = time.monotonic() + LOOK_AGAIN
+            self._look_around(node)
+        return answer
+
+    def _after(self, node: Redis) -> Redis:
+        """Return who is tried after a node: by turns, any may be gone for longer."""
+        nodes = (self.first, self._last, *self._others)
+        known = {_place(each): each for each in nodes}
+        places, here = list(known), _place(node)
+        after = places.index(here) + 1 if here in known else 0
+        return known[places[after % len(known)]]
+
+    def _look_around(self, node: Redis) -> None:
+        """Remember every node that a cluster tells of; all others refuse to tell."""
+        ask: Any = node.execute_command
+        with suppress(RedisError):
+            told = ask("CLUSTER", "SLOTS")
+            if not isinstance(told, list):  # a proxy's own idea of it
+                return
+            shards = [nodes for _, _, *nodes in told]
+            places = {(host, port) for nodes in shards for host, port, *_ in nodes}
+            if issubclass(node.connection_pool.connection_class, ELSEWHERE):
+                return
+            self._others = tuple(
+                self._at_place((host or b"").decode(), port)
+                for host, port in sorted(places, key=str)
+            )
 
     def _neighbour(self, moved: MovedError) -> Redis:
         """Return a client for the node that another one named."""
         pool = self._node.connection_pool
-        if issubclass(pool.connection_class, UnixDomainSocketConnection):
-            raise moved  # whose address would have to be put in the URL
+        if issubclass(pool.connection_class, ELSEWHERE):
+            raise moved  # its address would have to be put in the URL
+        return self._at_place(moved.host, moved.port)
+
+    def _at_place(self, host: str, port: int) -> Redis:
+        pool = self._node.connection_pool
         # It may leave out the host: then it means its own, under another port.
-        place = {"host": moved.host, "port": moved.port}
-        if not moved.host:
-            del place["host"]
+        place = {"host": host, "port": port} if host.strip("?") else {"port": port}
         kwargs = {**pool.connection_kwargs, **place}
         return Redis(
             connection_pool=ConnectionPool(
@@ -152,8 +209,13 @@ class Connection:
         self.first.close()
 
 
+def _place(node: Redis) -> tuple[object, object]:
+    kwargs = node.connection_pool.connection_kwargs
+    return kwargs.get("host"), kwargs.get("port")
+
+
 def _down(error: RedisError) -> StoreDown:
-    words = str(error)
+    words = BEHIND.sub("", str(error))
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
     down = StoreUnready if _is_unready(error, words) else StoreDown

@@ -41,6 +41,10 @@ KEYS_OF_STATE: Final = {
     "records": ("record:", "timeline:*", "internal:gone:"),
     "per_symbol": ("history:*", "internal:heard:record:", "internal:heard:symbol:*"),
 }
+KEYS_OF_STATUS: Final = ("status", "alive", "internal:holder")
+
+# Tells Dragonfly that we use keys that a call does not name. A comment to all others.
+UNDECLARED: Final = "--!df flags=allow-undeclared-keys"
 
 
 @attrs.frozen
@@ -56,12 +60,25 @@ def script(stream: Stream, limits: Limits) -> str:
     """Return the script for a stream: all parts, and the one that runs them."""
     files = (*PARTS, *OF_STATE[stream.state])
     names = ("state" if file == stream.state else file for file in files)
-    text = "\n".join((*map(_part, files, names), lua("batch")))
-    commands = set(re.findall(r"(?:call|read)\('([A-Z]+)'", text))
-    named = {"set": _settings(stream, limits, tuple(sorted(commands))), "at": _places()}
+    text = "\n".join((UNDECLARED, *map(_part, files, names), lua("batch")))
+    named = {"set": _settings(stream, limits, commands(text)), "at": _places()}
     return re.sub(
         r"\b(set|at)\.(\w+)", lambda found: _lua(named[found[1]][found[2]]), text
     )
+
+
+def commands(text: str) -> tuple[str, ...]:
+    """Return what a script calls."""
+    return tuple(sorted(set(re.findall(r"(?:call|read)\('([A-Z]+)'", text))))
+
+
+def keys_written(stream: Stream) -> tuple[str, ...]:
+    """Return the keys of a stream that a user has to be allowed."""
+    return (*KEYS, *KEYS_OF_STATE[stream.state], *KEYS_OF_STATUS)
+
+
+def status_script() -> str:
+    return f"{UNDECLARED}\n{lua('status')}"
 
 
 def _part(file: str, name: str) -> str:

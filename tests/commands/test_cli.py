@@ -268,6 +268,16 @@ def test_a_token_from_a_pipe_serves_every_connection(
     assert logs.redact(TOKEN) == logs.HIDDEN
 
 
+def test_keys_shows_rules_for_users_under_its_prefix() -> None:
+    shown = invoke("keys", "--acl", "--prefix", "IDX").stdout
+    rules = [line for line in shown.splitlines() if line.startswith("ACL SETUSER ")]
+    assert [line.split()[2] for line in rules] == ["bzredis", "bzreader", "bzreader"]
+    for line in rules:
+        assert "IDX:ratings:record:*" in line
+        assert "bz:" not in line
+        assert "&IDX:consensus:changed" in line
+
+
 def test_keys_shows_the_table_under_its_prefix() -> None:
     shown = invoke("keys", "--prefix", "{x}").stdout
     for stream in STREAMS:

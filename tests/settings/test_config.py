@@ -244,7 +244,7 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("upstream", "ws://api.benzinga.com", "for this machine only"),
         ("upstream", "ws://127.0.0.1.example", "for this machine only"),
         ("upstream", "ws://0.0.0.0", "for this machine only"),
-        ("redis", "http://localhost", "redis://, rediss:// or unix://"),
+        ("redis", "http://localhost", "redis://, rediss://, unix://, redis+sent"),
         ("redis", "redis:///0", "names no host"),
         ("redis", "redis://localhost/first", "number of a database"),
         ("redis", "redis://localhost:high", "cannot be read"),
@@ -414,6 +414,12 @@ def test_no_repr_shows_a_secret() -> None:
             "rediss://h/1",
         ),
         ("redis://[::1]:6379", set(), "redis://[::1]:6379"),
+        (
+            "redis+sentinel://u:p%40w@a:1,[::1]:2,c/bz/3?sentinel_password=q%2Fr",
+            {"p%40w", "p@w", "q%2Fr", "q/r"},
+            "redis+sentinel://***@a:1,[::1]:2,c/bz/3",
+        ),
+        ("rediss+sentinel://a:1/bz", set(), "rediss+sentinel://a:1/bz/0"),
     ],
 )
 def test_redis_urls(url: str, secrets: set[str], shown: str) -> None:
@@ -438,6 +444,16 @@ def test_redis_urls(url: str, secrets: set[str], shown: str) -> None:
         "redis://localhost?hunter-2=",
         "redis://localhost?foo=hunter",
         "redis://localhost?db=hunter",
+        "redis+sentinel://:hunter@a:1",
+        "redis+sentinel://:hunter@a:1,/bz/0",
+        "redis+sentinel://:hunter@a:1/bz/hunter",
+        "redis+sentinel://:hunter@a:x/bz",
+        "redis+sentinel://:hunter/2@a:1/bz",
+        "redis+sentinel://:hunter#2@a:1/bz",
+        "redis+sentinel://a:1/bz?sentinel_x=hunter",
+        "redis+sentinel://a:1/bz?sentinel_password=hunter&sentinel_password=2",
+        "redis+sentinel://a:1/bz?sentinel_password=",
+        "redis+sentinel://a:1/bz?ssl_password=hunter",
     ],
 )
 def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
@@ -456,6 +472,8 @@ def test_a_redis_url_that_cannot_be_read_is_not_repeated(url: str) -> None:
         "rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=False",
         "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_ca_path=/ca&ssl_check_hostname=true",
         "rediss://h?db=2&ssl_certfile=/c&ssl_keyfile=/k&ssl_password=p",
+        "redis+sentinel://u:p@a:1,b:2/bz/1?sentinel_username=u&sentinel_password=p",
+        "rediss+sentinel://u:p@[::1],b:2/bz?ssl_ca_certs=/ca.pem&sentinel_password=p",
     ],
 )
 def test_the_client_understands_what_may_stand_in_a_redis_url(url: str) -> None:

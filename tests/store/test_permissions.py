@@ -81,7 +81,7 @@ def test_exactly_what_is_needed_is_enough(peer: Peer, stream: Stream) -> None:
         peer,
         *patterns,
         *("resetchannels", f"&bz:{stream.name}:changed"),
-        *("+evalsha", "+script|load", "+client", "+ping", *needed),
+        *("+evalsha", "+eval", "+ping", *needed),
     )
     results = peer.apply(stream, *STEPS[stream.name], store=peer.store(user=login))
     assert set(results) <= {"latest", "record", "rejected"}

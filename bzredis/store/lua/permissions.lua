@@ -1,5 +1,6 @@
--- Refuses where this user may not do all that a batch may have to do, or where a key that
--- each batch writes is of a wrong type; writes nothing. Made when wanted.
+-- Refuses where this server cannot, or this user may not, do all that a batch may have to
+-- do, or where a key that each batch writes is of a wrong type; writes nothing. Made when
+-- wanted.
 --
 -- Redis before 7 has to be asked by trying, but for PUBLISH, which would be heard. Nothing
 -- changes: arguments are the key's name, no number and no option, and commands are tried
@@ -25,7 +26,18 @@ local function try(command, key)
   server.refuse(string.find(why, '^NOPERM') and denied or why)
 end
 
+-- Without arguments nothing is done, nor heard: a command that is there wants some.
+local function look_for(command)
+  local found = redis.pcall(command)
+  local why = type(found) == 'table' and found.err and string.lower(refusal().words(found))
+  if why and string.find(why, 'unknown', 1, true) then
+    server.refuse('ERR this server has no command ' .. command .. ', which is needed')
+  end
+end
+
 local function check()
+  for _, command in ipairs(set.commands) do look_for(command) end
+  if not server.has_clock then server.refuse('NOPERM this user may not run TIME') end
   -- SET comes first: Redis 6.2 no longer looks for room once a script has written.
   for _, name in ipairs(set.keys) do
     try('SET', stem .. name)

@@ -1,0 +1,67 @@
+"""The smallest rules with which the bridge works, and those for who only reads."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bzredis.store.keys import KEYS, key
+from bzredis.store.script import Limits, commands, keys_written, script, status_script
+from bzredis.streams import STREAMS
+
+# Besides what the scripts call. CLIENT is a courtesy, SELECT for another database.
+OURS: Final = (
+    "EVALSHA",
+    "EVAL",
+    "PING",
+    "ZREVRANGE",
+    "SELECT",
+    "CLIENT|SETNAME",
+    "CLUSTER|SLOTS",
+)
+# Whatever only reads, but what can hold up the server (KEYS); and to hear of changes.
+READING: Final = (
+    *("+@read", "-@dangerous", "+ping", "+select", "+hello", "+client|setname"),
+    *("+subscribe", "+psubscribe", "+unsubscribe", "+punsubscribe"),
+)
+USER: Final = "reset on >PASSWORD resetchannels"
+
+
+def bridge(prefix: str) -> str:
+    """Return what makes a user for the bridge, as one command."""
+    texts = [status_script(), *(script(stream, Limits()) for stream in STREAMS)]
+    called = sorted({*OURS, *(name for text in texts for name in commands(text))})
+    keys = [
+        f"~{_pattern(key(prefix, stream, name))}"
+        for stream in STREAMS
+        for name in keys_written(stream)
+    ]
+    rules = [*keys, *_channels(prefix), *(f"+{name.lower()}" for name in called)]
+    return f"ACL SETUSER bzredis {USER} {' '.join(rules)}"
+
+
+def reader(prefix: str, may: str) -> str:
+    """Return what makes a user that reads; `may`: %R~, or ~ where that is not known."""
+    names = [
+        _pattern(key(prefix, stream, re.sub("SYM|ID", "*", one.name)))
+        for stream in STREAMS
+        for one in KEYS
+        if stream.state in one.state and not one.type.startswith("pub/sub")
+    ]
+    rules = [*(may + name for name in names), *_channels(prefix), *READING]
+    return f"ACL SETUSER bzreader {USER} {' '.join(rules)}"
+
+
+def _channels(prefix: str) -> list[str]:
+    channels = [one.name for one in KEYS if one.type.startswith("pub/sub")]
+    return [
+        f"&{_pattern(key(prefix, stream, name))}"
+        for stream in STREAMS
+        for name in channels
+    ]
+
+
+def _pattern(name: str) -> str:
+    """Write a key as Redis' patterns do; in a prefix only `*` cannot stand."""
+    escaped = re.sub(r"[][?\\]", r"\\\g<0>", name)
+    return f"{escaped}*" if name.endswith(":") else escaped
