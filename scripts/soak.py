@@ -28,6 +28,7 @@ import trio
 from faults.checker import Tally
 from faults.proxy import Proxy
 from faults.rig import rigged
+from faults.sampler import Sampler
 from faults.troubles import TROUBLES, WITH_REST, Rows, Scene, Trouble
 
 RATE: Final = 50.0  # messages a second, over all streams
@@ -53,17 +54,29 @@ class Soak:
     troubles: Rows = TROUBLES
     happened: Counter[str] = attrs.field(factory=Counter)
     memory: float = 0.0  # MB, at the most
-    _busy: set[int] = attrs.field(factory=set)
+    sampler: Sampler = attrs.field(init=False)
+    _busy: dict[int, str] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        rest = self.scene.rig.archive is not None
+        troubles = self._busy.values
+        self.sampler = Sampler(self.scene.rig, rest, lambda: ", ".join(troubles()))
 
     async def run(self, seconds: float) -> Tally:
         """Go on for so long; return the last tally. An unsound one is the last."""
         until = trio.current_time() + seconds
         await self.scene.rig.start()
         tally = Tally()
-        while tally.is_sound and trio.current_time() < until:
-            await self._hurt(min(until, trio.current_time() + LOOK))
-            tally = await self._calm()
-            print(f"{told(tally)}, memory {self.memory:.0f} MB", flush=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.sampler.run)
+            while tally.is_sound and trio.current_time() < until:
+                await self._hurt(min(until, trio.current_time() + LOOK))
+                tally = await self._calm()
+                print(f"{told(tally)}, memory {self.memory:.0f} MB", flush=True)
+                print(self.sampler.told(), flush=True)
+                if self.sampler.lies:
+                    tally.add("wrong", "alive", [self.sampler.first])
+            nursery.cancel_scope.cancel()
         return tally
 
     async def _hurt(self, until: float) -> None:
@@ -82,11 +95,11 @@ class Soak:
             talking.cancel_scope.cancel()
 
     async def _suffer(self, row: int, trouble: Trouble) -> None:
-        self._busy.add(row)
+        self._busy[row] = trouble.__name__
         self.happened[trouble.__name__] += 1
         print(f"{trio.current_time():.1f} {trouble.__name__}", flush=True)
         await trouble(self.scene)
-        self._busy.discard(row)
+        del self._busy[row]
 
     async def watch(self) -> NoReturn:
         """Keep an eye on the bridge's memory."""
@@ -176,6 +189,8 @@ async def main(minutes: float, seed: int, rest: bool) -> bool:  # noqa: FBT001 -
     for name, count in sorted(happened.items()):
         print(f"  {count:5} {name}")
     print(f"{told(total)}; memory {max(each.memory for each in soaked):.0f} MB")
+    for each in soaked:
+        print(each.sampler.told())
     for fault in total.faults:
         print(f"  {fault}")
     return total.is_sound

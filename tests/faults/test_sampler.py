@@ -1,0 +1,58 @@
+"""The sampler catches a lie: else its zeros would tell nothing."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from faults import sampler
+from faults.rig import Rig, until
+from faults.sampler import Sampler
+
+
+async def test_it_catches_a_lie(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler, "BOUND", 1.5)
+    found = Sampler(rig, rest=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found.run)
+        await rig.start()
+        rig.publish(30)
+        await rig.settled()
+        await until(lambda: found.fresh > 1)
+        assert found.lies == 0
+        await rig.bridge.stop()
+        fresh = found.fresh
+        rig.publish(3, "ratings")
+        with rig.redis() as redis:
+            redis.set("bz:ratings:alive", "somebody")
+        await until(lambda: found.lies > 0)
+        assert found.fresh > fresh
+        assert "ratings was fresh" in found.first
+        lies = found.lies
+        # What is announced is no lie.
+        await rig.bridge.start()
+        await rig.settled()
+        await until(rig.is_fresh)
+        await trio.sleep(2)
+        assert found.lies < lies + 1.5
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_emptied_redis_is_a_lie_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "BOUND", 1.0)
+    found = Sampler(rig, rest=False)
+    await rig.start()
+    rig.publish(30)
+    await rig.settled()
+    await rig.bridge.stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found.run)
+        with rig.redis() as redis:
+            redis.set("bz:ratings:alive", "somebody")
+            await until(lambda: found.fresh > 0.3)
+            assert found.lies == 0
+            redis.flushall()
+            redis.set("bz:ratings:alive", "somebody")
+        await until(lambda: found.lies > 0)
+        nursery.cancel_scope.cancel()
