@@ -30,6 +30,7 @@ from faults.proxy import Proxy
 from faults.rig import rigged
 from faults.sampler import Sampler
 from faults.troubles import TROUBLES, WITH_REST, Rows, Scene, Trouble
+from faults.worker import Worker
 
 RATE: Final = 50.0  # messages a second, over all streams
 EVERY: Final = (0.5, 5.0)  # s between troubles
@@ -38,6 +39,7 @@ ROUND: Final = 10 * 60.0  # s, then everything begins anew: a tally takes ever l
 CALM: Final = 120.0  # s within which everything has to settle
 PAUSE: Final = 2.0  # s before each tally
 TWICE: Final = 2  # sound tallies in a row
+WORKED_OFF: Final = "insights"  # whose log a reader empties
 SLOWEST: Final = 500.0  # messages a second into Redis, or it counts as hanging
 PULSE: Final = 0.2  # s between looks at the bridge's memory
 FIGURES: Final = (
@@ -60,7 +62,8 @@ class Soak:
     def __attrs_post_init__(self) -> None:
         rest = self.scene.rig.archive is not None
         troubles = self._busy.values
-        self.sampler = Sampler(self.scene.rig, rest, lambda: ", ".join(troubles()))
+        rig = self.scene.rig
+        self.sampler = Sampler(rig, rest, lambda: ", ".join(troubles()), rig.taken)
 
     async def run(self, seconds: float) -> Tally:
         """Go on for so long; return the last tally. An unsound one is the last."""
@@ -69,6 +72,11 @@ class Soak:
         tally = Tally()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.sampler.run)
+            if self.scene.rig.archive is None:  # there Redis forgets, a worker does not
+                rig = self.scene.rig
+                worker = Worker(rig.server.url, WORKED_OFF)
+                rig.taken[WORKED_OFF] = worker.taken
+                nursery.start_soon(worker.run)
             while tally.is_sound and trio.current_time() < until:
                 await self._hurt(min(until, trio.current_time() + LOOK))
                 tally = await self._calm()
@@ -158,6 +166,7 @@ async def one_round(
         line = Proxy(rig.server.port)
         port = await rig.nursery.start(line.serve)
         rig.bridge = rig.another("soak", redis=f"redis://127.0.0.1:{port}")
+        rig.bridge.clock = folder / "clock"
         scene = Scene(rig, line, Random(seed))
         soaked.append(Soak(scene, WITH_REST if rest else TROUBLES))
         tally = await soaked[-1].run(seconds)

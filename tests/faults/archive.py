@@ -20,6 +20,9 @@ from bzredis.simulator.server.rest import Answer, json_answer
 
 # Nobody asks for what the market makes of these: the press words the rows itself.
 COMPANY, FIRM = COMPANIES[0], FIRMS[0]
+ALL: Final = "1000000"  # rows of a page
+ODD: Final = (7, 3, 50)  # rows
+OK: Final = 200
 SECURITY: Final = {"ticker", "exchange"}  # no consensus over REST says whose it is
 
 
@@ -28,6 +31,9 @@ class Archive(Http):
     """Answers from the simulator's book, which `take` keeps, and of the consensus."""
 
     _consensus: dict[str, dict[str, Any]] = attrs.field(factory=dict)  # by symbol
+    ragged: str = (
+        ""  # how pages are: counted "from 1", of "odd" sizes, the last "again"
+    )
     _words: dict[tuple[str, str], Message] = attrs.field(factory=dict)
 
     def take(self, stream: str, text: str) -> None:
@@ -66,8 +72,31 @@ class Archive(Http):
             self.book.insights.pop(record, None)
 
     def _healthy(self, name: str, request: Request, faults: RestFaults) -> Answer:
+        if name != "consensus" and self.ragged:
+            return self._ragged(name, request, faults)
         if name != "consensus":
             return super()._healthy(name, request, faults)
         [ticker] = request.items("parameters[tickers]")
         known = self._consensus.get(ticker)
         return Answer(204) if known is None else json_answer(known)
+
+    def _ragged(self, name: str, request: Request, faults: RestFaults) -> Answer:
+        """Answer with a page as nobody promised that there would be none."""
+        page = request.number("page", 0)
+        whole = {**request.query, "page": "0", "pagesize": ALL, "pageSize": ALL}
+        answer = super()._healthy(name, attrs.evolve(request, query=whole), faults)
+        if answer.status != OK:
+            return answer
+        [(key, rows)] = json.loads(answer.body).items()
+        size = int(request.query.get("pagesize") or request.query["pageSize"])
+        sizes = ODD if self.ragged == "odd" else (size,)
+        pages = [list[Any]()]
+        for row in rows:
+            if len(pages[-1]) == sizes[(len(pages) - 1) % len(sizes)]:
+                pages.append([])
+            pages[-1].append(row)
+        if self.ragged == "from 1":
+            page = max(0, page - 1)
+        elif self.ragged == "again":
+            page = min(page, len(pages) - 1)
+        return json_answer({key: pages[page] if page < len(pages) else []})

@@ -12,6 +12,7 @@ from faults import model
 from faults.model import Message
 from faults.press import STREAMS
 from faults.represented import Sent
+from faults.worker import Entries, Taken
 from redis import Redis
 
 PAGE: Final = 5_000  # entries a question: they may be many
@@ -63,10 +64,12 @@ def check(
     prefix: str = "bz",
     *,
     rest: bool = False,
+    taken: Taken | None = None,
 ) -> Tally:
     """Return the tally of all that was ever sent, (stream, text) in order.
 
-    `rest`: what REST gave back may stand for what was missed.
+    `rest`: what REST gave back may stand for what was missed. `taken`: what readers
+    took out of the logs.
     """
     tally = Tally()
     by_stream: dict[str, list[Message]] = {name: [] for name in STREAMS}
@@ -75,7 +78,8 @@ def check(
             by_stream[stream].append(model.message(text))
     for stream, messages in by_stream.items():
         keys = Keys(redis, f"{prefix}:{stream}")
-        _check_stream(keys, Sent(stream, messages), tally, rest=rest)
+        gone = (taken or {}).get(stream, {})
+        _check_stream(keys, Sent(stream, messages), tally, gone, rest=rest)
     return tally
 
 
@@ -121,9 +125,12 @@ def _text(value: bytes) -> str:
     return value.decode(errors="replace")
 
 
-def _check_stream(keys: Keys, said: Sent, tally: Tally, *, rest: bool) -> None:
+def _check_stream(
+    keys: Keys, said: Sent, tally: Tally, taken: Entries, *, rest: bool
+) -> None:
     stream, sent = said.stream, said.messages
-    entries = list(keys.entries("events"))
+    found = {**taken, **dict(keys.entries("events"))}
+    entries = sorted(found.items(), key=lambda entry: _order(entry[0]))
     gaps = [fields for _, fields in entries if fields["action"] == "gap"]
     logged = [
         (identity, fields, said.meant_by(fields))
@@ -153,6 +160,11 @@ def _check_stream(keys: Keys, said: Sent, tally: Tally, *, rest: bool) -> None:
     tally.add("wrong", stream, _altered(logged, sent))
     wrong = _wrong_records if stream in NUMBERS else _wrong_consensus
     tally.add("wrong", stream, wrong(keys, stream, logged))
+
+
+def _order(identity: str) -> tuple[int, int]:
+    ms, number = identity.split("-")
+    return int(ms), int(number)
 
 
 def _refused(keys: Keys) -> set[int]:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,26 @@ import trio
 
 TOKEN: Final = "t0ken+with/odd=signs%2b"
 GONE: Final = 30.0  # s that a process may take to end
+JUMPY: Final = Path(__file__).with_name("jumpy.py")
+UNREAD: Final[list[int]] = []  # ends of pipes, open as long as this process is
 ENOUGH: Final = "1000000"  # entries and records: nothing may be trimmed
+
+
+@contextmanager
+def full_pipe() -> Iterator[int]:
+    """Give the end of a pipe that is full, and that nobody will ever read."""
+    reading, writing = os.pipe()
+    os.set_inheritable(reading, True)  # or who writes would hear that it is broken
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while os.write(writing, b"x" * 4_096):
+            pass
+    os.set_blocking(writing, True)
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        UNREAD.append(reading)
 
 
 @attrs.define
@@ -28,6 +49,8 @@ class Bridge:
     options: tuple[str, ...] = ()
     rest: bool = False
     process: trio.Process | None = None
+    stalls: bool = False  # its log is a pipe that nobody reads
+    clock: Path | None = None  # a file with s that its clock on the wall is ahead
 
     @property
     def log(self) -> Path:
@@ -46,14 +69,17 @@ class Bridge:
         """Start it; the log goes on where it was."""
         assert self.process is None
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-P", "-m", "bzredis", "run"]
+        program = ["-m", "bzredis"] if self.clock is None else [str(JUMPY)]
+        command = [sys.executable, "-P", *program, "run"]
         command += ["--upstream", f"ws://127.0.0.1:{self.upstream}"]
         command += ["--state-dir", str(self.state)]
         if not self.rest:  # then what is read from sockets is what counts
             command += ["--no-rest"]
         command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
-        with self.log.open("ab") as log:
+        if self.clock is not None:
+            environ["JUMPY_CLOCK"] = str(self.clock)
+        with full_pipe() if self.stalls else self.log.open("ab") as log:
             self.process = await trio.lowlevel.open_process(
                 [*command, *self.options],
                 env={**environ, "BENZINGA_TOKEN": TOKEN, "BZREDIS_REDIS": self.redis},
@@ -86,11 +112,11 @@ class Bridge:
             self.process.kill()
             await self.ended()
 
-    async def stop(self) -> float:
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Ask it to end; return for how many seconds it went on."""
         assert self.process is not None
         began = time.perf_counter()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(number)
         assert await self.ended() == 0
         return time.perf_counter() - began
 

@@ -15,6 +15,7 @@ from faults.archive import Archive
 from faults.checker import Tally, check
 from faults.press import STREAMS, Press
 from faults.process import TOKEN, Bridge
+from faults.worker import Taken
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -58,6 +59,7 @@ class Rig:
     press: Press
     rng: Random
     archive: Archive | None = None  # None: without REST
+    taken: Taken = attrs.field(factory=dict)  # what readers took out of the logs
     bridge: Bridge = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -147,7 +149,12 @@ class Rig:
 
     def tally(self) -> Tally:
         with self.redis() as redis:
-            return check(redis, self.simulator.sent, rest=self.archive is not None)
+            return check(
+                redis,
+                self.simulator.sent,
+                rest=self.archive is not None,
+                taken=self.taken,
+            )
 
     def redis_length(self, name: str) -> int:
         """Return how many entries a Redis stream has."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -19,11 +18,12 @@ from typing import Any, Final, NoReturn
 import attrs
 import trio
 from faults import model
-from faults.checker import Fields, _is_covered
+from faults.checker import Fields, _is_covered, _order
 from faults.model import Message
 from faults.press import STREAMS
 from faults.represented import Sent
 from faults.rig import Rig
+from faults.worker import Taken
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -33,7 +33,6 @@ ANSWER: Final = 2.0  # s
 # by 15, but what came before that had been read. One more for both of our clocks.
 BOUND: Final = 46.0
 LATE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, BOUND)  # s, how old the oldest one was
-NUMBER: Final = '"number":'
 
 
 @attrs.define
@@ -111,12 +110,13 @@ class Sampler:
     rig: Rig
     rest: bool
     troubles: Callable[[], str] = str  # what goes on just now
+    taken: Taken = attrs.field(factory=dict)
     fresh: float = 0.0
     lies: float = 0.0
     needless: float = 0.0
     longest_needless: float = 0.0
     first: str = ""
-    lateness: Counter[float] = attrs.field(factory=Counter)
+    lateness: dict[float, float] = attrs.field(factory=dict)
     _logs: dict[str, Log] = attrs.field(
         factory=lambda: {name: Log(name) for name in STREAMS}
     )
@@ -149,6 +149,8 @@ class Sampler:
     def _look(self) -> dict[str, bool]:
         """Read what is new; in a thread, for Redis may be frozen."""
         with Redis.from_url(self.rig.server.url, socket_timeout=ANSWER) as redis:
+            for stream, taken in self.taken.items():
+                self._logs[stream].here |= {number_in(e["raw"]) for e in taken.values()}
             run = str(redis.info("server")["run_id"])
             if run != self._run:
                 self._run = run
@@ -169,7 +171,8 @@ class Sampler:
         if missing is None:
             return
         age = now - missing.sent
-        self.lateness[max(limit for limit in LATE if limit <= age)] += elapsed
+        limit = max(limit for limit in LATE if limit <= age)
+        self.lateness[limit] = self.lateness.get(limit, 0.0) + elapsed
         if age > BOUND:
             self.lies += elapsed
             self.first = self.first or (
@@ -209,19 +212,14 @@ def _read(redis: Redis, log: Log) -> bool:
     asked.exists(f"{stem}:alive")
     asked.xrange(f"{stem}:events", f"({log.last}")
     asked.xrange(f"{stem}:rejected", f"({log.last_rejected}")
-    asked.xrevrange(f"{stem}:events", count=1)
-    is_alive, entries, rejected, newest = asked.execute()
-    has_less = log.last != "0-0" and (
-        not newest or _order(newest[0][0].decode()) < _order(log.last)
-    )
-    if has_less:
+    asked.xinfo_stream(f"{stem}:events")
+    is_alive, entries, rejected, told = asked.execute(raise_on_error=False)
+    newest = "0-0"
+    if not isinstance(told, Exception):  # there is such a stream
+        newest = told["last-generated-id"].decode()
+    if _order(newest) < _order(log.last):
         log.forget()
         return _read(redis, log)
     log.take(entries)
     log.take_rejected(rejected)
     return bool(is_alive)
-
-
-def _order(identity: str) -> tuple[int, int]:
-    ms, number = identity.split("-")
-    return int(ms), int(number)

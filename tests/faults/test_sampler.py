@@ -7,6 +7,7 @@ import trio
 from faults import sampler
 from faults.rig import Rig, until
 from faults.sampler import Sampler
+from faults.worker import Worker
 
 
 async def test_it_catches_a_lie(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +57,25 @@ async def test_an_emptied_redis_is_a_lie_at_once(
             redis.set("bz:ratings:alive", "somebody")
         await until(lambda: found.lies > 0)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_worker_takes_nothing_from_who_asks_whether_all_is_there(
+    rig: Rig,
+) -> None:
+    """A work queue: XREADGROUP, XACK, XDEL. It is no Redis that came back older."""
+    worker = Worker(rig.server.url, "ratings")
+    rig.taken["ratings"] = worker.taken
+    found = Sampler(rig, rest=False, taken=rig.taken)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found.run)
+        nursery.start_soon(worker.run)
+        await rig.start()
+        rig.publish(40)
+        await until(lambda: len(worker.taken) == 40)
+        await rig.settled()
+        await until(rig.is_fresh)
+        assert rig.redis_length("ratings:events") == 0
+        await until(lambda: found.fresh > 1)
+        assert found.lies == 0
+        nursery.cancel_scope.cancel()
+    assert "older" not in rig.bridge.said()

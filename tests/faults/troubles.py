@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Final
@@ -28,6 +29,7 @@ LARGE: Final = 5 * 2**20  # bytes of a frame that the bridge takes for too large
 SILENCE: Final = 50.0  # s after which a half-open connection has to be given up
 FORGOTTEN: Final = 2 * 2**20  # bytes of Redis' AOF, at the most: some 500 messages
 AWAKE: Final = 60.0  # s within which a bridge has started, on a busy machine too
+JUMP: Final = 0.8  # s
 AT_ONCE: Final = 5.0  # s that an orderly stop may take
 NONSENSE: Final = ("{", "[1]", '{"a": 1}', "4711", "pong", '{"type": "error"}')
 
@@ -97,6 +99,17 @@ async def redis_read_only(scene: Scene) -> None:
         redis.replicaof("NO", "ONE")
 
 
+async def redis_may_evict(scene: Scene) -> None:
+    """Let it be about to, and not so long that it does."""
+    with scene.redis() as redis:
+        used = int(redis.info("memory")["used_memory"])
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        redis.config_set("maxmemory", int(used / 0.93))
+        await scene.some(2)
+        redis.config_set("maxmemory", 0)
+        redis.config_set("maxmemory-policy", "noeviction")
+
+
 async def redis_without_script(scene: Scene) -> None:
     with scene.redis() as redis:
         redis.script_flush()
@@ -147,6 +160,30 @@ async def bridge_stopped(scene: Scene) -> None:
     await scene.some(3)
     await scene.rig.bridge.start()
     await until(scene.rig.bridge.is_awake, AWAKE)
+
+
+async def bridge_hung_up_on(scene: Scene) -> None:
+    """Close the terminal that it runs in."""
+    took = await scene.rig.bridge.stop(signal.SIGHUP)
+    assert took < AT_ONCE, f"the bridge took {took:.1f} s to stop"
+    await scene.some(3)
+    await scene.rig.bridge.start()
+    await until(scene.rig.bridge.is_awake, AWAKE)
+
+
+async def bridge_log_stalls(scene: Scene) -> None:
+    """Have nobody read what it logs, until the next start."""
+    await scene.rig.bridge.stop()
+    scene.rig.bridge.stalls = True
+    await scene.rig.bridge.start()
+    scene.rig.bridge.stalls = False
+    await until(scene.rig.bridge.is_awake, AWAKE)
+
+
+async def clock_jumps(scene: Scene) -> None:
+    """Set the bridge's clock wrong, by less than what a gap may be inexact."""
+    if (file := scene.rig.bridge.clock) is not None:
+        file.write_text(f"{scene.rng.uniform(-JUMP, JUMP):.3f}", encoding="utf-8")
 
 
 # ---- upstream
@@ -263,6 +300,14 @@ async def rest_is_a_web_page(scene: Scene) -> None:
     faults.html = False
 
 
+async def rest_pages_are_ragged(scene: Scene) -> None:
+    """Count pages from 1, or make them of odd sizes."""
+    assert scene.rig.archive is not None
+    scene.rig.archive.ragged = scene.rng.choice(("from 1", "odd", "again"))
+    await scene.some(20)
+    scene.rig.archive.ragged = ""
+
+
 Rows = tuple[tuple[Trouble, ...], ...]
 
 # What cannot happen twice at the same time stands in one row.
@@ -274,6 +319,7 @@ TROUBLES: Final[Rows] = (
         redis_without_memory,
         redis_read_only,
         redis_without_script,
+        redis_may_evict,
     ),
     (
         redis_hangs_up,
@@ -282,7 +328,8 @@ TROUBLES: Final[Rows] = (
         redis_in_a_black_hole,
         redis_far_away,
     ),
-    (bridge_killed, bridge_stopped),
+    (bridge_killed, bridge_stopped, bridge_hung_up_on, bridge_log_stalls),
+    (clock_jumps,),
     (upstream_drops, upstream_drops_all, upstream_says_goodbye, upstream_bursts),
     (upstream_breaks_off, upstream_garbles, upstream_talks_nonsense),
     (upstream_refuses, upstream_hangs_up, upstream_answers_no_close),
@@ -293,4 +340,5 @@ WITH_REST: Final[Rows] = (
     *TROUBLES[1:],
     (rest_refuses, rest_hangs_up, rest_takes_its_time),
     (rest_breaks_off, rest_is_a_web_page),
+    (rest_pages_are_ragged,),
 )
