@@ -120,7 +120,7 @@ class Sampler:
     _logs: dict[str, Log] = attrs.field(
         factory=lambda: {name: Log(name) for name in STREAMS}
     )
-    _taken: int = 0
+    _noted: int = 0
     _run: str = ""  # of the server
     _away_since: dict[str, float] = attrs.field(factory=dict)
 
@@ -139,8 +139,8 @@ class Sampler:
 
     def _note_sent(self) -> None:
         sent = self.rig.simulator.sent
-        for stream, text in islice(sent, self._taken, None):
-            self._taken += 1
+        for stream, text in islice(sent, self._noted, None):
+            self._noted += 1
             if text.startswith('{"id":"' + stream):  # else none of the press
                 message = model.message(text)
                 self._logs[stream].sent.append(message)
