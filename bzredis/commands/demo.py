@@ -54,7 +54,7 @@ ITS_OWN = {"upstream", "rest", "redis", "token-file"}
 def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     configure_logs(config.log_level, ())
-    redis = None if named is None else configure({"redis": named}, {}, {}).redis
+    redis = None if named is None else configure({"redis": named}, {}, {}).redis[0]
     return trio.run(_demo, config, redis, inf if seconds is None else seconds)
 
 
@@ -77,7 +77,7 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
         _speak_of(upstream, SYMBOL)
         port = await nursery.start(upstream.serve)
         config = attrs.evolve(
-            config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=redis
+            config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=(redis,)
         )
         seen: Counter[tuple[str, str]] = Counter()
         told = "({} lines are missing here: nobody took them)\n".format
@@ -113,9 +113,10 @@ def _speak_of(upstream: Simulator, symbol: str) -> None:
 
 
 def _greet(say: Say, config: Config, place: str, cli: str) -> None:
+    [redis] = config.redis
     say(
         "This is SIMULATED data: made up, moving like the real one, worth nothing.\n"
-        f"It goes to {config.redis.shown}, {place}. Look at it from another terminal:\n"
+        f"It goes to {redis.shown}, {place}. Look at it from another terminal:\n"
         f"  {cli} HGETALL {config.prefix}:ratings:latest:{SYMBOL}\n"
         f"  {cli} ZREVRANGE {config.prefix}:consensus:symbols 0 9\n"
         f"  {cli} XREVRANGE {config.prefix}:insights:events + - COUNT 1\n"

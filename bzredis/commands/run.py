@@ -91,7 +91,7 @@ def run(config: Config) -> int:
             " with --token-file (`bzredis demo` needs none)"
         )
     token = token_reader(config.token, add_secret)
-    configure_logs(config.log_level, config.redis.secrets)
+    configure_logs(config.log_level, {s for each in config.redis for s in each.secrets})
     return run_bridge(config, token)
 
 
@@ -155,7 +155,8 @@ def assemble(
     # In one order: the same list in another is no new subscription.
     subscription = ",".join(sorted(listed)) or "*"
     who = Identity(uuid4().hex, __version__, _now(), upstream.host, subscription)
-    store = Store(config.redis.url, config.prefix, limits)
+    url, *others = (each.url for each in config.redis)
+    store = Store(url, config.prefix, limits, others)
     spool = _spool(config, folder, upstream.host)
     return _Parts(config, upstream, store, spool, rest, rng, who, on_applied).bridge()
 
@@ -268,7 +269,7 @@ def _now() -> int:
 
 def target(config: Config) -> str:
     """Name the prefix and the database, whoever logs in and whatever name this has."""
-    at = urlsplit(config.redis.shown)
+    at = urlsplit(config.redis[0].shown)
     if at.scheme.endswith("+sentinel"):
         return f"{config.prefix} {at.netloc.rpartition('@')[2]}{at.path}"
     if at.scheme == "unix":

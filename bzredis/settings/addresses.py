@@ -34,6 +34,8 @@ _WITH_TLS: Final = {
     # redis-py takes any other word, `off` too, for true.
     "ssl_check_hostname": ("(?i:true|false)", "true or false"),
 }
+_NEXT: Final = re.compile(r",\s*(?=[a-z+]+://)")  # a comma may stand inside of one
+_OF_A_NODE: Final = re.compile(r"rediss?://")
 _SECRET: Final = ("password", "ssl_password")
 _SENTINELS: Final = "HOST:PORT,HOST:PORT/SERVICE/DATABASE"
 _SENTINEL_URL: Final = re.compile(
@@ -201,6 +203,20 @@ def _of_redis(value: object) -> RedisURL:
     user, _, place = parts.netloc.rpartition("@")
     shown = f"{parts.scheme}://{'***@' if user else ''}{place}{end}"
     return RedisURL(text(value), shown, _secrets(parts))
+
+
+def redis_urls(value: object) -> tuple[RedisURL, ...]:
+    """Read one URL, or those of several nodes of one cluster, in the order given."""
+    items = value if isinstance(value, list | tuple) else _NEXT.split(text(value))
+    found = tuple(dict.fromkeys(map(redis_url, items)))
+    if not found:
+        raise ValueError("is empty; leave it out for its default")
+    if len(found) > 1 and not all(_OF_A_NODE.match(each.shown) for each in found):
+        raise ValueError(
+            "names several: they have to be nodes of one cluster, each as"
+            " redis://HOST:PORT"
+        )
+    return found
 
 
 def _redis_options(parts: SplitResult) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import attrs
 
 from bzredis.errors import ConfigError
-from bzredis.settings.addresses import Origin, RedisURL, origin, redis_url
+from bzredis.settings.addresses import Origin, RedisURL, origin, redis_urls
 from bzredis.settings.options import (
     Form,
     Option,
@@ -87,10 +87,11 @@ class Config:
         "Ask REST for nothing: no back-fill, no consensus look-ups.",
         "it is asked",
     )
-    redis: RedisURL = _option(
-        Form(redis_url, "URL"),
+    redis: tuple[RedisURL, ...] = _option(
+        Form(redis_urls, "URL"),
         "redis://127.0.0.1:6379/0",
-        "Redis, as redis://, rediss://, unix:// or redis+sentinel://.",
+        "Redis, as redis://, rediss://, unix:// or redis+sentinel://; or nodes of one"
+        " cluster.",
     )
     streams: tuple[str, ...] = _option(
         several(choice(NAMES).read, "NAME", maybe_none=False),

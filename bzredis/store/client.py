@@ -63,6 +63,7 @@ class Store:
     url: str = attrs.field(repr=False)
     prefix: str = "bz"
     limits: Limits = attrs.field(factory=Limits)
+    others: Sequence[str] = attrs.field(default=(), repr=False)  # of the same cluster
     _at: Connection = attrs.field(init=False, repr=False)
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
@@ -71,7 +72,7 @@ class Store:
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
-        self._at = Connection(self.url)
+        self._at = Connection(self.url, self.others)
         texts = {stream.name: script(stream, self.limits) for stream in STREAMS}
         self._apply = {name: Script(text) for name, text in texts.items()}
         self._status = Script(status_script())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -106,14 +106,17 @@ class Connection:
     """
 
     url: str = attrs.field(repr=False)
+    others: Sequence[str] = attrs.field(default=(), repr=False)  # URLs, of its cluster
     first: Redis = attrs.field(init=False, repr=False)  # whom the URL names
     _node: Redis = attrs.field(init=False, repr=False)  # who has our keys
     _last: Redis = attrs.field(init=False, repr=False)  # who had them, of the others
+    _named: tuple[Redis, ...] = attrs.field(init=False, repr=False)  # whom others name
     _others: tuple[Redis, ...] = attrs.field(init=False, repr=False, default=())
     _look_again: float = attrs.field(init=False, repr=False, default=0.0)
 
     def __attrs_post_init__(self) -> None:
         self.first = self._node = self._last = _client(self.url)
+        self._named = tuple(map(_client, self.others))
 
     async def run(self, call: Callable[[Redis], T]) -> T:
         """Run a blocking call in a thread; at its limit the thread is left to itself.
@@ -164,7 +167,7 @@ class Connection:
 
     def _after(self, node: Redis) -> Redis:
         """Return who is tried after a node: by turns, any may be gone for longer."""
-        nodes = (self.first, self._last, *self._others)
+        nodes = (self.first, *self._named, self._last, *self._others)
         known = {_place(each): each for each in nodes}
         places, here = list(known), _place(node)
         after = places.index(here) + 1 if here in known else 0
@@ -206,7 +209,8 @@ class Connection:
 
     def close(self) -> None:
         self._node.close()
-        self.first.close()
+        for each in (self.first, *self._named):
+            each.close()
 
 
 def _place(node: Redis) -> tuple[object, object]:

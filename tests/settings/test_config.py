@@ -27,7 +27,7 @@ def one(name: str, value: object) -> object:
 def test_nothing_given_gives_the_contracts_defaults() -> None:
     config = configure({}, {}, {}, state_dir=Path("/state"))
     assert str(config.upstream) == "wss://api.benzinga.com:443"
-    assert config.redis.url == "redis://127.0.0.1:6379/0"
+    assert config.redis[0].url == "redis://127.0.0.1:6379/0"
     assert config.streams == ("ratings", "insights", "consensus")
     assert (config.tickers, config.isins) == ((), ())
     assert (config.prefix, config.events_maxlen) == ("bz", 20_000)
@@ -393,9 +393,43 @@ def test_no_repr_shows_a_secret() -> None:
     shown = repr(config) + str(config) + str(config.redis) + repr(attrs.fields(Config))
     assert SECRET not in shown
     assert QUOTED not in shown
-    assert config.redis.url == redis
-    assert config.redis.shown == "redis://***@localhost:6379/0"
-    assert {SECRET, QUOTED} <= config.redis.secrets
+    assert config.redis[0].url == redis
+    assert config.redis[0].shown == "redis://***@localhost:6379/0"
+    assert {SECRET, QUOTED} <= config.redis[0].secrets
+
+
+ONE, OTHER = "redis://:pw1@one.test:7000/0", "rediss://:pw2@two.test:7001/0"
+SENTINELS = "redis+sentinel://a.test:1,b.test:2/mine/0"
+
+
+@pytest.mark.parametrize(
+    ("flags", "variable", "toml", "found"),
+    [
+        ({"redis": (ONE, OTHER)}, "", None, [ONE, OTHER]),
+        ({}, f"{ONE},{OTHER}", None, [ONE, OTHER]),
+        ({}, f" {ONE}, {OTHER} ", None, [ONE, OTHER]),
+        ({}, "", [ONE, OTHER, ONE], [ONE, OTHER]),
+        ({}, "", ONE, [ONE]),
+        ({}, SENTINELS, None, [SENTINELS]),
+        ({"redis": ()}, ONE, None, [ONE]),
+    ],
+)
+def test_several_nodes_of_a_cluster_may_be_named(
+    flags: dict[str, object], variable: str, toml: object, found: list[str]
+) -> None:
+    environ = {"BZREDIS_REDIS": variable} if variable else {}
+    config = configure(flags, environ, {} if toml is None else {"redis": toml})
+    assert [each.url for each in config.redis] == found
+    assert "pw" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "url", [f"{ONE},{SENTINELS}", f"unix:///a.sock,{ONE}", ONE + ","]
+)
+def test_what_is_no_node_stands_alone(url: str) -> None:
+    with pytest.raises(ConfigError, match="BZREDIS_REDIS") as caught:
+        configure({}, {"BZREDIS_REDIS": url}, {})
+    assert "pw1" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

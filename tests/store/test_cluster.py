@@ -131,7 +131,9 @@ async def test_the_rest_of_the_store_goes_there_too(cluster: Cluster) -> None:
     assert await store.write_status(RATINGS, {"state": "live"}, sign)
     keeper = cluster.nodes[cluster.owner()].redis
     assert keeper.hgetall(f"{TAG}:ratings:status") == {"state": "live"}
-    assert await store.symbols(RATINGS) == ["AAPL"]
+    keeper.zadd(f"{TAG}:ratings:symbols", {"MSFT": 2**53})
+    assert (await store.symbols(RATINGS))[0] == "MSFT"
+    keeper.zrem(f"{TAG}:ratings:symbols", "MSFT")
 
 
 def test_what_comes_while_the_slot_is_moved_waits(cluster: Cluster) -> None:
@@ -175,6 +177,22 @@ async def test_a_node_that_is_gone_is_not_asked_for_ever(
     finally:
         thaw(keeper)
     assert await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
+
+
+@pytest.mark.parametrize("alive", [0, 1])
+async def test_of_several_that_are_named_any_will_do(
+    cluster: Cluster, alive: int
+) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+    urls = [nowhere, nowhere, cluster.nodes[alive].server.url]
+    store = Store(urls[0], "{bz}", others=urls[1:])
+    for tries in range(len(urls)):
+        try:
+            await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
+            break
+        except StoreDown:
+            assert tries < len(urls) - 1
+    store.close()
 
 
 def test_of_two_nodes_the_one_that_is_there_is_found() -> None:

@@ -43,7 +43,7 @@ async def running(
     """Run a bridge to the end of the block, and stop it within 5 s."""
     config = Config(
         upstream=Origin("ws", "127.0.0.1", upstream.port),
-        redis=redis_url(server.url),
+        redis=(redis_url(server.url),),
         **{"backfill": 20 * 86_400.0, **options},
     )
     state = folder / "state"
