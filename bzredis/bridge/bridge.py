@@ -36,7 +36,7 @@ STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fr
 DRAIN: Final = 3.0
 SAVING: Final = 0.8  # … so much for the disk, which another process may have locked, …
 SAVING_AGAIN: Final = 0.1
-FAREWELL: Final = 0.8  # … and so much for the last status.
+FAREWELL: Final = 4.2  # … and what is left until then for the last status.
 CLOSING: Final = 0.1  # Nothing hangs on that: all is committed.
 TOLD_ALL_REFUSED: Final = (
     "upstream refused every stream, so the bridge ends: check that BENZINGA_TOKEN (or "
@@ -169,7 +169,7 @@ class Bridge:
                     for line in self.lines:
                         nursery.start_soon(_save, line.backlog)
             # What the others left of their time is for this.
-            with trio.move_on_at(self._stopping_at + DRAIN + SAVING + FAREWELL):
+            with trio.move_on_at(self._stopping_at + FAREWELL):
                 for line in self.lines:
                     line.intake.status.enter("stopped", line.intake.clock())
                 await self._write_all(lambda _: "gone")

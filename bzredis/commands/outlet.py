@@ -17,7 +17,7 @@ from typing import Final, TextIO
 import attrs
 
 WAITING: Final = 1_000  # texts; what comes beyond them is dropped, and counted
-AT_THE_END: Final = 0.5  # s that the end of the program waits until they are written
+AT_THE_END: Final = 0.3  # s that the end of the program waits until they are written
 AGAIN: Final = 0.05  # s between attempts where a stream must not be waited for
 
 
