@@ -220,14 +220,15 @@ def draw(rng: Random, days: float) -> list[Event]:
     weights = [kind.weight * rng.choice((0, 1, 1, 3)) for kind in KINDS.values()]
     at, end = 60.0, days * DAY
     while at < end:
-        storm = rng.uniform(20.0, 240.0)
-        for what in rng.choices(names, weights, k=rng.randint(2, 12)):
+        storm = rng.uniform(20.0, 150.0)
+        for what in rng.choices(names, weights, k=rng.randint(2, 9)):
             found.append(_event(rng, at + rng.uniform(0.0, storm), what))
         for _ in range(rng.randint(1, 8)):
             said = at + rng.uniform(-30.0, storm + 60.0)
             found.append(_event(rng, said, "upstream says something"))
         # Some 5 a day; now and then one follows on the other, and nights are quiet.
-        pause = rng.choice((rng.uniform(60, 600), rng.uniform(HOUR, 8 * HOUR)))
+        soon, later = rng.uniform(60, 600), rng.uniform(2 * HOUR, 10 * HOUR)
+        pause = soon if rng.random() < 0.3 else later  # noqa: PLR2004
         at += storm + pause
     return sorted(found, key=lambda event: event.at)
 

@@ -79,6 +79,14 @@ class Said:
     row: str
 
 
+async def pause(rng: Random, most: float) -> None:
+    """Take some time, or as often as not none that counts."""
+    if rng.random() < 0.5:  # noqa: PLR2004 - that is what it says
+        await trio.sleep(rng.uniform(0.0, most))
+    else:
+        await trio.lowlevel.checkpoint()
+
+
 @attrs.define
 class Ails:
     """What is wrong with something, and until when (s)."""
@@ -303,13 +311,10 @@ class Held(Checked):
 
     def take(self, change: Change | Rejected, known: str) -> str:
         result = super().take(change, known)
-        if not known and change.raw in self.number:
-            number = self.number[change.raw]
-            if number in self.logged and isinstance(change, Change):
-                is_row = change.source == "rest"
-                if not is_row and self.logged[number] != "row":
-                    raise Broken(f"promise 1: message {number} was logged twice")
-            is_row = isinstance(change, Change) and change.source == "rest"
+        if isinstance(change, Change) and not known:
+            number, is_row = self.number[change.raw], change.source == "rest"
+            if not is_row and self.logged.get(number) == "message":
+                raise Broken(f"promise 1: message {number} was logged twice")
             self.logged[number] = "row" if is_row else "message"
         log, _, nth = self._at_work.rpartition("-")
         if self.order.get(log, -1) >= int(nth):
@@ -351,7 +356,7 @@ class Client:
 
     async def _reach(self) -> None:
         ails, rng = self.redis.ails, self.redis.rng
-        await trio.sleep(rng.uniform(0.0005, 0.01))
+        await pause(rng, 0.01)
         if "frozen" in ails:
             await trio.sleep(SLOW)
             raise StoreSlow("no answer")
@@ -373,7 +378,7 @@ class Client:
             held.forgot = batch.since
         if "forgets" in redis.ails and redis.rng.random() < 0.5:  # noqa: PLR2004
             raise StoreSlow("no answer")
-        await trio.sleep(redis.rng.uniform(0.0005, 0.01))
+        await pause(redis.rng, 0.01)
         return answer
 
     async def ping(self) -> None:
@@ -597,15 +602,15 @@ class Threads:
     ) -> T:
         await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope(shield=not abandon_on_cancel):
-            await trio.sleep(self._delay())
+            await self._work()
         found = call(*args)
         with trio.CancelScope(shield=not abandon_on_cancel):
-            await trio.sleep(self._delay())
+            await self._work()
         return found
 
-    def _delay(self) -> float:
+    async def _work(self) -> None:
         slow = any("slow" in machine.ails for machine in self.world.machines)
-        return self.world.random.uniform(0.0, 1.5 if slow else 0.005)
+        await pause(self.world.random, 1.5 if slow else 0.005)
 
 
 # ------------------------------------------------------------------------ altogether
