@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 import trio
+from law.checked import names
 from simulated.world import Broken, Said, World
 
 from bzredis.ports import Sign
@@ -74,6 +75,13 @@ class Checks:
             for hole in held.holes:
                 if not hole.announced and hole.begin + off < m.sent <= hole.end - off:
                     raise Broken(f"I5: `alive` over a hole with message {m.number}")
+
+        for begin, end, whose in held.windows:  # what REST was to fetch
+            wanted = whose & names(held.subscription)
+            for m in world.said:
+                is_inside = begin + off < m.sent <= end - off and m.symbol in wanted
+                if is_inside and not world.is_here(m):
+                    raise Broken(f"window: `alive`, and message {m.number} is missing")
 
     def well(self) -> None:
         """See that all is well: fresh, drained, and nothing left to announce (I6)."""

@@ -74,7 +74,7 @@ class History:
     @classmethod
     def of(cls, seed: int, days: float = DAYS) -> History:
         rng = Random(seed)
-        two, rest = rng.random() < 0.3, rng.random() < 0.7  # noqa: PLR2004
+        two, rest = rng.random() < 0.5, rng.random() < 0.6  # noqa: PLR2004
         return cls(seed, days, tuple(draw(rng, days)), two, rest)
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, Final, TypeVar
 
@@ -60,6 +61,10 @@ LAG: Final = 4_500  # ms by which REST may be behind the stream
 REORDERED: Final = 3  # s by which a version may be older than its sending
 STOPS: Final = 5.5  # s that an orderly stop may take, and a little
 STEP: Final = 3_000  # ms by which a clock may be off
+HEALTHY: Final = 60.0  # s that a connection stood: what failed before is forgotten, …
+SOON: Final = 2.1  # … and the next attempt comes so many s later, or earlier
+SHORT: Final = 4  # attempts that failed in a row …
+PATIENT: Final = 3.5  # … and s that the next has to wait at the least
 
 
 class Broken(AssertionError):
@@ -115,14 +120,14 @@ class Link:
     subscription: str
     rng: Random
     is_open: bool = True  # as upstream sees it
-    dead_at: float = float("inf")  # s, when it is noticed that it died unseen
+    dead_at: float = inf  # s, when it is noticed that it died unseen
     _wire: deque[tuple[float, str | bytes | Exception]] = attrs.field(factory=deque)
     _last: float = 0.0  # s, when the last of it comes
     _news: trio.Event = attrs.field(factory=trio.Event)
 
     def put(self, item: str | bytes | Exception, late: float = 0.0) -> None:
         """Put something on the wire; it comes so many seconds late."""
-        if self.is_open and self.dead_at == float("inf"):
+        if self.is_open and self.dead_at == inf:
             at = trio.current_time() + self.rng.uniform(0.001, 0.05) + late
             self._last = max(self._last, at)
             self._wire.append((self._last, item))
@@ -161,7 +166,7 @@ class Link:
                     raise item
                 return item
             self._news = trio.Event()
-            first = self._wire[0][0] if self._wire else float("inf")
+            first = self._wire[0][0] if self._wire else inf
             with trio.move_on_at(min(first, self.dead_at)):
                 await self._news.wait()
 
@@ -203,16 +208,12 @@ class Upstream:
             raise FeedLost("HTTP 429", status=429)
         link = self.slot = Link(self, machine.subscription, Random(rng.random()))
         self.world.stir()
-        stood = float("inf")
+        began = trio.current_time()
         try:
             await trio.sleep(rng.uniform(0.0, 0.2))  # it may send meanwhile
-            began = trio.current_time()
             yield link
-        except FeedLost:
-            stood = trio.current_time() - began
-            raise
         finally:
-            machine.ended(stood)
+            machine.ended(trio.current_time() - began)
             self.let_go(link)
 
     def let_go(self, link: Link) -> None:
@@ -417,20 +418,23 @@ class Spool:
     ails: Ails
     limit: int = 2**30
     logs: dict[str, dict[int, Item]] = attrs.field(factory=dict)
+    refused_at: float = -inf  # s, the last time
     _since: int | None = None
 
     @property
     def room(self) -> int:
         return 0 if "full" in self.ails else self.limit
 
-    def _reach(self) -> None:
+    def _reach(self, *, writes: bool = False) -> None:
         if "locked" in self.ails:
+            self.refused_at = trio.current_time()
             raise SpoolLocked("locked")
+        if writes and "full" in self.ails:
+            self.refused_at = trio.current_time()
+            raise SpoolFull("no room")
 
     def append(self, _: str, items: Sequence[Item], /) -> None:
-        self._reach()
-        if "full" in self.ails:
-            raise SpoolFull("no room")
+        self._reach(writes=True)
         for item in items:
             self.logs.setdefault(item.log.id, {})[item.number] = item
 
@@ -458,9 +462,7 @@ class Spool:
 
     def since(self, _: str, at: int | None = None, /) -> int | None:
         if at is not None:
-            self._reach()
-            if "full" in self.ails:
-                raise SpoolFull("no room")
+            self._reach(writes=True)
             self._since = at
         return self._since
 
@@ -496,7 +498,7 @@ class Machine:
     spool: Spool = attrs.field(init=False)
     process: Process | None = None
     _starts: int = 0
-    _ended: tuple[float, float] | None = None  # when a connection ended; it stood (s)
+    _ended: tuple[float | None, float] | None = None  # when a connection ended; it stood (s)
     _short: int = 0  # attempts in a row without a connection that stood
 
     def __attrs_post_init__(self) -> None:
@@ -580,15 +582,17 @@ class Machine:
 
     def attempts(self) -> None:
         """See that who was connected for long comes soon, and who was not is patient."""
-        now, (ended, stood) = trio.current_time(), self._ended or (-1.0, 0.0)
+        now, (ended, stood) = trio.current_time(), self._ended or (None, 0.0)
         self._ended = now, 0.0
-        if stood > 60.0:  # noqa: PLR2004 - a session that was healthy
-            self._short = 0
-            may_wait = ended < 0 or "full" in self.ails or "locked" in self.ails
-            if stood < float("inf") and not may_wait and now - ended > 2.1:  # noqa: PLR2004
-                self.world.wait_was_long(now - ended)
-        else:
-            self._short += 1
+        if ended is None:
+            return
+        waited, self._short = now - ended, 0 if stood > HEALTHY else self._short + 1
+        # Without room on its disk it waits for that.
+        hinders = self.spool.refused_at > ended - HEALTHY
+        if stood > HEALTHY + 1 and not hinders and waited > SOON:
+            raise Broken(f"back-off: {waited:.1f} s after a session that was healthy")
+        if self._short > SHORT and waited < PATIENT:
+            raise Broken(f"back-off: {waited:.1f} s after {self._short} that failed")
 
 
 @attrs.define
@@ -654,9 +658,6 @@ class World:
 
     def stir(self) -> None:
         self.stirred = trio.current_time()
-
-    def wait_was_long(self, seconds: float) -> None:
-        raise Broken(f"back-off: {seconds:.1f} s after a session that was healthy")
 
     def say(self, rng: Random) -> None:
         """Let upstream say something; perhaps of a record that it has said before."""
