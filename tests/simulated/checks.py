@@ -93,5 +93,5 @@ class Checks:
         for machine in world.machines:
             if process := machine.process:
                 waits = len(process.line.backlog)
-                if waits > 2:  # noqa: PLR2004 - what came just now
+                if waits > 2:
                     raise Broken(f"I6: {waits} changes wait on {machine.name}")

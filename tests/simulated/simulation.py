@@ -8,37 +8,36 @@ process had stood still.
 
 from __future__ import annotations
 
-import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import inf
+from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final
 from unittest import mock
 
 import attrs
 import structlog
 import trio
-from law import rules
-from simulated import checks
-from simulated.checks import Checks
+from simulated.checks import WELL, WELL_AFTER_REFUSAL, Checks
 from simulated.troubles import DAY, KINDS, Event, draw
 from simulated.world import Broken, Threads, World
 
 from bzredis.backlog import backlog
-from bzredis.bridge import backfill, bridge, coverage, subscriber
+from bzredis.bridge import backfill, bridge, subscriber
 
 DAYS: Final = 4  # of one history
-SETTLES: Final = 75.0  # s that all is watched after something happened
+SETTLES: Final = 65.0  # s that all is watched after something happened
+SETTLES_AFTER: Final = 25.0  # s likewise, after something ended
 LEAP: Final = 7_200.0  # s at the most
-AWAKE: Final = 13.0  # s between leaps: Redis is asked, and a ping answered
+AWAKE: Final = 11.0  # s between leaps: Redis is asked, and a ping answered
 # The engine's looks, less often: most find nothing, and they are most of the work.
 BOUNDS: Final = (
-    (backlog, "POLL", 0.65),
-    (subscriber, "POLL", 1.3),
-    (backfill, "POLL", 1.7),
-    (bridge, "STATUS", 2.3),
+    (backlog, "POLL", 0.8),
+    (subscriber, "POLL", 1.9),
+    (backfill, "POLL", 2.3),
+    (bridge, "STATUS", 3.1),
 )
 
 
@@ -74,7 +73,7 @@ class History:
     @classmethod
     def of(cls, seed: int, days: float = DAYS) -> History:
         rng = Random(seed)
-        two, rest = rng.random() < 0.5, rng.random() < 0.6  # noqa: PLR2004
+        two, rest = rng.random() < 0.5, rng.random() < 0.6
         return cls(seed, days, tuple(draw(rng, days)), two, rest)
 
     def __str__(self) -> str:
@@ -116,7 +115,7 @@ def run(history: History) -> str:
         scheduler._r.seed(history.seed)
         try:
             trio.run(_play, world, history, clock, clock=clock)
-        except (Exception, ExceptionGroup) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is found
             return _told(_first(error))
     return ""
 
@@ -131,8 +130,8 @@ def _told(error: BaseException) -> str:
     if isinstance(error, Broken):
         return str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
-    name = os.path.basename(where.filename)
-    return f"{type(error).__name__}: {error} at {name}:{where.lineno}"
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return f"{type(error).__name__}: {error} at {place}"
 
 
 async def _play(world: World, history: History, clock: Clock) -> None:
@@ -156,7 +155,7 @@ class _Player:
     world: World
     clock: Clock
     checks: Checks
-    well_at: float = checks.WELL  # s, by when all must be well
+    well_at: float = WELL  # s, by when all must be well
     _ends: list[float] = attrs.field(factory=list)
 
     async def happen(self, event: Event) -> None:
@@ -166,7 +165,7 @@ class _Player:
         if done is not None:
             await done
         ends = trio.current_time() + (event.lasts if kind.longest else 0.0)
-        bound = checks.WELL_AFTER_REFUSAL if kind.refuses else checks.WELL
+        bound = WELL_AFTER_REFUSAL if kind.refuses else WELL
         if event.what != "upstream says something":
             self.well_at = max(self.well_at, ends + bound)
         self._ends.append(ends)
@@ -179,7 +178,8 @@ class _Player:
             ended = [end for end in self._ends if end <= now]
             if ended:
                 self._ends = [end for end in self._ends if end > now]
-                self.world.stir()
+                settled = now - SETTLES + SETTLES_AFTER
+                self.world.stirred = max(self.world.stirred, settled)
             quiet_until = min([time, *self._ends]) - 2.0
             is_quiet = now - self.world.stirred > SETTLES
             if is_quiet and now - awake_since >= AWAKE:

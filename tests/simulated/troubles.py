@@ -95,7 +95,7 @@ def cut(world: World, _: Random, __: float) -> None:
 def half_open(world: World, how: Random, _: float) -> None:
     if link := world.upstream.slot:
         link.die()
-        if how.random() < 0.5:  # noqa: PLR2004 - as often as not upstream noticed
+        if how.random() < 0.5:
             world.upstream.let_go(link)
 
 
@@ -126,6 +126,10 @@ def empty(world: World, how: Random, _: float) -> None:
 
 def step_time(world: World, how: Random, _: float) -> None:
     world.redis.clock = how.choice((0, 0, -30_000, 30_000, how.randint(-5_000, 5_000)))
+
+
+def early(world: World, how: Random, _: float) -> None:
+    world.redis.held.early = how.randint(0, 3)
 
 
 # ---- machines
@@ -159,7 +163,7 @@ async def resubscribe(world: World, how: Random, _: float) -> None:
 def asleep(world: World, how: Random, lasts: float) -> None:
     """Let all machines sleep: meanwhile upstream goes on, and nobody reads."""
     link = world.upstream.slot
-    if link and how.random() < 0.7:  # noqa: PLR2004 - most
+    if link and how.random() < 0.7:
         half_open(world, how, 0.0)
     for _nth in range(how.randint(0, 3)):
         world.slept += round(lasts * 200)
@@ -190,6 +194,7 @@ KINDS: Final[dict[str, Kind]] = {
     "Redis is down": Kind(redis("down"), 0.5, 2 * HOUR, 3.0),
     "Redis is frozen": Kind(redis("frozen"), 0.5, 600, 2.0),
     "Redis refuses to write": Kind(redis("refuses"), 0.5, 600),
+    "Redis takes a part of a batch": Kind(early),
     "answers of Redis get lost": Kind(redis("forgets"), 1, 60, 2.0),
     "Redis saves": Kind(save, weight=3.0),
     "Redis comes back older": Kind(roll_back, weight=2.0),
@@ -221,14 +226,16 @@ def draw(rng: Random, days: float) -> list[Event]:
     at, end = 60.0, days * DAY
     while at < end:
         storm = rng.uniform(20.0, 150.0)
-        for what in rng.choices(names, weights, k=rng.randint(2, 9)):
-            found.append(_event(rng, at + rng.uniform(0.0, storm), what))
+        found += [
+            _event(rng, at + rng.uniform(0.0, storm), what)
+            for what in rng.choices(names, weights, k=rng.randint(2, 9))
+        ]
         for _ in range(rng.randint(1, 8)):
             said = at + rng.uniform(-30.0, storm + 60.0)
             found.append(_event(rng, said, "upstream says something"))
         # Some 5 a day; now and then one follows on the other, and nights are quiet.
         soon, later = rng.uniform(60, 600), rng.uniform(2 * HOUR, 10 * HOUR)
-        pause = soon if rng.random() < 0.3 else later  # noqa: PLR2004
+        pause = soon if rng.random() < 0.3 else later
         at += storm + pause
     return sorted(found, key=lambda event: event.at)
 

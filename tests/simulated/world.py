@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from functools import partial
 from math import inf
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import attrs
 import trio
@@ -86,7 +93,7 @@ class Said:
 
 async def pause(rng: Random, most: float) -> None:
     """Take some time, or as often as not none that counts."""
-    if rng.random() < 0.5:  # noqa: PLR2004 - that is what it says
+    if rng.random() < 0.5:
         await trio.sleep(rng.uniform(0.0, most))
     else:
         await trio.lowlevel.checkpoint()
@@ -170,12 +177,14 @@ class Link:
             with trio.move_on_at(min(first, self.dead_at)):
                 await self._news.wait()
 
-    def arrived(self) -> AsyncIterator[str | bytes] | Any:
+    def arrived(self) -> Iterator[str | bytes]:
         now = trio.current_time()
         while self._wire and self._wire[0][0] <= now:
-            if isinstance(self._wire[0][1], Exception):
+            item = self._wire[0][1]
+            if isinstance(item, Exception):
                 return
-            yield self._wire.popleft()[1]
+            self._wire.popleft()
+            yield item
 
 
 @attrs.define(eq=False)
@@ -221,7 +230,7 @@ class Upstream:
         link.is_open = False
         if self.slot is link:
             self.slot = None
-            slow = self.rng.random() < 0.3  # noqa: PLR2004 - now and then
+            slow = self.rng.random() < 0.3
             self._held = trio.current_time() + self.rng.uniform(0, 6.0 if slow else 0.5)
         self.world.stir()
 
@@ -235,7 +244,7 @@ class Upstream:
         whose = names(link.subscription)
         kept = self.rng.choice((1, 3, 8)) if "short" in self.ails else self.kept
         held = [m.frame for m in self.world.said if m.symbol in whose][-kept:]
-        if self.rng.random() < 0.5:  # noqa: PLR2004 - as often as not
+        if self.rng.random() < 0.5:
             self.rng.shuffle(held)
         if "slow" in self.ails:
             return [(min(3.0, 20.0 / len(held)), frame) for frame in held]
@@ -269,14 +278,13 @@ class Rest:
         if is_ragged:
             raise RestDown("a page was cut short")
 
-    async def removals(self, _: Table, since: int, /) -> AsyncGenerator[Removal, None]:
+    async def removals(self, _: Table, __: int, /) -> AsyncGenerator[Removal, None]:
         await trio.sleep(self.rng.uniform(0.05, 0.5))
-        for none in ():
-            yield none
+        none: tuple[Removal, ...] = ()
+        for each in none:
+            yield each
 
-    async def lookup(
-        self, _: Table, ticker: str, query: Mapping[str, str], /
-    ) -> str | None:
+    async def lookup(self, _: Table, __: str, ___: Mapping[str, str], /) -> str | None:
         raise AssertionError("ratings are not looked up")
 
     async def _answer(self, since: int, tickers: Sequence[str]) -> list[Said]:
@@ -373,11 +381,14 @@ class Client:
             raise StoreDown("OOM command not allowed")
         held = redis.held
         was_new = held.until is None
-        answer = held.apply(batch, redis.time())
         redis.changes += 1
+        try:
+            answer = held.apply(batch, redis.time())
+        finally:
+            held.early = -1
         if was_new and held.until is not None:
             held.forgot = batch.since
-        if "forgets" in redis.ails and redis.rng.random() < 0.5:  # noqa: PLR2004
+        if "forgets" in redis.ails and redis.rng.random() < 0.5:
             raise StoreSlow("no answer")
         await pause(redis.rng, 0.01)
         return answer
@@ -390,14 +401,14 @@ class Client:
         return [*SYMBOLS]
 
     async def write_status(
-        self, _: Stream, fields: Mapping[str, str], sign: Sign, /
+        self, _: Stream, __: Mapping[str, str], sign: Sign, /
     ) -> bool:
         await self._reach()
         held, now = self.redis.held, self.redis.world.now()
         holder, until = held.holder
-        if holder not in {"", sign.bridge} and now < until:
-            if sign.presence in {"apart", "gone"}:
-                return False
+        is_held = holder not in {"", sign.bridge} and now < until
+        if is_held and sign.presence in {"apart", "gone"}:
+            return False
         held.holder = sign.bridge, now + ALIVE
         at, _used = held.position.get(sign.log, (-1, 0))
         has_all = at >= sign.confirmed or not on("sign-confirmed")
@@ -498,7 +509,9 @@ class Machine:
     spool: Spool = attrs.field(init=False)
     process: Process | None = None
     _starts: int = 0
-    _ended: tuple[float | None, float] | None = None  # when a connection ended; it stood (s)
+    _ended: tuple[float | None, float] | None = (
+        None  # when a connection ended; it stood (s)
+    )
     _short: int = 0  # attempts in a row without a connection that stood
 
     def __attrs_post_init__(self) -> None:
@@ -536,9 +549,7 @@ class Machine:
             whose = () if self.subscription == "*" else self.subscription.split(",")
             retry = Retry("ratings", intake.rest_trouble, rng)
             known = partial(client.symbols, RATINGS)
-            ask = Backfill(
-                intake, RATINGS.rows, world.rest, retry, known, whose
-            ).run
+            ask = Backfill(intake, RATINGS.rows, world.rest, retry, known, whose).run
         line = Line(subscriber, writer)
         bridge = Bridge(client, self.spool, [line], urgent, ask)
         self._ended, self._short = None, 0
@@ -581,7 +592,7 @@ class Machine:
         self._ended = trio.current_time(), stood
 
     def attempts(self) -> None:
-        """See that who was connected for long comes soon, and who was not is patient."""
+        """See that who was connected for long comes soon, and others are patient."""
         now, (ended, stood) = trio.current_time(), self._ended or (None, 0.0)
         self._ended = now, 0.0
         if ended is None:
@@ -664,7 +675,7 @@ class World:
         now, number = self.now(), len(self.said)
         version = now // 1_000 - rng.randint(0, REORDERED)
         symbol, record = rng.choice(SYMBOLS), f"{number:024x}"
-        if self.said and rng.random() < 0.3:  # noqa: PLR2004 - now and then
+        if self.said and rng.random() < 0.3:
             last = self.said[self.later[rng.choice(self.said[-30:]).record][-1]]
             if last.version < version:
                 record, symbol = last.record, last.symbol
