@@ -157,6 +157,7 @@ class _Player:
     checks: Checks
     well_at: float = WELL  # s, by when all must be well
     _ends: list[float] = attrs.field(factory=list)
+    _awake_since: float = -AWAKE
 
     async def happen(self, event: Event) -> None:
         kind = KINDS[event.what]
@@ -173,7 +174,7 @@ class _Player:
 
     async def until(self, time: float) -> None:
         """Let time go by, and see that the law holds meanwhile."""
-        rng, awake_since = self.world.random, -AWAKE
+        rng = self.world.random
         while (now := trio.current_time()) < time:
             ended = [end for end in self._ends if end <= now]
             if ended:
@@ -182,13 +183,13 @@ class _Player:
                 self.world.stirred = max(self.world.stirred, settled)
             quiet_until = min([time, *self._ends]) - 2.0
             is_quiet = now - self.world.stirred > SETTLES
-            if is_quiet and now - awake_since >= AWAKE:
+            if is_quiet and now - self._awake_since >= AWAKE:
                 if now > self.well_at:
                     self.checks.well()
                 leap = min(quiet_until - now, LEAP)
                 if leap > AWAKE:
                     self.clock.now += leap
-                    awake_since = trio.current_time()
+                    self._awake_since = trio.current_time()
                     continue
             await trio.sleep(min(time - now, rng.uniform(3.0, 9.0)))
             self.checks.law()

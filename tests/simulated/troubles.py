@@ -92,6 +92,13 @@ def cut(world: World, _: Random, __: float) -> None:
         world.upstream.let_go(link)
 
 
+def hand_over(world: World, _: Random, lasts: float) -> None:
+    """Let who is connected be sent away, and somebody else in."""
+    if link := world.upstream.slot:
+        link.machine.ails.begin("kept out", lasts)
+        cut(world, _, 0.0)
+
+
 def half_open(world: World, how: Random, _: float) -> None:
     if link := world.upstream.slot:
         link.die()
@@ -180,6 +187,7 @@ KINDS: Final[dict[str, Kind]] = {
     "upstream says something": Kind(say, weight=0.0),
     "upstream says much at once": Kind(burst, weight=4.0),
     "the connection is cut": Kind(cut, weight=4.0),
+    "upstream lets only the other in": Kind(hand_over, 20, 120, 2.0),
     "the connection dies unseen": Kind(half_open, weight=2.0),
     "upstream refuses (401)": Kind(upstream("refuses"), 1, 600, 0.3, refuses=True),
     "upstream answers 503": Kind(upstream("fails"), 1, 900),
@@ -213,7 +221,7 @@ KINDS: Final[dict[str, Kind]] = {
     "a bridge is stopped": Kind(stop, 0, 30, 2.0),
     "a bridge gets another subscription": Kind(resubscribe, weight=0.7),
     "the machines sleep": Kind(asleep, 15, HOUR, 0.7),
-    "a wall clock steps": Kind(step_wall, weight=0.3),
+    "a wall clock steps": Kind(step_wall, weight=0.7),
 }
 
 
@@ -222,7 +230,7 @@ def draw(rng: Random, days: float) -> list[Event]:
     found: list[Event] = []
     names = [*KINDS]
     # Of some kinds there is much in one history, of others nothing.
-    weights = [kind.weight * rng.choice((0, 1, 1, 3)) for kind in KINDS.values()]
+    weights = [kind.weight * rng.choice((0, 0, 1, 2, 6)) for kind in KINDS.values()]
     at, end = 60.0, days * DAY
     while at < end:
         storm = rng.uniform(20.0, 150.0)

@@ -67,7 +67,7 @@ SLOW: Final = 5.0  # s until Redis' client does not wait any longer
 LAG: Final = 4_500  # ms by which REST may be behind the stream
 REORDERED: Final = 3  # s by which a version may be older than its sending
 STOPS: Final = 5.5  # s that an orderly stop may take, and a little
-STEP: Final = 3_000  # ms by which a clock may be off
+STEP: Final = 12_000  # ms by which a clock may be off
 HEALTHY: Final = 60.0  # s that a connection stood: what failed before is forgotten, …
 SOON: Final = 2.1  # … and the next attempt comes so many s later, or earlier
 SHORT: Final = 4  # attempts that failed in a row …
@@ -124,13 +124,17 @@ class Link:
     """One connection, seen from both sides: what is on the wire comes in its order."""
 
     upstream: Upstream
-    subscription: str
+    machine: Machine
     rng: Random
+    subscription: str = attrs.field(init=False)
     is_open: bool = True  # as upstream sees it
     dead_at: float = inf  # s, when it is noticed that it died unseen
     _wire: deque[tuple[float, str | bytes | Exception]] = attrs.field(factory=deque)
     _last: float = 0.0  # s, when the last of it comes
     _news: trio.Event = attrs.field(factory=trio.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.subscription = self.machine.subscription
 
     def put(self, item: str | bytes | Exception, late: float = 0.0) -> None:
         """Put something on the wire; it comes so many seconds late."""
@@ -213,9 +217,10 @@ class Upstream:
         if "hangs" in self.ails:
             await trio.sleep(10.0)
             raise FeedLost("no handshake")
-        if self.slot is not None or trio.current_time() < self._held:
+        is_held = self.slot is not None or trio.current_time() < self._held
+        if is_held or "kept out" in machine.ails:
             raise FeedLost("HTTP 429", status=429)
-        link = self.slot = Link(self, machine.subscription, Random(rng.random()))
+        link = self.slot = Link(self, machine, Random(rng.random()))
         self.world.stir()
         began = trio.current_time()
         try:
