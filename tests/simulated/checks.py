@@ -60,15 +60,20 @@ class Checks:
             in_hole = any(h.begin - off < m.sent <= h.end + off for h in held.holes)
             if m.sent <= held.until - off and not in_hole:
                 raise Broken(f"I2: message {m.number} is missing, and in no hole")
-        now = world.now()
-        if held.alive_until > now:
-            for m in lacking:
-                if m.sent < now - LONG_AGO - off:
-                    raise Broken(f"I5: `alive`, and message {m.number} is missing")
+        if held.alive_until > world.now():
+            self._nothing_old()
+
+    def _nothing_old(self) -> None:
+        long_ago = self.world.now() - LONG_AGO - self.world.off
+        for m in self.lacking():
+            if m.sent < long_ago:
+                raise Broken(f"I5: `alive`, and message {m.number} is missing")
 
     def look_alive(self, sign: Sign, *, is_current: bool) -> None:
         """See that a sign of life is not said over a hole in which something is."""
         world, held, off = self.world, self.world.redis.held, self.world.off
+        if held.since is not None:
+            self._nothing_old()
         if not is_current or held.reader != sign.log:
             return
         for m in self.lacking():

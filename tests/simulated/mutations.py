@@ -9,6 +9,7 @@ from typing import Any, Final
 from unittest import mock
 
 import attrs
+import trio
 from law import rules
 
 from bzredis.bridge import subscriber
@@ -27,11 +28,20 @@ def _without_holes(self: Holes, now: float, was: Any = Holes.is_fresh) -> bool:
         self.coverage = held
 
 
-def _without_waits(self: Line) -> Presence:
+def _always_fresh(self: Line) -> Presence:
     holes = self.intake.holes
     if holes.opened is None or not holes.was_answered:
         return "apart"
-    return "connected" if not self.intake.is_awake() else "fresh"
+    return "fresh"
+
+
+def _without_drains(self: Line) -> Presence:
+    holes = self.intake.holes
+    if holes.opened is None or not holes.was_answered:
+        return "apart"
+    is_awake = self.intake.is_awake()
+    is_fresh = is_awake and holes.is_fresh(trio.current_time())
+    return "fresh" if is_fresh else "connected"
 
 
 ENGINE: Final[dict[str, tuple[Any, str, Any]]] = {
@@ -42,7 +52,8 @@ ENGINE: Final[dict[str, tuple[Any, str, Any]]] = {
     "alive: confirmed": (Holes, "is_connected", property(lambda h: not h._is_down)),
     "alive: counts": (Holes, "counts", property(lambda _: True)),
     "alive: awake": (Intake, "is_awake", lambda _: True),
-    "alive: all of it": (Line, "presence", _without_waits),
+    "alive: drains": (Line, "presence", _without_drains),
+    "alive: all of it": (Line, "presence", _always_fresh),
     "holes are given up": (Holes, "to_give_up", lambda *_: ()),
     "told again": (Holes, "is_overlooked", property(lambda _: False)),
     "asked in time": (Holes, "_has_all", lambda _: True),
