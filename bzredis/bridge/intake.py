@@ -93,7 +93,7 @@ class Intake:
         return self.holes.stamp(self.clock())
 
     def opened(self) -> None:
-        self.sleep = Sleep()
+        self.sleep = Sleep(self._ahead())  # it may sleep before anybody looks
         self.holes.connected(self.put(Opened(self.time())))
 
     def heard(self, sent: int) -> None:
@@ -104,7 +104,10 @@ class Intake:
 
     def is_awake(self) -> bool:
         """Tell whether upstream was heard since the machine slept, if it did."""
-        return self.sleep.is_over(self.time, self.clock() - 1_000 * trio.current_time())
+        return self.sleep.is_over(self.time, self._ahead())
+
+    def _ahead(self) -> float:
+        return self.clock() - 1_000 * trio.current_time()
 
     def replayed(self) -> None:
         self.holes.replayed(self.put(Replayed(self.time())))

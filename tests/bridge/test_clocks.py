@@ -90,3 +90,17 @@ async def test_a_clock_that_steps_back_writes_no_time_twice(
     [gap] = rig.store.gaps()
     assert gap["begin"] == until
     assert gap["begin"] < gap["end"]
+
+
+async def test_who_sleeps_before_redis_ever_answered_is_not_fresh_as_it_wakes(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Nobody had looked at the clocks of that connection yet, which died meanwhile."""
+    rig.upstream.sessions.extend([Session(answers="no")])
+    rig.store.trouble = "LOADING"
+    async with rig.running():
+        await trio.sleep(5)
+        rig.intake.clock = lambda: now() + 600_000
+        rig.store.trouble = ""
+        await trio.sleep(10)
+        assert rig.line.presence() == "connected"

@@ -40,8 +40,8 @@ class Checked(Rules):
     def __deepcopy__(self, memo: dict[int, object]) -> Checked:
         """Copy what changes, not the text of all that was said."""
         memo[id(self.number)] = self.number
-        fields = {a.name: getattr(self, a.name) for a in attrs.fields(Checked)}
-        new = Checked.__new__(Checked)
+        fields = {a.name: getattr(self, a.name) for a in attrs.fields(type(self))}
+        new = type(self).__new__(type(self))
         for name, value in fields.items():
             setattr(new, name, copy.deepcopy(value, memo))
         return new

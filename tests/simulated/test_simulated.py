@@ -1,0 +1,59 @@
+"""Some days of trouble in which the law holds, and some rules that are missed.
+
+SIMULATED_DAYS=10000 runs so many; `scripts/simulate-faults` tells more.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import attrs
+import pytest
+from simulated.mutations import first_broken, without
+from simulated.simulation import DAYS, History, run, shrunk
+
+DAYS_IN_ALL = int(os.environ.get("SIMULATED_DAYS", "80"))
+FIXED = range(1, 1 + DAYS_IN_ALL // 2 // DAYS)
+FRESH = range(int(time.time()), int(time.time()) + DAYS_IN_ALL // 2 // DAYS)
+# Those that are noticed soonest: of each kind one or two.
+MISSED = (
+    *("back-off is reset", "back-off grows", "alive: no hole", "alive: connected"),
+    *("alive: awake", "sign-confirmed", "numbers", "skip"),
+)
+
+
+def _run(seed: int) -> str:
+    return run(History.of(seed))
+
+
+@pytest.mark.parametrize("seeds", [FIXED, FRESH], ids=["fixed", "fresh"])
+def test_the_law_holds(seeds: range) -> None:
+    for seed in seeds:
+        history = History.of(seed)
+        if words := run(history):
+            pytest.fail(f"{words}\n{shrunk(history, words, most=60)}")
+
+
+@pytest.mark.parametrize("name", MISSED)
+def test_what_is_taken_out_is_missed(name: str) -> None:
+    with without(name):
+        day, _, words = first_broken(_run, 100, DAYS, 1)
+    assert day, words
+
+
+def test_a_history_that_breaks_the_law_is_shrunk_and_told() -> None:
+    history = History.of(1000)
+    with without("alive: connected"):
+        words = run(history)
+        short = shrunk(history, words, most=100)
+        assert run(short)[:2] == words[:2]
+    assert len(short.events) <= 5
+    assert str(short).startswith("seed 1000: ")
+    assert not run(short), "it was that alone"
+
+
+def test_a_seed_replays_exactly() -> None:
+    with without("numbers"):
+        history = attrs.evolve(History.of(1000), days=1)
+        assert run(history) == run(history)

@@ -1,0 +1,256 @@
+"""What may happen, when, and for how long: a list drawn from a seed, told in words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from copy import deepcopy
+from math import log
+from random import Random
+from typing import Final
+
+import attrs
+import trio
+from law.checked import SYMBOLS
+from simulated.world import STEP, Ails, Machine, World
+
+DAY: Final = 86_400.0
+HOUR: Final = 3_600.0
+
+
+@attrs.frozen
+class Event:
+    """Something that happens: when (s), what, for how long (s), and its own seed."""
+
+    at: float
+    what: str
+    lasts: float
+    how: int
+
+    def __str__(self) -> str:
+        day, rest = divmod(self.at, DAY)
+        hours, rest = divmod(rest, HOUR)
+        minutes, seconds = divmod(rest, 60)
+        when = f"day {day + 1:.0f} {hours:02.0f}:{minutes:02.0f}:{seconds:06.3f}"
+        lasts = f", for {self.lasts:.1f} s" if self.lasts else ""
+        return f"{when}  {self.what}{lasts}"
+
+
+@attrs.frozen
+class Kind:
+    """A kind of trouble."""
+
+    act: Callable[[World, Random, float], Awaitable[None] | None]
+    shortest: float = 0.0  # s
+    longest: float = 0.0
+    weight: float = 1.0
+    refuses: bool = False  # whoever it hits asks again after 15 min only
+
+
+def some(world: World, how: Random) -> Machine:
+    return how.choice(world.machines)
+
+
+def _ails(of: Callable[[World, Random], Ails], what: str) -> Callable[..., None]:
+    def begin(world: World, how: Random, lasts: float) -> None:
+        of(world, how).begin(what, lasts)
+
+    return begin
+
+
+def upstream(what: str) -> Callable[..., None]:
+    return _ails(lambda world, _: world.upstream.ails, what)
+
+
+def rest(what: str) -> Callable[..., None]:
+    return _ails(lambda world, _: world.rest.ails, what)
+
+
+def redis(what: str) -> Callable[..., None]:
+    return _ails(lambda world, _: world.redis.ails, what)
+
+
+def disk(what: str) -> Callable[..., None]:
+    return _ails(lambda world, how: some(world, how).ails, what)
+
+
+# ---- upstream
+
+
+def say(world: World, how: Random, _: float) -> None:
+    world.say(how)
+
+
+async def burst(world: World, how: Random, _: float) -> None:
+    for _nth in range(how.randint(2, 8)):
+        world.say(how)
+        await trio.sleep(how.choice((0.0, how.uniform(0, 0.3))))
+
+
+def cut(world: World, _: Random, __: float) -> None:
+    if link := world.upstream.slot:
+        link.cut()
+        world.upstream.let_go(link)
+
+
+def hand_over(world: World, _: Random, lasts: float) -> None:
+    """Let who is connected be sent away, and somebody else in."""
+    if link := world.upstream.slot:
+        link.machine.ails.begin("kept out", lasts)
+        cut(world, _, 0.0)
+
+
+def half_open(world: World, how: Random, _: float) -> None:
+    if link := world.upstream.slot:
+        link.die()
+        if how.random() < 0.5:
+            world.upstream.let_go(link)
+
+
+def bad_frame(world: World, how: Random, _: float) -> None:
+    bad = ("{", "null", '{"id": 1, "data": {}}', '{"data": {"action": "x"}}', b"\xff")
+    if link := world.upstream.slot:
+        link.put(how.choice(bad))
+
+
+# ---- Redis
+
+
+def save(world: World, _: Random, __: float) -> None:
+    world.redis.kept[0] = deepcopy(world.redis.held)
+
+
+def roll_back(world: World, how: Random, _: float) -> None:
+    if kept := world.redis.kept.get(0):
+        world.redis.held = deepcopy(kept)
+        world.redis.changes += 1
+        step_time(world, how, 0.0)
+
+
+def empty(world: World, how: Random, _: float) -> None:
+    world.redis.empty()
+    step_time(world, how, 0.0)
+
+
+def step_time(world: World, how: Random, _: float) -> None:
+    world.redis.clock = how.choice((0, 0, -30_000, 30_000, how.randint(-5_000, 5_000)))
+
+
+def early(world: World, how: Random, _: float) -> None:
+    world.redis.held.early = how.randint(0, 3)
+
+
+# ---- machines
+
+
+async def kill(world: World, how: Random, lasts: float) -> None:
+    machine = some(world, how)
+    if machine.process:
+        await machine.kill()
+        await trio.sleep(min(lasts, 60.0))
+        machine.start()
+
+
+async def stop(world: World, how: Random, lasts: float) -> None:
+    machine = some(world, how)
+    if machine.process:
+        await machine.stop()
+        await trio.sleep(min(lasts, 60.0))
+        machine.start()
+
+
+async def resubscribe(world: World, how: Random, _: float) -> None:
+    machine = some(world, how)
+    if machine.process:
+        await machine.stop()
+        whose = sorted(how.sample(SYMBOLS, how.randint(1, 3)))
+        machine.subscription = how.choice(("*", ",".join(whose)))
+        machine.start()
+
+
+def asleep(world: World, how: Random, lasts: float) -> None:
+    """Let all machines sleep: meanwhile upstream goes on, and nobody reads."""
+    link = world.upstream.slot
+    if link and how.random() < 0.7:
+        half_open(world, how, 0.0)
+    for _nth in range(how.randint(0, 3)):
+        world.slept += round(lasts * 200)
+        world.say(how)
+    world.slept += round(lasts * 400)
+
+
+def step_wall(world: World, how: Random, _: float) -> None:
+    world.off = 2 * STEP + 2
+    some(world, how).clock = how.randint(-STEP, STEP)
+
+
+KINDS: Final[dict[str, Kind]] = {
+    "upstream says something": Kind(say, weight=0.0),
+    "upstream says much at once": Kind(burst, weight=4.0),
+    "the connection is cut": Kind(cut, weight=4.0),
+    "upstream lets only the other in": Kind(hand_over, 20, 120, 2.0),
+    "the connection dies unseen": Kind(half_open, weight=2.0),
+    "upstream refuses (401)": Kind(upstream("refuses"), 1, 600, 0.3, refuses=True),
+    "upstream answers 503": Kind(upstream("fails"), 1, 900),
+    "upstream does not answer": Kind(upstream("hangs"), 1, 300),
+    "upstream answers no ping": Kind(upstream("mute"), 30, 900),
+    "messages are late": Kind(upstream("late"), 5, 300),
+    "messages come twice": Kind(upstream("stutters"), 5, 300),
+    "replays hold little": Kind(upstream("short"), 30, 900, 2.0),
+    "replays are slow": Kind(upstream("slow"), 30, 900),
+    "there is no replay": Kind(upstream("no replay"), 30, 900),
+    "a bad frame": Kind(bad_frame),
+    "Redis is down": Kind(redis("down"), 0.5, 2 * HOUR, 3.0),
+    "Redis is frozen": Kind(redis("frozen"), 0.5, 600, 2.0),
+    "Redis refuses to write": Kind(redis("refuses"), 0.5, 600),
+    "Redis takes a part of a batch": Kind(early),
+    "answers of Redis get lost": Kind(redis("forgets"), 1, 60, 2.0),
+    "Redis saves": Kind(save, weight=3.0),
+    "Redis comes back older": Kind(roll_back, weight=2.0),
+    "Redis is emptied": Kind(empty, weight=0.7),
+    "TIME of Redis steps": Kind(step_time),
+    "REST answers 503": Kind(rest("fails"), 1, 900),
+    "REST answers 429": Kind(rest("slow down"), 1, 300),
+    "REST refuses (401)": Kind(rest("refuses"), 1, 300, 0.3, refuses=True),
+    "REST does not answer": Kind(rest("hangs"), 1, 300),
+    "REST cuts pages short": Kind(rest("ragged"), 1, 600),
+    "a disk is full": Kind(disk("full"), 1, 900),
+    "a disk is locked": Kind(disk("locked"), 0.5, 60),
+    "a disk is slow": Kind(disk("slow"), 1, 120),
+    "a bridge cannot reach Redis": Kind(disk("partitioned"), 1, 900),
+    "a bridge is killed": Kind(kill, 0, 30, 3.0),
+    "a bridge is stopped": Kind(stop, 0, 30, 2.0),
+    "a bridge gets another subscription": Kind(resubscribe, weight=0.7),
+    "the machines sleep": Kind(asleep, 15, HOUR, 0.7),
+    "a wall clock steps": Kind(step_wall, weight=0.7),
+}
+
+
+def draw(rng: Random, days: float) -> list[Event]:
+    """Return what happens: storms of trouble, quiet between, and what upstream says."""
+    found: list[Event] = []
+    names = [*KINDS]
+    # Of some kinds there is much in one history, of others nothing.
+    weights = [kind.weight * rng.choice((0, 0, 1, 2, 6)) for kind in KINDS.values()]
+    at, end = 60.0, days * DAY
+    while at < end:
+        storm = rng.uniform(20.0, 150.0)
+        found += [
+            _event(rng, at + rng.uniform(0.0, storm), what)
+            for what in rng.choices(names, weights, k=rng.randint(2, 9))
+        ]
+        for _ in range(rng.randint(1, 8)):
+            said = at + rng.uniform(-30.0, storm + 60.0)
+            found.append(_event(rng, said, "upstream says something"))
+        # Some 5 a day; now and then one follows on the other, and nights are quiet.
+        soon, later = rng.uniform(60, 600), rng.uniform(2 * HOUR, 10 * HOUR)
+        pause = soon if rng.random() < 0.3 else later
+        at += storm + pause
+    return sorted(found, key=lambda event: event.at)
+
+
+def _event(rng: Random, at: float, what: str) -> Event:
+    kind, lasts = KINDS[what], 0.0
+    if kind.longest:
+        low, high = log(kind.shortest + 1), log(kind.longest + 1)
+        lasts = round(2.718281828 ** rng.uniform(low, high) - 1, 1)
+    return Event(round(at, 3), what, lasts, rng.randrange(2**32))
