@@ -37,7 +37,7 @@ BOUNDS: Final = (
     (backlog, "POLL", 0.8),
     (subscriber, "POLL", 1.9),
     (backfill, "POLL", 2.3),
-    (bridge, "STATUS", 3.1),
+    (bridge, "STATUS_EVERY", 3.1),
 )
 
 

@@ -273,13 +273,14 @@ class Rest:
 
     async def rows(
         self, _: Table, since: int, tickers: Sequence[str] = (), /
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[list[str], None]:
         found = await self._answer(since, tickers)
         is_ragged = "ragged" in self.ails
-        for nth, message in enumerate(found):
-            if is_ragged and nth >= len(found) // 2:
-                break
-            yield message.row
+        page = [message.row for message in found]
+        if is_ragged:
+            page = page[: len(page) // 2]
+        if page:
+            yield page
         if is_ragged:
             raise RestDown("a page was cut short")
 
