@@ -150,7 +150,9 @@ class Sampler:
         """Read what is new; in a thread, for Redis may be frozen."""
         with Redis.from_url(self.rig.server.url, socket_timeout=ANSWER) as redis:
             for stream, taken in self.taken.items():
-                self._logs[stream].here |= {number_in(e["raw"]) for e in taken.values()}
+                self._logs[stream].here |= {
+                    number_in(e["raw"]) for e in [*taken.values()]
+                }
             run = str(redis.info("server")["run_id"])
             if run != self._run:
                 self._run = run
