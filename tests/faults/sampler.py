@@ -45,6 +45,7 @@ class Log:
     here: set[int] = attrs.field(factory=set)
     entries: list[Fields] = attrs.field(factory=list)
     gaps: list[Fields] = attrs.field(factory=list)
+    worked: list[Fields] = attrs.field(factory=list)  # entries that a reader removed
     last: str = "0-0"
     last_rejected: str = "0-0"
 
@@ -74,11 +75,13 @@ class Log:
 
     def oldest_missing(self, before: float, *, rest: bool) -> Message | None:
         """Return the oldest that was sent before then and is not accounted for."""
-        self.open = [each for each in self.open if each.number not in self.here]
+        here = self.here | {number_in(entry.get("raw", "")) for entry in self.worked}
+        gaps = self.gaps + [entry for entry in self.worked if entry["action"] == "gap"]
+        self.open = [each for each in self.open if each.number not in here]
         found = [
             each
             for each in self.open
-            if each.sent < before and not _is_covered(each, self.gaps)
+            if each.sent < before and not _is_covered(each, gaps)
         ]
         if found and rest:
             found = self._not_superseded(found)
@@ -150,9 +153,7 @@ class Sampler:
         """Read what is new; in a thread, for Redis may be frozen."""
         with Redis.from_url(self.rig.server.url, socket_timeout=ANSWER) as redis:
             for stream, taken in self.taken.items():
-                self._logs[stream].here |= {
-                    number_in(e["raw"]) for e in [*taken.values()]
-                }
+                self._logs[stream].worked = [*taken.values()]
             run = str(redis.info("server")["run_id"])
             if run != self._run:
                 self._run = run
