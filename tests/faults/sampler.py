@@ -45,7 +45,9 @@ class Log:
     here: set[int] = attrs.field(factory=set)
     entries: list[Fields] = attrs.field(factory=list)
     gaps: list[Fields] = attrs.field(factory=list)
-    worked: list[Fields] = attrs.field(factory=list)  # entries that a reader removed
+    worked: int = 0  # entries that a reader removed, and what they were
+    worked_numbers: set[int] = attrs.field(factory=set)
+    worked_gaps: list[Fields] = attrs.field(factory=list)
     last: str = "0-0"
     last_rejected: str = "0-0"
 
@@ -73,11 +75,26 @@ class Log:
             self.last_rejected = identity.decode()
             self.here.add(number_in(fields[b"raw"].decode(errors="replace")))
 
+    def note_worked(self, taken: Sequence[Fields]) -> None:
+        """Take what a reader removed so far, however Redis came back since."""
+        for entry in taken[self.worked :]:
+            self.worked_numbers.add(number_in(entry.get("raw", "")))
+            if entry["action"] == "gap":
+                self.worked_gaps.append(entry)
+        self.worked = len(taken)
+
     def oldest_missing(self, before: float, *, rest: bool) -> Message | None:
         """Return the oldest that was sent before then and is not accounted for."""
-        here = self.here | {number_in(entry.get("raw", "")) for entry in self.worked}
-        gaps = self.gaps + [entry for entry in self.worked if entry["action"] == "gap"]
-        self.open = [each for each in self.open if each.number not in here]
+        here, worked, gaps = (
+            self.here,
+            self.worked_numbers,
+            self.gaps + self.worked_gaps,
+        )
+        self.open = [
+            each
+            for each in self.open
+            if each.number not in here and each.number not in worked
+        ]
         found = [
             each
             for each in self.open
@@ -153,7 +170,7 @@ class Sampler:
         """Read what is new; in a thread, for Redis may be frozen."""
         with Redis.from_url(self.rig.server.url, socket_timeout=ANSWER) as redis:
             for stream, taken in self.taken.items():
-                self._logs[stream].worked = [*taken.values()]
+                self._logs[stream].note_worked([*taken.values()])
             run = str(redis.info("server")["run_id"])
             if run != self._run:
                 self._run = run
