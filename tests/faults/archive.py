@@ -34,6 +34,7 @@ class Archive(Http):
     ragged: str = (
         ""  # how pages are: counted "from 1", of "odd" sizes, the last "again"
     )
+    _manner: dict[str, str] = attrs.field(factory=dict)
     _words: dict[tuple[str, str], Message] = attrs.field(factory=dict)
 
     def take(self, stream: str, text: str) -> None:
@@ -72,9 +73,11 @@ class Archive(Http):
             self.book.insights.pop(record, None)
 
     def _healthy(self, name: str, request: Request, faults: RestFaults) -> Answer:
-        if name != "consensus" and self.ragged:
-            return self._ragged(name, request, faults)
         if name != "consensus":
+            if request.number("page", 0) == 0:
+                self._manner[name] = self.ragged  # of a list to its end: no server is
+            if self._manner.get(name):  # of two kinds within one
+                return self._ragged(name, request, faults)
             return super()._healthy(name, request, faults)
         [ticker] = request.items("parameters[tickers]")
         known = self._consensus.get(ticker)
@@ -89,14 +92,15 @@ class Archive(Http):
             return answer
         [(key, rows)] = json.loads(answer.body).items()
         size = int(request.query.get("pagesize") or request.query["pageSize"])
-        sizes = ODD if self.ragged == "odd" else (size,)
+        manner = self._manner[name]
+        sizes = ODD if manner == "odd" else (size,)
         pages = [list[Any]()]
         for row in rows:
             if len(pages[-1]) == sizes[(len(pages) - 1) % len(sizes)]:
                 pages.append([])
             pages[-1].append(row)
-        if self.ragged == "from 1":
+        if manner == "from 1":
             page = max(0, page - 1)
-        elif self.ragged == "again":
+        elif manner == "again":
             page = min(page, len(pages) - 1)
         return json_answer({key: pages[page] if page < len(pages) else []})
