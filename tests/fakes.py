@@ -335,8 +335,10 @@ class FakeStore:
             return False
         self.db.holder[stream.name] = sign.bridge, trio.current_time() + ALIVE
         self.db.status[stream.name] = dict(fields)
-        at, _ = self.db.of(stream.name).position.get(sign.log, (-1, 0))
-        is_there = at >= sign.confirmed and not self.evicts
+        kept = self.db.of(stream.name)
+        at, _ = kept.position.get(sign.log, (-1, 0))
+        is_whole = at >= sign.confirmed and kept.is_whole_for(sign.log)
+        is_there = is_whole and not self.evicts
         alive = sign.presence == "fresh" and is_there
         self._alive[stream.name] = alive
         self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))

@@ -105,6 +105,11 @@ class Rules:
 
     # ---- for subclasses
 
+    def is_whole_for(self, log: str) -> bool:
+        """Tell whether a log's bridge may say that what stands here is fresh."""
+        is_reader = self.reader in {"", log}
+        return is_reader and all(hole.announced for hole in self.holes)
+
     def take(self, change: Change | Rejected, known: str) -> str:
         """Do what a message does besides; `known` is "", "row" or "message".
 

@@ -418,7 +418,8 @@ class Client:
         held.holder = sign.bridge, now + ALIVE
         at, _used = held.position.get(sign.log, (-1, 0))
         has_all = at >= sign.confirmed or not on("sign-confirmed")
-        alive = sign.presence == "fresh" and has_all
+        is_whole = held.is_whole_for(sign.log) or not on("sign-whole")
+        alive = sign.presence == "fresh" and has_all and is_whole
         held.alive_until = now + ALIVE if alive else 0
         if alive:
             self.redis.world.look_alive(sign, is_current=at == sign.confirmed)

@@ -4,7 +4,7 @@
 -- KEYS[2]  PREFIX:STREAM:alive
 -- KEYS[3]  PREFIX:STREAM:internal:holder, which bridge last wrote them
 -- KEYS[4]  PREFIX:STREAM:internal:log:ID, number of the last change that is here of its log
--- KEYS[5]  PREFIX:STREAM:internal:coverage, with the host whose all this is
+-- KEYS[5]  PREFIX:STREAM:internal:coverage: the host whose all this is, and what is missing
 -- ARGV[1]  the bridge's instance id
 -- ARGV[2]  seconds that `alive` and `holder` last without being renewed
 -- ARGV[3]  'fresh', 'connected' (what `latest` says may be stale), 'apart' or 'gone'
@@ -15,8 +15,8 @@
 --
 -- Upstream allows one connection: who has it takes over, and nobody else does as long as
 -- the holder writes. Returns 1 where `alive` stands as was wanted, 0 where another bridge
--- holds it, where Redis has less than it confirmed (nothing is fresh then), or where all
--- this came from another upstream; -1 where the server may evict our keys, or did (nor is
+-- holds it, where Redis has less than it confirmed or knows of something missing (nothing
+-- is fresh then), or where all this came from another upstream; -1 where the server may evict our keys, or did (nor is
 -- anything fresh then); and how many keys it has evicted, '' where it does not say.
 
 local PRESSED = 0.9 -- of maxmemory; what comes within a second is less than the rest
@@ -45,15 +45,28 @@ local function evicts()
   return pressed or (ARGV[6] ~= '' and count ~= ARGV[6]), count
 end
 
+local coverage = nil
+
+-- Whether what stands here still is what the sign says: since it was made Redis may have
+-- come back older and been given all of its log once more, or have heard another bridge.
+local function is_whole()
+  local reader, holes = coverage[2] or '', coverage[3] or ''
+  if reader ~= '' and string.sub(KEYS[4], -#reader) ~= reader then return false end
+  for _, hole in ipairs(holes ~= '' and cmsgpack.unpack(holes) or {}) do
+    if not hole.announced then return false end
+  end
+  return true
+end
+
 local holder = redis.pcall('GET', KEYS[3])
 if failed(holder) then return holder end
 if type(holder) == 'string' and holder ~= me and not connected then return { 0, ARGV[6] } end
-local upstream = redis.pcall('HMGET', KEYS[5], 'upstream')
-if failed(upstream) then return upstream end
-if host ~= '' and upstream[1] and upstream[1] ~= host then return { 0, ARGV[6] } end
+coverage = redis.pcall('HMGET', KEYS[5], 'upstream', 'reader', 'holes')
+if failed(coverage) then return coverage end
+if host ~= '' and coverage[1] and coverage[1] ~= host then return { 0, ARGV[6] } end
 local position = redis.pcall('GET', KEYS[4])
 position = type(position) == 'string' and tonumber(position) or -1
-local stands = state ~= 'fresh' or position >= tonumber(ARGV[4])
+local stands = state ~= 'fresh' or (position >= tonumber(ARGV[4]) and is_whole())
 local taken, count = false, ARGV[6]
 if state == 'fresh' then taken, count = evicts() end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
