@@ -62,25 +62,31 @@ class Writer:
     async def _write(self) -> None:
         """Write the oldest batch; without news an empty one, which only asks."""
         for delay in delays(RETRY_FIRST, RETRY_LAST, rng=self.rng):
-            items = list[Item]()
             try:
-                items = await self.backlog.oldest(self._size)
-                batch = self.backlog.batch(items)
-                answer = await self.store.apply(self.stream, batch)
-                if isinstance(answer, Applied):
-                    return await self._confirm(items, answer)
-                self._go_back(batch, answer)
-                continue
+                if await self._has_written():
+                    return
             except SpoolFull as error:  # the disk does not even give, or let go
                 self._note(str(error))
+            await trio.sleep(delay)
+
+    async def _has_written(self) -> bool:
+        """Try to write the oldest batch, or what says that its one change is set aside.
+
+        Raises SpoolFull.
+        """
+        while True:
+            items = await self.backlog.oldest(self._size)
+            batch = self.backlog.batch(items)
+            try:
+                answer = await self.store.apply(self.stream, batch)
             except StoreDown as error:
                 self._note(str(error))
-                if await self._doubts(items, error) and await self._set_aside(
-                    items[0], str(error)
-                ):
-                    return None
-            await trio.sleep(delay)
-        raise AssertionError  # there is always one more delay
+                is_at_fault = await self._doubts(items, error)
+                return is_at_fault and await self._set_aside(items[0], str(error))
+            if isinstance(answer, Applied):
+                await self._confirm(items, answer)
+                return True
+            self._go_back(batch, answer)
 
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
@@ -97,14 +103,15 @@ class Writer:
 
     async def _doubts(self, items: Sequence[Item], error: StoreDown) -> bool:
         """Tell whether it is this one change that Redis, or its time, does not take."""
+        tries, self._alone = self._alone + 1, 0
+        if not items or isinstance(error, StoreUnready):
+            return False
         if len(items) > 1:
             if isinstance(error, StoreSlow) or await self._answers(items):
                 # Too much, perhaps, for what it takes at once: half of it, later more.
                 self._size = len(items) // 2
             return False
-        is_unready = not items or isinstance(error, StoreUnready)
-        is_alone = not is_unready and await self._answers(items)
-        self._alone = self._alone + 1 if is_alone else 0
+        self._alone = tries if await self._answers(items) else 0
         return self._alone >= POISON_TRIES
 
     async def _set_aside(self, item: Item, why: str) -> bool:

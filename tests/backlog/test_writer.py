@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 from backlog.desk import Desk
@@ -9,9 +11,10 @@ from fakes import FakeStore, Said, frame
 from trio.testing import MockClock
 
 from bzredis.backlog import writer
+from bzredis.backlog.backlog import Backlog
 from bzredis.changes.from_frame import CUT
-from bzredis.errors import StoreDown, StoreForeign, StoreUnready
-from bzredis.ports import Applied, Batch, Behind
+from bzredis.errors import SpoolFull, StoreDown, StoreForeign, StoreUnready
+from bzredis.ports import Applied, Batch, Behind, Item
 from bzredis.streams import Stream
 
 
@@ -144,6 +147,42 @@ async def test_what_is_too_large_for_redis_is_set_aside_cut_to_what_fits(
     assert aside["reason"] == f"cannot reach Redis: connection reset{CUT}"
     assert [n for n, result in desk.results if result == "rejected"] == [50]
     assert len([e for e in said if e["log_level"] == "error"]) == 1
+
+
+async def test_a_disk_that_fails_as_one_is_set_aside_ends_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    confirm, failures = Backlog.confirm, [SpoolFull("the disk gives nothing")]
+
+    async def failing(
+        waiting: Backlog, items: Sequence[Item], applied: Applied
+    ) -> None:
+        if "rejected" in applied.results and failures:
+            raise failures.pop()
+        await confirm(waiting, items, applied)
+
+    monkeypatch.setattr(Backlog, "confirm", failing)
+    desk.store.closes_at = 3_000
+    async with desk.writing():
+        desk.put(1, padding=5_000)
+        desk.put(2)
+    assert desk.numbers == [2]
+    assert not failures
+    assert len(desk.store.rejected()) == 1
+    assert "the disk gives nothing" in desk.troubles
+
+
+async def test_an_outage_asks_no_question_of_its_own(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    """Who says what is wrong with himself is not asked whether it is the change."""
+    desk.store.trouble = "Redis refused: OOM"
+    async with desk.writing():
+        desk.put(1, 2, 3)
+        await trio.sleep(30)
+        assert desk.store.questions == 0
+        desk.store.trouble = ""
+    assert desk.numbers == [1, 2, 3]
 
 
 async def test_two_that_are_too_large_are_two(
