@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -56,8 +57,15 @@ def locked(folder: Path, holder: str) -> Iterator[Path]:
 
 
 def _no_link(path: str, flags: int) -> int:
-    # What a link leads to is not ours to empty.
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    # What it leads to is not ours to empty.
+    raise ConfigError(
+        f"{path} is a link: remove it, or name another folder with --state-dir"
+    )
 
 
 def _complaint(folder: Path) -> str:

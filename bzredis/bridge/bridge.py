@@ -214,7 +214,11 @@ class Bridge:
         status.spooled = line.backlog.disk.count
         sign = Sign(status.identity.bridge, presence, holes.log.id, holes.confirmed)
         try:
-            await self.store.write_status(line.intake.stream, status.fields(), sign)
+            stood = await self.store.write_status(
+                line.intake.stream, status.fields(), sign
+            )
+            if stood and presence == "fresh":
+                self._is_told_of_eviction = False
         except StoreEvicts as error:
             status.note_error("redis", str(error))
             if not self._is_told_of_eviction:

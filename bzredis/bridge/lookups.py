@@ -29,9 +29,7 @@ from bzredis.ports import Rest
 from bzredis.streams.stream import Table
 
 EVERY: Final = 30.0  # s between two requests for the same symbol
-ODD: Final = (
-    3  # answers in a row that cannot be used: not one symbol's, but REST's fault
-)
+ODD: Final = 3  # unusable answers in a row: not one symbol's fault, but REST's
 
 
 @attrs.define(eq=False)

@@ -23,7 +23,7 @@ from bzredis.commands.form import ALL, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.outlet import Outlet
 from bzredis.commands.run import assemble, run_to_the_end
-from bzredis.settings.addresses import Origin, RedisURL, redis_url
+from bzredis.settings.addresses import Origin, RedisURL, redis_urls
 from bzredis.settings.config import Config, configure
 from bzredis.simulator import Settings, Simulator
 from bzredis.streams import Stream
@@ -54,21 +54,23 @@ ITS_OWN = {"upstream", "rest", "redis", "token-file"}
 def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     configure_logs(config.log_level, ())
-    redis = None if named is None else configure({"redis": named}, {}, {}).redis[0]
+    redis = None if named is None else configure({"redis": named}, {}, {}).redis
     return trio.run(_demo, config, redis, inf if seconds is None else seconds)
 
 
-async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
+async def _demo(
+    config: Config, redis: tuple[RedisURL, ...] | None, seconds: float
+) -> int:
     """Run until stopped, or for so many seconds; return the exit code."""
     async with AsyncExitStack() as stack:
         # Before, and after, all that leaves something behind where a signal ends it.
         signals = stack.enter_context(trio.open_signal_receiver(*endings()))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
-        place, cli = "yours", f"redis-cli -u {redis.shown if redis else ''}"
+        place, cli = "yours", f"redis-cli -u {redis[0].shown if redis else ''}"
         if redis is None:
             place = "an embedded server that ends with the demo"
             server = await stack.enter_async_context(embedded.running(folder / "redis"))
-            redis, cli = redis_url(server.url), f"redis-cli -p {server.port}"
+            redis, cli = redis_urls(server.url), f"redis-cli -p {server.port}"
         stack.enter_context(locked(folder / "state", "the demo"))
         nursery = await stack.enter_async_context(trio.open_nursery())
         # Twice what its own bridge asks of it, at the most.
@@ -77,7 +79,7 @@ async def _demo(config: Config, redis: RedisURL | None, seconds: float) -> int:
         _speak_of(upstream, SYMBOL)
         port = await nursery.start(upstream.serve)
         config = attrs.evolve(
-            config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=(redis,)
+            config, upstream=Origin("ws", "127.0.0.1", port), rest=None, redis=redis
         )
         seen: Counter[tuple[str, str]] = Counter()
         told = "({} lines are missing here: nobody took them)\n".format
@@ -113,10 +115,10 @@ def _speak_of(upstream: Simulator, symbol: str) -> None:
 
 
 def _greet(say: Say, config: Config, place: str, cli: str) -> None:
-    [redis] = config.redis
+    where = ", ".join(each.shown for each in config.redis)
     say(
         "This is SIMULATED data: made up, moving like the real one, worth nothing.\n"
-        f"It goes to {redis.shown}, {place}. Look at it from another terminal:\n"
+        f"It goes to {where}, {place}. Look at it from another terminal:\n"
         f"  {cli} HGETALL {config.prefix}:ratings:latest:{SYMBOL}\n"
         f"  {cli} ZREVRANGE {config.prefix}:consensus:symbols 0 9\n"
         f"  {cli} XREVRANGE {config.prefix}:insights:events + - COUNT 1\n"

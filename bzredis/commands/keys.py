@@ -13,7 +13,11 @@ from bzredis.streams import STREAMS
 
 @click.command()
 @with_options({"prefix"})
-@click.option("--acl", is_flag=True, help="Show what makes users that may just enough.")
+@click.option(
+    "--acl",
+    is_flag=True,
+    help="Show the ACL SETUSER commands for a bridge and for who reads.",
+)
 def keys(config: Config, *, acl: bool) -> int:
     """Show what stands in Redis: the keys, and the fields of each log entry."""
     if acl:

@@ -16,8 +16,9 @@
 -- Upstream allows one connection: who has it takes over, and nobody else does as long as
 -- the holder writes. Returns 1 where `alive` stands as was wanted, 0 where another bridge
 -- holds it, where Redis has less than it confirmed or knows of something missing (nothing
--- is fresh then), or where all this came from another upstream; -1 where the server may evict our keys, or did (nor is
--- anything fresh then); and how many keys it has evicted, '' where it does not say.
+-- is fresh then), or where all this came from another upstream; -1 where the server may
+-- evict our keys, or did (nor is anything fresh then); and how many keys it has evicted, ''
+-- where it does not say.
 
 local PRESSED = 0.9 -- of maxmemory; what comes within a second is less than the rest
 local me, lasts, state, host = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
