@@ -18,6 +18,7 @@ import time
 from simulated.mutations import ALL, first_broken, without
 from simulated.simulation import DAYS, History, run, shrunk
 
+DENSE = 10  # one history of so many is without quiet
 TEETH = 100.0  # days within which it has to be noticed that a rule is missing
 
 
@@ -25,7 +26,9 @@ def simulate(days: float, seed: int) -> bool:
     """Run history after history; return whether the law held."""
     began, broken, happened, done, first = time.perf_counter(), 0, 0, 0.0, seed
     while done < days:
-        history = History.of(seed, min(DAYS, days - done))
+        is_dense = not seed % DENSE and days - done >= 1
+        left = min(DAYS, days - done)
+        history = History.dense(seed) if is_dense else History.of(seed, left)
         happened += len(history.events)
         if words := run(history):
             broken += 1
@@ -46,7 +49,7 @@ def mutate(names: list[str], seed: int) -> bool:
     for name in names or ALL:
         with without(name):
             day, at, words = first_broken(
-                lambda seed: run(History.of(seed)), TEETH, DAYS, seed
+                lambda seed: run(History.dense(seed)), TEETH, 1.0, seed
             )
         found = f"day {day:4.0f}  seed {at}  {words}" if day else "not noticed"
         print(f"{name:20} {found}", flush=True)

@@ -21,7 +21,8 @@ import attrs
 import structlog
 import trio
 from simulated.checks import WELL, WELL_AFTER_REFUSAL, Checks
-from simulated.troubles import DAY, KINDS, Event, draw
+from simulated.storms import draw
+from simulated.troubles import DAY, KINDS, Event
 from simulated.world import Broken, Threads, World
 
 from bzredis.backlog import backlog
@@ -71,10 +72,15 @@ class History:
     rest: bool
 
     @classmethod
-    def of(cls, seed: int, days: float = DAYS) -> History:
+    def of(cls, seed: int, days: float = DAYS, *, dense: bool = False) -> History:
         rng = Random(seed)
         two, rest = rng.random() < 0.5, rng.random() < 0.6
-        return cls(seed, days, tuple(draw(rng, days)), two, rest)
+        return cls(seed, days, tuple(draw(rng, days, dense=dense)), two, rest)
+
+    @classmethod
+    def dense(cls, seed: int) -> History:
+        """Draw a day without quiet, in which a rule that is missing is noticed sooner."""
+        return cls.of(seed, 1.0, dense=True)
 
     def __str__(self) -> str:
         how = f"{1 + self.two} bridge(s), {'with' if self.rest else 'without'} REST"
@@ -137,6 +143,7 @@ def _told(error: BaseException) -> str:
 async def _play(world: World, history: History, clock: Clock) -> None:
     player = _Player(world, clock, Checks(world))
     world.look_alive = player.checks.look_alive
+    world.look_at_law = player.checks.law
     async with trio.open_nursery() as world.nursery:
         for machine in world.machines:
             machine.start()

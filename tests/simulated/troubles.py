@@ -1,10 +1,9 @@
-"""What may happen, when, and for how long: a list drawn from a seed, told in words."""
+"""What may happen, and for how long, told in words."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from copy import deepcopy
-from math import log
 from random import Random
 from typing import Final
 
@@ -15,6 +14,7 @@ from simulated.world import STEP, Ails, Machine, World
 
 DAY: Final = 86_400.0
 HOUR: Final = 3_600.0
+MONTHS: Final = 40 * 86_400_000  # ms: nothing that expires lives so long
 
 
 @attrs.frozen
@@ -99,6 +99,13 @@ def hand_over(world: World, _: Random, lasts: float) -> None:
         cut(world, _, 0.0)
 
 
+def cut_off(world: World, how: Random, lasts: float) -> None:
+    """Let who is connected not reach Redis."""
+    link = world.upstream.slot
+    machine = link.machine if link else some(world, how)
+    machine.ails.begin("partitioned", lasts)
+
+
 def half_open(world: World, how: Random, _: float) -> None:
     if link := world.upstream.slot:
         link.die()
@@ -116,14 +123,41 @@ def bad_frame(world: World, how: Random, _: float) -> None:
 
 
 def save(world: World, _: Random, __: float) -> None:
-    world.redis.kept[0] = deepcopy(world.redis.held)
+    world.redis.kept = deepcopy(world.redis.held)
 
 
 def roll_back(world: World, how: Random, _: float) -> None:
-    if kept := world.redis.kept.get(0):
-        world.redis.held = deepcopy(kept)
-        world.redis.changes += 1
+    if kept := world.redis.kept:
+        world.redis.come_back(deepcopy(kept))
         step_time(world, how, 0.0)
+
+
+def lose_moments(world: World, how: Random, lasts: float) -> None:
+    """Let Redis come back as it is now, after a while."""
+    held = deepcopy(world.redis.held)
+
+    async def later() -> None:
+        await trio.sleep(lasts)
+        world.redis.come_back(held)
+        world.redis.ails.begin("down", how.choice((0.0, how.uniform(0.0, 3.0))))
+
+    world.nursery.start_soon(later)
+
+
+async def shut_down(world: World, how: Random, lasts: float) -> None:
+    """Let Redis end first, and forget its last moments; then the bridges; all start."""
+    held = deepcopy(world.redis.held)
+    await trio.sleep(lasts)
+    world.redis.come_back(held)
+    between = how.uniform(0.0, how.choice((2.0, 30.0)))
+    world.redis.ails.begin("down", between + how.uniform(1.0, 10.0))
+    await trio.sleep(between)
+    are_killed = how.random() < 0.3
+    for machine in world.machines:
+        await (machine.kill() if are_killed else machine.stop())
+    await trio.sleep(how.uniform(0.0, 10.0))
+    for machine in world.machines:
+        machine.start()
 
 
 def empty(world: World, how: Random, _: float) -> None:
@@ -131,8 +165,26 @@ def empty(world: World, how: Random, _: float) -> None:
     step_time(world, how, 0.0)
 
 
+def move(world: World, how: Random, _: float) -> None:
+    """Let the address lead to another server; or back."""
+    here = world.redis.held
+    world.redis.come_back(world.redis.other)
+    world.redis.other = here
+    step_time(world, how, 0.0)
+
+
 def step_time(world: World, how: Random, _: float) -> None:
-    world.redis.clock = how.choice((0, 0, -30_000, 30_000, how.randint(-5_000, 5_000)))
+    by = how.choice((0, -30_000, 30_000, how.randint(-5_000, 5_000)))
+    world.redis.clock = by + world.redis.clock // MONTHS * MONTHS
+
+
+def leap_time(world: World, _: Random, __: float) -> None:
+    """Let it be set, as on a small computer that boots without a clock."""
+    world.redis.clock += MONTHS
+
+
+def stop_time(world: World, _: Random, lasts: float) -> None:
+    world.redis.stop_clock(lasts)
 
 
 def early(world: World, how: Random, _: float) -> None:
@@ -179,8 +231,11 @@ def asleep(world: World, how: Random, lasts: float) -> None:
 
 
 def step_wall(world: World, how: Random, _: float) -> None:
-    world.off = 2 * STEP + 2
-    some(world, how).clock = how.randint(-STEP, STEP)
+    by = how.choice((STEP // 4, STEP))
+    world.off = max(world.off, 2 * by + 2)
+    link = world.upstream.slot
+    whose = link.machine if link and how.random() < 0.5 else some(world, how)
+    whose.clock = how.choice((-by, by, how.randint(-by, by)))
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -206,51 +261,28 @@ KINDS: Final[dict[str, Kind]] = {
     "answers of Redis get lost": Kind(redis("forgets"), 1, 60, 2.0),
     "Redis saves": Kind(save, weight=3.0),
     "Redis comes back older": Kind(roll_back, weight=2.0),
+    "Redis loses the next moments": Kind(lose_moments, 0.1, 40, 3.0),
+    "Redis is slow": Kind(redis("slow"), 5, 300),
     "Redis is emptied": Kind(empty, weight=0.7),
+    "the address leads to another Redis": Kind(move, weight=0.7),
     "TIME of Redis steps": Kind(step_time),
+    "TIME of Redis leaps by months": Kind(leap_time, weight=0.3),
+    "TIME of Redis stands still": Kind(stop_time, 5, 300),
     "REST answers 503": Kind(rest("fails"), 1, 900),
     "REST answers 429": Kind(rest("slow down"), 1, 300),
     "REST refuses (401)": Kind(rest("refuses"), 1, 300, 0.3, refuses=True),
     "REST does not answer": Kind(rest("hangs"), 1, 300),
+    "REST is slow": Kind(rest("slow"), 5, 300),
     "REST cuts pages short": Kind(rest("ragged"), 1, 600),
     "a disk is full": Kind(disk("full"), 1, 900),
     "a disk is locked": Kind(disk("locked"), 0.5, 60),
     "a disk is slow": Kind(disk("slow"), 1, 120),
     "a bridge cannot reach Redis": Kind(disk("partitioned"), 1, 900),
+    "who is connected cannot reach Redis": Kind(cut_off, 5, 300, 2.0),
     "a bridge is killed": Kind(kill, 0, 30, 3.0),
     "a bridge is stopped": Kind(stop, 0, 30, 2.0),
+    "the machines are shut down": Kind(shut_down, 0.1, 20, 2.0),
     "a bridge gets another subscription": Kind(resubscribe, weight=0.7),
     "the machines sleep": Kind(asleep, 15, HOUR, 0.7),
     "a wall clock steps": Kind(step_wall, weight=0.7),
 }
-
-
-def draw(rng: Random, days: float) -> list[Event]:
-    """Return what happens: storms of trouble, quiet between, and what upstream says."""
-    found: list[Event] = []
-    names = [*KINDS]
-    # Of some kinds there is much in one history, of others nothing.
-    weights = [kind.weight * rng.choice((0, 0, 1, 2, 6)) for kind in KINDS.values()]
-    at, end = 60.0, days * DAY
-    while at < end:
-        storm = rng.uniform(20.0, 150.0)
-        found += [
-            _event(rng, at + rng.uniform(0.0, storm), what)
-            for what in rng.choices(names, weights, k=rng.randint(2, 9))
-        ]
-        for _ in range(rng.randint(1, 8)):
-            said = at + rng.uniform(-30.0, storm + 60.0)
-            found.append(_event(rng, said, "upstream says something"))
-        # Some 5 a day; now and then one follows on the other, and nights are quiet.
-        soon, later = rng.uniform(60, 600), rng.uniform(2 * HOUR, 10 * HOUR)
-        pause = soon if rng.random() < 0.3 else later
-        at += storm + pause
-    return sorted(found, key=lambda event: event.at)
-
-
-def _event(rng: Random, at: float, what: str) -> Event:
-    kind, lasts = KINDS[what], 0.0
-    if kind.longest:
-        low, high = log(kind.shortest + 1), log(kind.longest + 1)
-        lasts = round(2.718281828 ** rng.uniform(low, high) - 1, 1)
-    return Event(round(at, 3), what, lasts, rng.randrange(2**32))

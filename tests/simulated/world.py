@@ -26,13 +26,13 @@ from typing import Final, TypeVar
 import attrs
 import trio
 from law.checked import SYMBOLS, Checked, names
-from law.rules import on
+from law.rules import CLOCKS, on
 from trio.lowlevel import ParkingLot
 
 from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.disk import Disk
 from bzredis.backlog.queue import Queue
-from bzredis.backlog.writer import Writer
+from bzredis.backlog.writer import BATCH, Writer
 from bzredis.bridge.backfill import Backfill
 from bzredis.bridge.bridge import AllRefused, Bridge, Line
 from bzredis.bridge.coverage import Holes
@@ -89,6 +89,11 @@ class Said:
     version: int  # s
     frame: str
     row: str
+
+
+def batched(rows: list[str], size: int) -> Iterator[list[str]]:
+    for at in range(0, len(rows), size):
+        yield rows[at : at + size]
 
 
 async def pause(rng: Random, most: float) -> None:
@@ -252,7 +257,8 @@ class Upstream:
         if self.rng.random() < 0.5:
             self.rng.shuffle(held)
         if "slow" in self.ails:
-            return [(min(3.0, 20.0 / len(held)), frame) for frame in held]
+            longest = min(3.0, 20.0 / max(1, len(held)))
+            return [(self.rng.uniform(0.2, longest), frame) for frame in held]
         return [(0.0, frame) for frame in held]
 
     def say(self, message: Said) -> None:
@@ -276,11 +282,13 @@ class Rest:
     ) -> AsyncGenerator[list[str], None]:
         found = await self._answer(since, tickers)
         is_ragged = "ragged" in self.ails
-        page = [message.row for message in found]
+        rows = [message.row for message in found]
         if is_ragged:
-            page = page[: len(page) // 2]
-        if page:
+            rows = rows[: len(rows) // 2]
+        is_slow = "slow" in self.ails
+        for page in batched(rows, 3 if is_slow else 1_000):
             yield page
+            await trio.sleep(self.rng.uniform(0.0, 8.0) if is_slow else 0.0)
         if is_ragged:
             raise RestDown("a page was cut short")
 
@@ -294,7 +302,8 @@ class Rest:
         raise AssertionError("ratings are not looked up")
 
     async def _answer(self, since: int, tickers: Sequence[str]) -> list[Said]:
-        await trio.sleep(self.rng.uniform(0.05, 1.0))
+        is_slow = "slow" in self.ails and self.rng.random() < 0.5
+        await trio.sleep(self.rng.uniform(0.05, 20.0 if is_slow else 1.0))
         if "hangs" in self.ails:
             await trio.sleep(60.0)
             raise RestDown("no answer")
@@ -324,6 +333,12 @@ class Held(Checked):
     alive_until: int = 0
     holder: tuple[str, int] = ("", 0)
 
+    def _position(self, log: Log, now: int) -> int:
+        at = super()._position(log, now)
+        if at < 0:  # expired: what is sent again is known
+            self.order.pop(log.id, None)
+        return at
+
     def take(self, change: Change | Rejected, known: str) -> str:
         result = super().take(change, known)
         if isinstance(change, Change) and not known:
@@ -346,18 +361,32 @@ class Redis:
     rng: Random
     ails: Ails = attrs.field(factory=Ails)
     held: Held = attrs.field(init=False)
-    kept: dict[int, Held] = attrs.field(factory=dict)  # what is on its disk
+    other: Held = attrs.field(init=False)  # another server's, not at our address
+    kept: Held | None = None  # what is on its disk
     clock: int = 0  # ms by which its TIME is off
+    _stopped: int = 0  # ms: where its TIME stands still
     changes: int = 0  # of what it holds
 
     def __attrs_post_init__(self) -> None:
-        self.empty()
+        self.held, self.other = self._new(), self._new()
 
-    def empty(self) -> None:
-        self.held = Held(number=self.world.number)
+    def _new(self) -> Held:
+        return Held(most=self.world.most, number=self.world.number)
+
+    def come_back(self, held: Held) -> None:
+        self.held = held
         self.changes += 1
 
+    def empty(self) -> None:
+        self.come_back(self._new())
+
+    def stop_clock(self, seconds: float) -> None:
+        self._stopped = self.time()
+        self.ails.begin("stopped", seconds)
+
     def time(self) -> int:
+        if "stopped" in self.ails:
+            return self._stopped
         return self.world.now() + self.clock
 
 
@@ -371,7 +400,7 @@ class Client:
 
     async def _reach(self) -> None:
         ails, rng = self.redis.ails, self.redis.rng
-        await pause(rng, 0.01)
+        await pause(rng, 2.0 if "slow" in ails else 0.01)
         if "frozen" in ails:
             await trio.sleep(SLOW)
             raise StoreSlow("no answer")
@@ -386,7 +415,7 @@ class Client:
         if "refuses" in redis.ails and batch.packed:
             raise StoreDown("OOM command not allowed")
         held = redis.held
-        was_new = held.until is None
+        was_new, holes = held.until is None, len(held.holes)
         redis.changes += 1
         try:
             answer = held.apply(batch, redis.time())
@@ -394,6 +423,8 @@ class Client:
             held.early = -1
         if was_new and held.until is not None:
             held.forgot = batch.since
+        if len(held.holes) < holes:
+            redis.world.look_at_law()
         if "forgets" in redis.ails and redis.rng.random() < 0.5:
             raise StoreSlow("no answer")
         await pause(redis.rng, 0.01)
@@ -549,7 +580,7 @@ class Machine:
         connect = partial(world.upstream.connect, self)
         subscriber = Subscriber(intake, connect, Manners(), rng)
         tell = intake.applied, intake.trouble
-        writer = Writer(RATINGS, intake.backlog, client, *tell, rng)
+        writer = Writer(RATINGS, intake.backlog, client, *tell, rng, size=world.batch)
         ask = None
         if self.has_rest:
             assert RATINGS.rows is not None
@@ -658,9 +689,16 @@ class World:
     machines: list[Machine] = attrs.field(init=False)
     nursery: trio.Nursery = attrs.field(init=False)
     look_alive: Callable[..., None] = lambda *_, **__: None
+    look_at_law: Callable[[], None] = lambda: None
+    most: int = attrs.field(init=False)  # holes
+    batch: int = attrs.field(init=False)  # changes, at the most
+    skew: int = attrs.field(init=False)  # ms by which upstream's clock is off
 
     def __attrs_post_init__(self) -> None:
         self.random = Random(self.seed)
+        self.most = self.random.choice((2, 16))
+        self.batch = self.random.choice((3, BATCH))
+        self.skew = self.random.choice((0, 0, 10_000 - CLOCKS, CLOCKS - 10_000))
         self.upstream = Upstream(self, self._rng())
         self.rest, self.redis = Rest(self, self._rng()), Redis(self, self._rng())
         self.machines = [
@@ -680,7 +718,7 @@ class World:
     def say(self, rng: Random) -> None:
         """Let upstream say something; perhaps of a record that it has said before."""
         now, number = self.now(), len(self.said)
-        version = now // 1_000 - rng.randint(0, REORDERED)
+        version = (now + self.skew) // 1_000 - rng.randint(0, REORDERED)
         symbol, record = rng.choice(SYMBOLS), f"{number:024x}"
         if self.said and rng.random() < 0.3:
             last = self.said[self.later[rng.choice(self.said[-30:]).record][-1]]
