@@ -79,7 +79,7 @@ class History:
 
     @classmethod
     def dense(cls, seed: int) -> History:
-        """Draw a day without quiet, in which a rule that is missing is noticed sooner."""
+        """Draw a day without quiet, in which a missing rule is noticed sooner."""
         return cls.of(seed, 1.0, dense=True)
 
     def __str__(self) -> str:

@@ -11,8 +11,8 @@ from typing import Final
 import attrs
 from simulated.troubles import DAY, HOUR, KINDS, Event
 
-# What seldom happens by chance in this order, and then is hard to get right, each with
-# the rule of coverage.md that it is about: what (how often), so many seconds at the most
+# What seldom happens by chance in this order, and then is hard to get right, with the
+# rule of coverage.md that it is about: what (how often), so many seconds at the most
 # after the one before, and for how long, where that matters.
 RECIPES: Final = {
     "late-opened": "apart, cut 4, say 1, other 6, say*2 1",
