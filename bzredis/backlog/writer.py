@@ -13,7 +13,7 @@ import trio
 from bzredis.backlog.backlog import Backlog
 from bzredis.backoff import delays
 from bzredis.changes.from_frame import instead, shorter
-from bzredis.changes.kinds import Received, Rejected, unpack
+from bzredis.changes.kinds import Incoming, Rejected, unpack
 from bzredis.errors import SpoolFull, StoreDown, StoreSlow, StoreUnready
 from bzredis.ports import Applied, Batch, Behind, Item, Store
 from bzredis.streams import Stream
@@ -171,7 +171,7 @@ def _in_its_place(item: Item, why: str) -> Item | None:
     Never a mark: nobody would know any more what may be missing.
     """
     change = unpack(item.packed)
-    if not isinstance(change, Received):
+    if not isinstance(change, Incoming):
         return None
     aside = shorter(change) if isinstance(change, Rejected) else instead(change, why)
     return item._replace(packed=aside.pack()) if aside else None

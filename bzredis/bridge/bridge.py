@@ -76,8 +76,8 @@ class Line:
             or self.backlog.queue.goes_back
             or self.backlog.age() > STALE
         )
-        is_awake = self.intake.is_awake()
-        is_fresh = is_awake and self.intake.holes.is_fresh(trio.current_time())
+        is_heard = self.intake.is_heard()
+        is_fresh = is_heard and self.intake.holes.is_fresh(trio.current_time())
         return "fresh" if is_fresh and not waits else "connected"
 
 

@@ -155,24 +155,27 @@ class Holes:
 
 
 @attrs.define
-class Sleep:
-    """Of one connection: while a machine sleeps, only the wall clock goes on."""
+class Silence:
+    """Of one connection: what upstream has not answered yet, or never will.
+
+    While a machine sleeps only the wall clock goes on; what came meanwhile is unknown.
+    """
 
     _ahead: float | None = None  # ms of the wall clock before the other, last time
-    _woke: int | None = None  # ms: until upstream answers what was sent after it
+    _since: int | None = None  # ms: until upstream answers what was sent after it
 
     def heard(self, sent: int) -> None:
         """Note that all that was sent before a time (ms) has been read."""
-        if self._woke is not None and sent > self._woke:
-            self._woke = None
+        if self._since is not None and sent > self._since:
+            self._since = None
 
-    def doubt(self, sent: int) -> None:
-        """Note that what was sent at a time (ms) gets no answer: as if we had slept."""
-        self._woke = sent - 1 if self._woke is None else self._woke
+    def unanswered(self, sent: int) -> None:
+        """Note that what was sent at a time (ms) gets no answer."""
+        self._since = sent - 1 if self._since is None else self._since
 
     def is_over(self, time: Callable[[], int], ahead: float) -> bool:
         """Tell whether upstream was heard since; asked every second or so."""
         if self._ahead is not None and ahead - self._ahead > SLEPT:
-            self._woke = time()
+            self._since = time()
         self._ahead = ahead
-        return self._woke is None
+        return self._since is None

@@ -11,7 +11,7 @@ import trio
 from trio.lowlevel import ParkingLot
 
 from bzredis.backlog.backlog import Backlog
-from bzredis.bridge.coverage import Holes, Sleep
+from bzredis.bridge.coverage import Holes, Silence
 from bzredis.bridge.status import StreamStatus
 from bzredis.changes.from_frame import read, rejected
 from bzredis.changes.kinds import (
@@ -19,9 +19,9 @@ from bzredis.changes.kinds import (
     Filled,
     GaveUp,
     Heard,
+    Incoming,
     Opened,
     Packed,
-    Received,
     Rejected,
     Replayed,
     unpack,
@@ -56,7 +56,7 @@ class Intake:
     # ms by upstream's clock: what is newer may have been missed before this connection.
     resume: int | None = None
     _counted: int = -1  # number of the last change that was told of
-    sleep: Sleep = attrs.field(factory=Sleep)
+    silence: Silence = attrs.field(factory=Silence)
 
     # ---- on its way in
 
@@ -73,13 +73,13 @@ class Intake:
             source="replay" if is_replay else "live",
             sole=self.sole,
         )
-        if isinstance(message, Received):
+        if isinstance(message, Incoming):
             self.status.last_event_at = now
             self.put(message)
         return message
 
     def put(self, change: Packed) -> int:
-        if isinstance(change, Received):
+        if isinstance(change, Incoming):
             t = self.holes.not_before(change.t)
             if t != change.t:  # our clock stepped back; `received` may, `t` must not
                 change = msgspec.structs.replace(change, t=t)
@@ -93,18 +93,18 @@ class Intake:
         return self.holes.stamp(self.clock())
 
     def opened(self) -> None:
-        self.sleep = Sleep(self._ahead())  # it may sleep before anybody looks
+        self.silence = Silence(self._ahead())  # it may sleep before anybody looks
         self.holes.connected(self.put(Opened(self.time())))
 
     def heard(self, sent: int) -> None:
         """Note that all that was sent before a time has been read."""
         t = self.time()  # the other is of a clock that may have been ahead
         self.put(Heard(t, min(sent, t)))
-        self.sleep.heard(sent)
+        self.silence.heard(sent)
 
-    def is_awake(self) -> bool:
-        """Tell whether upstream was heard since the machine slept, if it did."""
-        return self.sleep.is_over(self.time, self._ahead())
+    def is_heard(self) -> bool:
+        """Tell whether upstream answered what it was sent, and since we slept, if so."""
+        return self.silence.is_over(self.time, self._ahead())
 
     def _ahead(self) -> float:
         return self.clock() - 1_000 * trio.current_time()

@@ -16,7 +16,7 @@ from bzredis.backoff import delays
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.manners import STEADY, Manners, Notices
 from bzredis.bridge.status import State
-from bzredis.changes.kinds import Change, Received
+from bzredis.changes.kinds import Change, Incoming
 from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.messages.envelope import Notice
 from bzredis.ports import Connect, Link
@@ -125,7 +125,7 @@ class Session:
         if silent > TARDY and status.last_pong_at is not None:
             if silent > DEAD and status.last_pong_at >= (status.connected_at or 0):
                 raise FeedLost(TOLD_SILENT)
-            self.intake.sleep.doubt(self._pinged[0])
+            self.intake.silence.unanswered(self._pinged[0])
 
     def _end_replay(self) -> None:
         self.is_replaying = False
@@ -141,7 +141,7 @@ class Session:
     def _take(self, frame: str | bytes) -> None:
         self._silent_since = inf
         message = self.intake.frame(frame, is_replay=self.is_replaying)
-        if isinstance(message, Received):
+        if isinstance(message, Incoming):
             self.manners.answered()
             if self.is_replaying and isinstance(message, Change):
                 self._prolong(trio.current_time() + QUIET)

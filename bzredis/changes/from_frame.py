@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from bzredis.changes.fingerprints import fingerprint, fingerprints
-from bzredis.changes.kinds import Change, Packed, Received, Rejected, Source
+from bzredis.changes.kinds import Change, Incoming, Packed, Rejected, Source
 from bzredis.errors import Unusable
 from bzredis.messages.envelope import Envelope, Json, Notice, Pong, json_text, parse
 from bzredis.messages.envelope import text as scalar
@@ -107,7 +107,7 @@ def rejected(reason: str, frame: str | bytes, *, received: int) -> Rejected:
 
 def instead(was: Packed, reason: str) -> Rejected:
     """Return a rejected frame to stand in the place of what Redis cannot take."""
-    raw = was.raw if isinstance(was, Received) else ""
+    raw = was.raw if isinstance(was, Incoming) else ""
     return rejected(reason, raw, received=was.t)
 
 

@@ -27,7 +27,7 @@ class Packed(msgspec.Struct, frozen=True, array_like=True, tag_field="kind"):
 # ---- what upstream said
 
 
-class Received(Packed, frozen=True, array_like=True):
+class Incoming(Packed, frozen=True, array_like=True):
     """What came, and how its other copies are known."""
 
     received: str
@@ -38,7 +38,7 @@ class Received(Packed, frozen=True, array_like=True):
     raw: str
 
 
-class Change(Received, frozen=True, array_like=True, tag="message"):
+class Change(Incoming, frozen=True, array_like=True, tag="message"):
     """One message, or row of REST: what to log, what to write, under which version."""
 
     symbol: str
@@ -58,7 +58,7 @@ class Change(Received, frozen=True, array_like=True, tag="message"):
     updated: int = 0  # what the content said, if it did: what REST is asked from
 
 
-class Rejected(Received, frozen=True, array_like=True, tag="rejected"):
+class Rejected(Incoming, frozen=True, array_like=True, tag="rejected"):
     """A frame that cannot be used, kept where a person can look at it."""
 
     reason: str

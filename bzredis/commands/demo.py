@@ -17,7 +17,7 @@ import click
 import trio
 
 from bzredis.backlog.statefolder import locked
-from bzredis.changes.kinds import Change, Received, unpack
+from bzredis.changes.kinds import Change, Incoming, unpack
 from bzredis.commands import embedded
 from bzredis.commands.form import ALL, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
@@ -131,7 +131,7 @@ def _show(
 ) -> None:
     """Print a line per event, once it stands in Redis."""
     change = unpack(packed)
-    if isinstance(change, Received):
+    if isinstance(change, Incoming):
         seen[stream.name, result.partition(" ")[0]] += 1
     if not isinstance(change, Change) or result.startswith("duplicate"):
         return

@@ -39,8 +39,8 @@ def _without_drains(self: Line) -> Presence:
     holes = self.intake.holes
     if holes.opened is None or not holes.was_answered:
         return "apart"
-    is_awake = self.intake.is_awake()
-    is_fresh = is_awake and holes.is_fresh(trio.current_time())
+    is_heard = self.intake.is_heard()
+    is_fresh = is_heard and holes.is_fresh(trio.current_time())
     return "fresh" if is_fresh else "connected"
 
 
@@ -51,7 +51,7 @@ ENGINE: Final[dict[str, tuple[Any, str, Any]]] = {
     "alive: connected": (Holes, "disconnected", lambda _: None),
     "alive: confirmed": (Holes, "is_connected", property(lambda h: not h._is_down)),
     "alive: counts": (Holes, "counts", property(lambda _: True)),
-    "alive: awake": (Intake, "is_awake", lambda _: True),
+    "alive: heard": (Intake, "is_heard", lambda _: True),
     "alive: drains": (Line, "presence", _without_drains),
     "alive: all of it": (Line, "presence", _always_fresh),
     "holes are given up": (Holes, "to_give_up", lambda *_: ()),

@@ -19,7 +19,7 @@ FRESH = range(int(time.time()), int(time.time()) + DAYS_IN_ALL // 2 // DAYS)
 # Those that are noticed soonest: of each kind one or two.
 MISSED = (
     *("back-off is reset", "back-off grows", "alive: no hole", "alive: connected"),
-    *("alive: awake", "sign-confirmed", "numbers", "skip"),
+    *("alive: heard", "sign-confirmed", "numbers", "skip"),
 )
 
 
