@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,6 +91,24 @@ async def test_who_reads_sees_all_that_is_promised(peer: Peer, as_reader: Any) -
     for found in as_reader.scan_iter("bz:*"):
         if ":internal:" not in found:
             as_reader.type(found)
+
+
+async def test_consumer_groups_need_what_the_readme_adds(
+    peer: Peer, as_reader: Any
+) -> None:
+    await fill(peer.store())
+    log, group = "bz:ratings:events", "desk"
+    with pytest.raises(NoPermissionError):
+        as_reader.xgroup_create(log, group, id="0")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [added] = re.findall(r"in consumer groups also needs `([^`]+)`", readme)
+    make(peer, f"ACL SETUSER bzreader {added}")
+    as_reader.xgroup_create(log, group, id="0")
+    [[_, [(first, _), *_]]] = as_reader.xreadgroup(group, "me", {log: ">"})
+    assert as_reader.xautoclaim(log, group, "other", 0)[1][0][0] == first
+    assert as_reader.xack(log, group, first) == 1
+    with pytest.raises(NoPermissionError):
+        as_reader.delete(log)
 
 
 @pytest.mark.parametrize(
