@@ -103,7 +103,7 @@ class Intake:
         self.silence.heard(sent)
 
     def is_heard(self) -> bool:
-        """Tell whether upstream answered what it was sent, and since we slept, if so."""
+        """Tell whether upstream answered what it was sent, and since we slept."""
         return self.silence.is_over(self.time, self._ahead())
 
     def _ahead(self) -> float:
