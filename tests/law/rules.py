@@ -323,7 +323,7 @@ class Rules:
             for print_ in change.remember:
                 self.seen.setdefault(print_, self.stamp)
         if isinstance(change, Change):
-            self._account(change, result)
+            self._account(log, change, result)
             if known == "message" and not is_row and self._may_prove(log):
                 stamp = stamp if on("known-before") else 0
                 self.reached = min(self.reached or stamp, stamp)
@@ -331,9 +331,11 @@ class Rules:
             self.until = max(self.until or 0, change.t)
         return result
 
-    def _account(self, change: Change, result: str) -> None:
+    def _account(self, log: Log, change: Change, result: str) -> None:
         """See from where REST resumes, and what came of asking it."""
-        if change.source != "rest" or not on("row-newest"):
+        # What came before is here only where the connection counts that it came by.
+        is_reader = self.reader == log.id or not on("newest-reader")
+        if is_reader and (change.source != "rest" or not on("row-newest")):
             self.newest = max(self.newest, change.updated)
         if change.source != "live" and result in TOOK_EFFECT:
             for hole in self.holes:

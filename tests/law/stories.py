@@ -19,6 +19,7 @@ MUTE: Final = Plan(rest=False, pings=False)
 PAIR: Final = Plan(rest=False, two=True)
 APART: Final = Plan(rest=False, two=True, whose={"A1": "BB", "B1": "CC"})
 OFF: Final = Plan(rest=False, two=True, stepping=True)
+OFF_REST: Final = Plan(two=True, stepping=True)
 REST: Final = Plan()
 BOTH: Final = Plan(two=True)
 SKEWED: Final = Plan(skew=10_000 - CLOCKS)
@@ -97,6 +98,10 @@ STORIES: Final[dict[str, tuple[Plan, str]]] = {
     "row-proves-nothing": (REST, f"""
         connect write drop say*2 look_up write {REPLAY} write:4"""),
     "row-newest": (REST, f"{FETCHED} drop say:3*6 look_up write connect write:4"),
+    # By the other's clock B came too early, and hears live what is newer than the lost.
+    "newest-reader": (OFF_REST, f"""
+        {FETCHED} quiet:7 say read write:4 quiet:2 step_own:7 ping:1 quiet:2 write drop
+        say B.connect B.write say:3*8 B.read*8 B.write:4*4"""),
     "resume": (SKEWED, "say"),
     "clocks": (SKEWED, "say"),
     "five": (REST, f"{FETCHED} say*2 read*2 write:4 drop say connect write"),

@@ -66,6 +66,7 @@ RULES: Final = (
     *("known-before", "stamps", "forget", "proving", "first-unproven", "grown"),
     *("row-proves-nothing", "row-newest", "resume", "clocks", "ids", "id-change"),
     *("join-id", "join-opened", "join-resume", "join-announced", "once"),
+    "newest-reader",
     *("sign-confirmed", "sign-whole"),
 )
 # What the bridge knows, and the step that sets `alive` looks for itself.

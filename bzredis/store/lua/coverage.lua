@@ -28,11 +28,13 @@ function it.change(name, value)
   changed[#changed + 1] = value
 end
 
--- Notes a frame, and when it was first seen, if ever.
+-- Notes a frame, and when it was first seen, if ever. Where our connection does not count
+-- (yet), what was sent before the frame may be missing: REST resumes from before that.
 function it.frame(change, first_seen)
+  if now.reader ~= log.id then return end
   local updated = change[at.updated] or 0
   if updated > (tonumber(now.newest) or 0) then now.newest = server.whole(updated) end
-  if first_seen and now.proving ~= '' and now.reader == log.id
+  if first_seen and now.proving ~= ''
     and first_seen < (tonumber(now.reached) or math.huge) then
     it.change('reached', first_seen)
   end
