@@ -238,7 +238,7 @@ class Rest:
             said = bytes(body)
             if response.headers.get("Content-Encoding", "").lower() == "gzip":
                 said = pages.unpacked(said, LARGEST)
-            # An error under status 200, say: what cannot be used goes to Redis as it is.
+            # An error under status 200 may repeat it, and what is unusable is kept.
             return cleaned(said, token) or ANSWERED[response.status_code]
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
