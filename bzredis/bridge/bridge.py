@@ -12,6 +12,7 @@ Stopping cancels the feeds and closes the backlogs; the writers drain them and r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Final, NoReturn
 
@@ -24,7 +25,14 @@ from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.writer import Writer
 from bzredis.bridge.intake import Intake
 from bzredis.bridge.subscriber import Subscriber
-from bzredis.errors import BridgeError, StoreDown, StoreEvicts, StoreForeign
+from bzredis.errors import (
+    BridgeError,
+    SpoolUnusable,
+    StoreDown,
+    StoreEvicts,
+    StoreForeign,
+    first,
+)
 from bzredis.ports import Presence, Sign, Spool, Store
 
 log = structlog.get_logger(__name__)
@@ -99,8 +107,9 @@ class Bridge:
     async def run(self) -> None:
         """Mirror until `stop` is set, then drain and return within 5 s.
 
-        Raises AllRefused where there was nothing to mirror from the start, and
-        StoreForeign where the store has what came from another upstream.
+        Raises AllRefused where there was nothing to mirror from the start, StoreForeign
+        where the store has what came from another upstream, and SpoolUnusable where
+        what was on disk is damaged.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._until_we_stop)
@@ -115,13 +124,16 @@ class Bridge:
             raise self._ended_by
 
     async def _mirror(self, line: Line) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(line.backlog.spill)
-            async with trio.open_nursery() as draining:
-                draining.start_soon(self._write, line.writer)
-                await line.subscriber.supervise()
-                line.backlog.close()
-            nursery.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(line.backlog.spill)
+                async with trio.open_nursery() as draining:
+                    draining.start_soon(self._write, line.writer)
+                    await line.subscriber.supervise()
+                    line.backlog.close()
+                nursery.cancel_scope.cancel()
+        except* SpoolUnusable as group:  # the next start sets it aside
+            self._end(first(group))
 
     async def _write(self, writer: Writer) -> None:
         try:
@@ -231,5 +243,6 @@ class Bridge:
 
 async def _save(backlog: Backlog) -> None:
     """Save what Redis did not take, as long as there is time and the disk refuses."""
-    while not await backlog.flush():  # noqa: ASYNC110 - what locks it, sets no Event
-        await trio.sleep(SAVING_AGAIN)
+    with suppress(SpoolUnusable):  # that was told, or the next start tells it
+        while not await backlog.flush():  # noqa: ASYNC110 - no Event tells of a lock
+            await trio.sleep(SAVING_AGAIN)

@@ -126,6 +126,9 @@ class Intake:
             self.holes.told_again(self.put(Opened(self.time())))
         for each in self.holes.to_give_up(trio.current_time()):
             self.put(GaveUp(self.time(), (each,), keep=self.holes.rest))
+        for words, times in self.status.refusals.again(trio.current_time()).items():
+            told = {"stream": self.stream.name, "reason": words, "times": times}
+            log.error("set aside in the last hour again", **told)
 
     # ---- what comes of it
 
@@ -145,7 +148,7 @@ class Intake:
             elif result == "again":  # whose, said an answer that was lost
                 symbols.append(getattr(unpack(item.packed), "symbol", ""))
             elif result[:7] == "refused":
-                if not self.status.has_error("redis", result):  # it may be of each
+                if self.status.refusals.is_news(result):  # it may be of each
                     log.error("set aside", stream=self.stream.name, reason=result)
                 self.status.note_error("redis", result)
             if self.on_applied is not None:

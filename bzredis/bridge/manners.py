@@ -13,7 +13,7 @@ BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text fram
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
 POISONED_TIMES: Final = 2  # a frame ended so many connections: the replay brings it
 NOTICES: Final = 20  # different ones that are told in an hour; others are but counted
-OTHERS: Final = "(other notices)"
+OTHERS: Final = "(others)"
 TOLD_MUTE: Final = (
     "upstream drops us whenever we send text: no `replay` and `ping` on this stream "
     "until it has been connected for a while without"
@@ -78,9 +78,9 @@ class Manners:
 
 @attrs.define
 class Notices:
-    """What upstream says to people: each is told once, and then how often it came.
+    """What upstream or Redis says: each is told once, and then how often it came.
 
-    A server may say the same, or never the same, with each frame. Times are s.
+    A server may say the same, or never the same, to each frame. Times are s.
     """
 
     _untold: dict[str, int] = attrs.field(factory=dict)

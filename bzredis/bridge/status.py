@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from bzredis.bridge.manners import Notices
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Coverage
 
@@ -57,6 +58,7 @@ class StreamStatus:
     fetched: int = 0
     backlog: int = 0
     spooled: int = 0
+    refusals: Notices = attrs.field(factory=Notices)  # by Redis; not of the hash
     _errors: dict[Source, str] = attrs.field(factory=dict)  # the last one last
 
     @since.default
@@ -71,9 +73,6 @@ class StreamStatus:
     def note_error(self, source: Source, words: str) -> None:
         self._errors.pop(source, None)
         self._errors[source] = words
-
-    def has_error(self, source: Source, words: str) -> bool:
-        return self._errors.get(source) == words
 
     def enter(self, state: State, now: int, error: str | None = None) -> None:
         if state != self.state:
@@ -100,7 +99,7 @@ class StreamStatus:
     def fields(self) -> dict[str, str]:
         """Return the hash, every field of it, as text."""
         own = {a.name: getattr(self, a.name) for a in attrs.fields(StreamStatus)}
-        del own["identity"], own["_errors"]
+        del own["identity"], own["_errors"], own["refusals"]
         told: dict[str, Any] = {**own, **attrs.asdict(self.identity)}
         return {
             "contract": CONTRACT,

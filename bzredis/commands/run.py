@@ -52,6 +52,7 @@ from bzredis.upstream.websocket import Upstream, WebSocketLink
 log = structlog.get_logger(__name__)
 
 REFUSED = 3  # exit code (contract.md, 4)
+BROKEN = 1  # exit code of what nobody foresees: whoever supervises starts us again
 
 # s; a writer's thread takes the interpreter some four times for each batch. With 5 ms,
 # Python's default, a flood that keeps the reader busy would leave it 50 batches/s.
@@ -65,6 +66,10 @@ TOLD_NO_REST = (
 TOLD_FOREIGN = (
     "{}, and this is another upstream: name another --prefix or --redis, or remove "
     "those keys"
+)
+TOLD_DAMAGED = (
+    "the bridge ends, since its spool was damaged while it ran ({}): start it again; it"
+    " sets that file aside, and fetches or announces what is missing"
 )
 TOLD_LEFT_ALONE = (
     "what waits in the state folder for another prefix, Redis or upstream stays there"
@@ -129,6 +134,9 @@ async def run_to_the_end(
         except StoreForeign as error:
             log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
             code = WRONG
+        except SpoolUnusable as error:
+            log.error(TOLD_DAMAGED.format(error))  # noqa: TRY400 - likewise
+            code = BROKEN
         nursery.cancel_scope.cancel()
     return code
 

@@ -68,7 +68,7 @@ class Store:
     _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
-    _evicted: bytes = attrs.field(init=False, default=b"")  # keys, when first asked
+    _evicted: bytes = attrs.field(init=False, default=b"")  # run and keys, at first
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
@@ -120,13 +120,11 @@ class Store:
             sign.confirmed,
         ]
         args += [fields.get("upstream", ""), self._evicted, *pairs]
-        try:
-            answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
-        except StoreDown:
-            self._evicted = b""  # the next server counts for itself
-            raise
+        answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
         stands, evicted = cast("tuple[int, bytes]", answer)
-        self._evicted = self._evicted or evicted
+        # Each run of a server counts for itself; but it may only have been away.
+        if evicted and evicted.split(b" ")[0] != self._evicted.split(b" ")[0]:
+            self._evicted = evicted
         if stands < 0:
             raise StoreEvicts(TOLD_EVICTS)
         return stands == 1

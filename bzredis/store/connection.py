@@ -176,16 +176,14 @@ class Connection:
     def _look_around(self, node: Redis) -> None:
         """Remember every node that a cluster tells of; all others refuse to tell."""
         ask: Any = node.execute_command
-        with suppress(RedisError):
-            told = ask("CLUSTER", "SLOTS")
-            if not isinstance(told, list):  # a proxy's own idea of it
-                return
-            shards = [nodes for _, _, *nodes in told]
+        # A proxy may have an idea of its own of what to answer.
+        with suppress(RedisError, OSError, TypeError, ValueError, AttributeError):
+            shards = [nodes for _, _, *nodes in ask("CLUSTER", "SLOTS")]
             places = {(host, port) for nodes in shards for host, port, *_ in nodes}
             if issubclass(node.connection_pool.connection_class, ELSEWHERE):
                 return
             self._others = tuple(
-                self._at_place((host or b"").decode(), port)
+                self._at_place((host or b"").decode(), int(port))
                 for host, port in sorted(places, key=str)
             )
 

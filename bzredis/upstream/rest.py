@@ -27,6 +27,7 @@ from bzredis.streams.stream import PAGE, Table
 from bzredis.upstream import pages
 from bzredis.upstream.pacing import PACE, REFUSALS, Pace, retry_after
 from bzredis.upstream.pages import Odd
+from bzredis.upstream.secret import cleaned
 
 CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
 SILENCE: Final = 30.0  # s without a byte; upstream counts a while before the first
@@ -220,7 +221,8 @@ class Rest:
         self, path: str, query: dict[str, str], limit: trio.CancelScope
     ) -> bytes | _Failure:
         # As bytes: httpx's complaint about text that is not ASCII would quote it.
-        header: dict[str, Any] = {"Authorization": f"token {self.token()}".encode()}
+        token = self.token()
+        header: dict[str, Any] = {"Authorization": f"token {token}".encode()}
         ask = partial(self._client.stream, params=query, headers=header)
         body = bytearray()
         async with ask("GET", path) as response:
@@ -236,7 +238,8 @@ class Rest:
             said = bytes(body)
             if response.headers.get("Content-Encoding", "").lower() == "gzip":
                 said = pages.unpacked(said, LARGEST)
-            return said or ANSWERED[response.status_code]
+            # An error under status 200 may repeat it, and what is unusable is kept.
+            return cleaned(said, token) or ANSWERED[response.status_code]
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
         host = httpx.URL(self.origin).host

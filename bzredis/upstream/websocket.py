@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from urllib.parse import SplitResult, quote, quote_plus, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 import h11
 import trio
@@ -25,6 +24,7 @@ from bzredis import __version__
 from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.upstream.framing import Splitter
 from bzredis.upstream.pacing import REFUSALS
+from bzredis.upstream.secret import cleaned, redacted
 from bzredis.upstream.transport import Wire, limited, origin_of, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
@@ -33,7 +33,6 @@ QUEUE = 1000  # messages: a burst is taken off the socket at once, and PINGs ans
 BUFFER = 64 * 1024  # bytes a read: 4 KiB, the library's, cost half as much time again
 LARGEST = 4 * 2**20  # characters or bytes a message: an insight has some 3 KB
 EXCERPT = 200  # characters of what a server says that we repeat
-SHORTEST = 8  # characters of a real key; a shorter one would stand in plain words too
 PORTS = {"ws": 80, "wss": 443}
 
 OVERSIZE = f"Exceeded maximum message size: {LARGEST} bytes"  # trio-websocket's words
@@ -42,7 +41,6 @@ INVALID = 1007  # for text that is not UTF-8; wsproto sends nothing, it only say
 # What trio-websocket's reader dies of where a server answers something else: h11 and
 # wsproto balk at our refusal of the answer, and decode headers as ASCII.
 GARBLED = (ProtocolError, h11.ProtocolError, UnicodeDecodeError, ConnectionClosed)
-CALLED = r"(?:(?<=token=)|(?<=token%3d))[^&\s\"'<>]+"  # also where it was cut short
 
 # At DEBUG this logger tells of requests, and a request's path has the token in it. Its
 # own level counts, whatever the level of the root logger.
@@ -64,17 +62,12 @@ class _Request:
         return f"{self._path}?{urlencode(named, quote_via=quote)}"
 
     def redact(self, text: str) -> str:
-        """Black out the token, however written, and all that is called a token."""
-        forms = {self._token, quote(self._token, safe=""), quote_plus(self._token)}
-        longest_first = sorted(map(re.escape, forms - {""}), key=len, reverse=True)
-        secrets = re.compile("|".join([CALLED, *longest_first]), re.IGNORECASE)
-        return secrets.sub("[token]", text)
+        return redacted(text, self._token)
 
     def clean(self, message: str | bytes) -> str | bytes:
-        """Black out the token in what upstream sends: it goes to Redis as it is."""
-        if len(self._token) < SHORTEST or isinstance(message, bytes):
-            return message
-        return self.redact(message) if self._token in message else message
+        if isinstance(message, str):
+            return cleaned(message, self._token)
+        return cleaned(message, self._token)
 
     def excerpt(self, said: str) -> str:
         """Return `: ` and one short line of what a server said, if it can be shown."""

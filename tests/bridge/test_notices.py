@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
+import pytest
 import trio
-from fakes import Rig, Said, frames
+from fakes import FakeStore, Rig, Said, frames
 from trio.testing import MockClock
 
 from bzredis.bridge.manners import NOTICES, OTHERS, Notices
+from bzredis.ports import Applied, Batch, Behind
+from bzredis.streams import Stream
 
 
 def told(said: Said) -> list[tuple[str, int]]:
@@ -57,6 +61,36 @@ async def test_a_refusal_of_each_message_is_told_once(
         rig.upstream.say(*frames(*range(50)))
         await trio.sleep(10)
     assert sum(each["event"] == "set aside" for each in said) == 1
+
+
+async def test_refusals_that_are_never_the_same_are_counted(
+    rig: Rig, said: Said, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    """As of a wrong type under the keys of many symbols."""
+    apply = FakeStore.apply
+
+    async def refusing(
+        self: FakeStore, stream: Stream, batch: Batch, /
+    ) -> Applied | Behind:
+        answer = await apply(self, stream, batch)
+        if not isinstance(answer, Applied):
+            return answer
+        results = [
+            f"{result} ({batch.first + n})" if result.startswith("refused") else result
+            for n, result in enumerate(answer.results)
+        ]
+        return attrs.evolve(answer, results=tuple(results))
+
+    monkeypatch.setattr(FakeStore, "apply", refusing)
+    rig.store.refuses = "e"
+    async with rig.running():
+        await trio.sleep(1)
+        rig.upstream.say(*frames(*range(500)))
+        await trio.sleep(10)
+        assert sum(each["event"] == "set aside" for each in said) == NOTICES
+        await trio.sleep(3_600)
+        [again] = (each for each in said if each["event"].endswith("hour again"))
+        assert again["times"] == 500 - NOTICES
 
 
 def test_notices_that_are_never_the_same_are_counted() -> None:

@@ -19,7 +19,7 @@ from fakes import (
 from trio.testing import MockClock
 
 from bzredis.bridge import bridge
-from bzredis.errors import FeedLost, FeedRefused
+from bzredis.errors import FeedLost, FeedRefused, SpoolUnusable
 
 LOST = FeedLost("upstream went away")
 REFUSED = FeedRefused("upstream answered HTTP 403")
@@ -48,6 +48,27 @@ async def test_a_redis_that_never_answers_does_not_hold_up_the_stop(
         await trio.sleep(2)
         assert rig.store.numbers() == [1, 2, 3]
         assert rig.spool.count("ratings") == 0
+
+
+async def test_damage_on_disk_ends_the_program_in_good_order(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Whoever starts it again has it set aside (backlog/spool.py)."""
+    bridge = rig.process(*NAMES)
+
+    async def damage() -> None:
+        await trio.sleep(5)
+        rig.store.hangs = True
+        rig.spool._db.execute("DROP TABLE item")
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(1.5)
+        rig.store.hangs = False
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(damage)
+        with pytest.raises(SpoolUnusable, match="no such table"), trio.fail_after(11):
+            await bridge.run()
+    assert {rig.store.status(name)["state"] for name in NAMES} == {"stopped"}
 
 
 async def test_what_was_read_just_before_the_end_goes_to_disk(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import trio
 from store.servers import BINARIES, Peer, binary, rating, running
 from store.steps import BOTH, STEPS, refused_whole, user
 
 from bzredis.errors import StoreDown
+from bzredis.store.client import Store
 from bzredis.store.script import Limits, script, status_script
 from bzredis.streams import STREAMS, Stream
 
@@ -71,6 +74,37 @@ def test_a_command_outside_a_script_is_named_without_its_arguments(
             peer.one(rating(), store=peer.store(user=login))
         assert "args" not in str(caught.value)
         assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"+OK",
+        b"*1\r\n:1",
+        b"*1\r\n*-1",
+        b"*1\r\n$3\r\nabc",
+        b"*1\r\n*1\r\n:0",
+        b"*1\r\n*3\r\n:0\r\n:1\r\n*0",
+        b"*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n:5\r\n:6",
+        b"*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n*0\r\n:6",
+        b"*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\n\xff\r\n:6",
+        b"*1\r\n*3\r\n:0\r\n:1\r\n*2\r\n$1\r\na\r\n$1\r\nb",
+    ],
+)
+async def test_a_proxy_with_an_idea_of_its_own_of_a_cluster(answer: bytes) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        async for data in stream:
+            for command in re.split(rb"\*\d+\r\n", data)[1:]:
+                await stream.send_all(
+                    (answer if b"CLUSTER" in command else b"+OK") + b"\r\n"
+                )
+
+    async with trio.open_nursery() as nursery:
+        [listener, *_] = await nursery.start(trio.serve_tcp, serve, 0)
+        store = Store(f"redis://127.0.0.1:{listener.socket.getsockname()[1]}/0")
+        await store.ping()
+        store.close()
+        nursery.cancel_scope.cancel()
 
 
 def test_undeclared_keys_are_announced_first() -> None:

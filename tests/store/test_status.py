@@ -9,6 +9,7 @@ from store.servers import Peer, new_log, pack, rating
 from bzredis.changes.kinds import Opened
 from bzredis.errors import StoreDown, StoreEvicts
 from bzredis.ports import Batch, Presence, Sign
+from bzredis.store.connection import Connection
 from bzredis.streams import CONSENSUS, RATINGS
 
 STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"
@@ -238,6 +239,28 @@ async def test_nothing_is_fresh_where_keys_were_evicted(peer: Peer) -> None:
             await store.write_status(RATINGS, {"n": "2"}, fresh)
         assert not peer.redis.exists(ALIVE)
         assert await peer.store().write_status(RATINGS, {"n": "3"}, fresh)
+
+
+async def test_what_was_evicted_is_not_back_because_the_server_was_away(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no route")
+
+    store, fresh = peer.store(), sign("me", "fresh")
+    with peer.config(maxmemory_policy="allkeys-random", maxmemory="0"):
+        assert await store.write_status(RATINGS, {"n": "1"}, fresh)
+        peer.redis.config_set("maxmemory", "1")
+        with pytest.raises(OutOfMemoryError):
+            peer.redis.set("a", "b")
+        peer.redis.config_set("maxmemory", "0")
+        with monkeypatch.context() as away:
+            away.setattr(Connection, "_at_our_keys", refuse)
+            with pytest.raises(StoreDown, match="cannot reach"):
+                await store.write_status(RATINGS, {"n": "2"}, fresh)
+        with pytest.raises(StoreEvicts):
+            await store.write_status(RATINGS, {"n": "3"}, fresh)
+        assert not peer.redis.exists(ALIVE)
 
 
 async def test_who_may_not_ask_whether_keys_are_evicted_does_without(

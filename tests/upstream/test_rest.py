@@ -18,7 +18,7 @@ from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -955,6 +955,23 @@ async def test_reasons(
     async with virtual(answer) as asker:
         with failing(words):
             await asker.lookup(AGGREGATE, "T", {})
+
+
+async def test_an_answer_that_repeats_the_token(autojump_clock: Clock) -> None:
+    """What cannot be used of it is kept in Redis (contract.md, 8)."""
+    held = {"errors": [f"no key {TOKEN}, nor ?token={quote(TOKEN, safe='')}"]}
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        body = {"ratings": [held]} if request.url.path == RATED.path else held
+        return sent(200, json.dumps(body).encode())
+
+    async with virtual(answer) as asker:
+        found = await asker.lookup(AGGREGATE, "T", {})
+        async with aclosing(asker.rows(RATED, 0)) as pages:
+            [row] = await anext(pages)
+    assert (
+        found == row == json.dumps({"errors": ["no key [token], nor ?token=[token]"]})
+    )
 
 
 DATE = "Fri, 04 Oct 2024 19:00:00 GMT"

@@ -10,15 +10,16 @@
 -- ARGV[3]  'fresh', 'connected' (what `latest` says may be stale), 'apart' or 'gone'
 -- ARGV[4]  number of the last change that Redis confirmed to the bridge; -1: none
 -- ARGV[5]  the host that the bridge reads from, '' where it does not say
--- ARGV[6]  how many keys the server had evicted when it was first asked, '' for not yet
+-- ARGV[6]  the server's run, and how many keys it had evicted when it was first asked, ''
+--          for not yet
 -- ARGV[7…] the status' fields: name, value, …
 --
 -- Upstream allows one connection: who has it takes over, and nobody else does as long as
 -- the holder writes. Returns 1 where `alive` stands as was wanted, 0 where another bridge
 -- holds it, where Redis has less than it confirmed or knows of something missing (nothing
 -- is fresh then), or where all this came from another upstream; -1 where the server may
--- evict our keys, or did (nor is anything fresh then); and how many keys it has evicted, ''
--- where it does not say.
+-- evict our keys, or did (nor is anything fresh then); and its run and how many keys it has
+-- evicted, '' where it does not say.
 
 local PRESSED = 0.9 -- of maxmemory; what comes within a second is less than the rest
 local me, lasts, state, host = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
@@ -41,9 +42,12 @@ local function evicts()
   local limit = tonumber(string.match(memory, 'maxmemory:(%d+)')) or 0
   local used = tonumber(string.match(memory, 'used_memory:(%d+)')) or 0
   local stats = redis.pcall('INFO', 'stats')
+  local about = redis.pcall('INFO', 'server')
   local count = type(stats) == 'string' and string.match(stats, 'evicted_keys:(%d+)') or ''
+  local run = type(about) == 'string' and string.match(about, 'run_id:(%w+)') or ''
   local pressed = limit > 0 and used > PRESSED * limit
-  return pressed or (ARGV[6] ~= '' and count ~= ARGV[6]), count
+  local before = string.match(ARGV[6], '^' .. run .. ' (%d*)$') -- another run's is nothing
+  return pressed or (before ~= nil and before ~= count), run .. ' ' .. count
 end
 
 local coverage = nil

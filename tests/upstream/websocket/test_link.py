@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trio
@@ -15,6 +16,7 @@ from upstream.websocket.peers import (
     PATH,
     PING,
     TEXT,
+    TOKEN,
     accept,
     at,
     frame,
@@ -119,6 +121,23 @@ async def test_a_burst_before_the_fault_is_delivered(
         await listen()
     assert received == burst
     nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+async def test_what_repeats_the_token_is_blacked_out(
+    nursery: trio.Nursery, opcode: int
+) -> None:
+    """What cannot be used is kept in Redis (contract.md, 8)."""
+    said = f"no {TOKEN}, ?token={quote(TOKEN, safe='')}".encode()
+    begin = b"\xff" if opcode == BINARY else b""
+
+    async def rude(stream: trio.abc.Stream) -> None:
+        await accept(stream, frame(opcode, begin + said))
+
+    async with at(await serve_rudely(nursery, rude)).connect(PATH, {}) as link:
+        found = await link.receive()
+    found = found.encode() if isinstance(found, str) else found
+    assert found == begin + b"no [token], ?token=[token]"
 
 
 async def test_puts_fragments_together(nursery: trio.Nursery) -> None:
