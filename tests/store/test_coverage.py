@@ -118,26 +118,50 @@ def newest(peer: Peer) -> str:
     return found
 
 
-def test_the_newest_of_frames_is_kept(peer: Peer) -> None:
-    peer.apply(RATINGS, rating("a", 5), rating("a", 5), rating("b", 1))
+@pytest.fixture
+def log(peer: Peer) -> Log:
+    """Return the log of the connection that counts."""
+    log = new_log()
+    assert peer.apply(RATINGS, Opened(T), log=log) == ("opened",)
+    peer.apply(RATINGS, rating("first", 1), log=log, first=1)
+    return log
+
+
+FIRST = str(1_000 * (BASE + 1))
+
+
+def test_the_newest_of_frames_is_kept(peer: Peer, log: Log) -> None:
+    assert newest(peer) == FIRST
+    peer.apply(
+        RATINGS, rating("a", 5), rating("a", 5), rating("b", 1), log=log, first=2
+    )
     assert newest(peer) == str(1_000 * (BASE + 5))
-    peer.apply(RATINGS, rating("c", 3))
+    peer.apply(RATINGS, rating("c", 3), log=log, first=5)
     assert newest(peer) == str(1_000 * (BASE + 5))
-    peer.apply(RATINGS, rating("c", 9))
+    peer.apply(RATINGS, rating("c", 9), log=log, first=6)
     assert newest(peer) == str(1_000 * (BASE + 9))
 
 
-def test_rows_do_not_move_it(peer: Peer) -> None:
+def test_what_comes_by_a_connection_that_does_not_count_does_not_move_it(
+    peer: Peer, log: Log
+) -> None:
+    assert peer.one(rating("z", 5)) == "latest"
+    assert newest(peer) == FIRST
+
+
+def test_rows_do_not_move_it(peer: Peer, log: Log) -> None:
     text = json.dumps({"id": "a", "ticker": "AAPL", "updated": BASE + 9})
-    assert peer.one(row(RATINGS, text, received=T)) == "latest"
-    assert newest(peer) == ""
+    assert peer.one(row(RATINGS, text, received=T), log=log, first=2) == "latest"
+    assert newest(peer) == FIRST
 
 
-def test_what_upstream_did_not_date_does_not_move_it(peer: Peer) -> None:
-    peer.one(rating(updated=""))
-    assert newest(peer) == ""
+def test_what_upstream_did_not_date_does_not_move_it(peer: Peer, log: Log) -> None:
+    assert peer.one(rating("z", updated=""), log=log, first=2) == "latest"
+    assert newest(peer) == FIRST
 
 
-def test_what_is_dated_long_after_it_came_does_not_move_it(peer: Peer) -> None:
-    peer.one(rating(updated=BASE + 10 * 86_400))
-    assert newest(peer) == ""
+def test_what_is_dated_long_after_it_came_does_not_move_it(
+    peer: Peer, log: Log
+) -> None:
+    peer.one(rating("a", updated=BASE + 10 * 86_400), log=log, first=2)
+    assert newest(peer) == FIRST
