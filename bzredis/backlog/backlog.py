@@ -55,6 +55,8 @@ class Backlog:
     _progress: ParkingLot = attrs.field(factory=ParkingLot)
     _progressed_at: float = -BREATH
     _trouble: ParkingLot = attrs.field(factory=ParkingLot)
+    # Up to here Redis took what was on its way to the disk.
+    _overtaken: Item | None = None
     _told: str = ""  # the trouble with the disk that a person was told of
 
     # ---- the reader's side
@@ -119,19 +121,19 @@ class Backlog:
         self._progressed_at = trio.current_time()
         self.queue.confirmed(items)
         self._progress.unpark_all()
-        # Perhaps they are just on their way to the disk.
-        if items and (self.disk.count or self.disk.lock.locked()):
-            async with self.disk.lock:
-                await self.disk.remove(items[-1].log.id, items[-1].number)
         since = applied.coverage.since
         self._since = self._since if since is None else since
-        if since is not None and since != self.disk.since:
+        if items and self.disk.count:
             async with self.disk.lock:
-                with suppress(SpoolFull):  # then the next answer tries again
-                    await self.disk.note_since(since)
+                await self.disk.remove(items[-1].log.id, items[-1].number)
+        elif items and self.disk.lock.locked():
+            # Perhaps they are just on their way to the disk, which may hang.
+            self._overtaken = items[-1]
+        await trio.lowlevel.checkpoint()
 
     def go_back(self, batch: Batch, behind: Behind) -> int:
         """Put again what Redis had and has no more; return how much of it is here."""
+        self._overtaken = None
         return self.queue.go_back(batch, behind.at)
 
     # ---- the disk
@@ -140,14 +142,23 @@ class Backlog:
         """Move to disk what Redis has not confirmed in time, until cancelled."""
         while True:
             await trio.sleep(POLL)
+            await self._keep_since()
             if self.age() > SPILL_AFTER or self.queue.size > MEMORY:
                 await self.flush()
+
+    async def _keep_since(self) -> None:
+        """Keep what an emptied Redis does not know; the writer does not wait for it."""
+        if self._since is not None and self._since != self.disk.since:
+            async with self.disk.lock:
+                with suppress(SpoolFull):  # then it is tried again
+                    await self.disk.note_since(self._since)
 
     async def flush(self) -> bool:
         """Move to disk all that is in memory, and return whether that worked.
 
         Where it does not fit, note `full`.
         """
+        await self._keep_since()
         async with self.disk.lock:
             if items := self.queue.unsaved():
                 try:
@@ -157,6 +168,10 @@ class Backlog:
                     return False
                 self.queue.let_go(items)
                 self._progress.unpark_all()
+            if done := self._overtaken:
+                with suppress(SpoolFull):  # else Redis is sent it again, and skips it
+                    await self.disk.remove(done.log.id, done.number)
+                self._overtaken = None
             if not self.full:
                 self._told = ""
         return True

@@ -87,7 +87,7 @@ class Desk:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Write; in the end wait until all is written."""
+        """Write; in the end wait until all is written, as a process that stops."""
         writer = Writer(
             RATINGS,
             self.waiting,
@@ -101,6 +101,7 @@ class Desk:
             with trio.fail_after(600):
                 yield
                 self.waiting.close()
+        await self.waiting.flush()
 
     def next_process(self) -> Desk:
         """Return the desk of a process that follows this one."""

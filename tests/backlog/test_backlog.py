@@ -255,15 +255,20 @@ async def test_since_when_a_stream_is_followed_is_kept_on_disk(
     """A Redis that was emptied does not know it."""
     assert waiting.batch([]).since is None
     await waiting.confirm([], applied([], since=5))
+    await waiting.flush()
     assert waiting.batch([]).since == 5
     assert begun(spool).batch([]).since == 5
     calls = disk.calls
     await waiting.confirm([], applied([], since=5))
+    await waiting.flush()
     await waiting.confirm([], applied([]))
+    await waiting.flush()
     assert disk.calls == calls
     spool._db.execute("PRAGMA query_only = ON")
     await waiting.confirm([], applied([], since=4))
+    await waiting.flush()
     spool._db.execute("PRAGMA query_only = OFF")
     assert spool.since("ratings") == 5
     await waiting.confirm([], applied([], since=4))
+    await waiting.flush()
     assert spool.since("ratings") == 4

@@ -8,6 +8,7 @@ import pytest
 import trio
 from fakes import (
     BY_NAME,
+    Database,
     Disk,
     Rig,
     Said,
@@ -50,6 +51,51 @@ async def test_redis_is_not_there_at_the_start(
         and e["log_level"] == "warning"
     ]
     assert sorted(told) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("wait", [0.05, 20.0])
+async def test_a_disk_that_hangs_holds_up_nothing_while_redis_takes_all(
+    rig: Rig, disk: Disk, autojump_clock: MockClock, wait: float
+) -> None:
+    """Also where Redis was away just as long as to make something go to disk."""
+    async with rig.running():
+        await trio.sleep(wait)
+        disk.delay = 3_600
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(3)
+        rig.store.trouble = ""
+        await trio.sleep(5)
+        rig.upstream.say(*frames(4, 5))
+        await trio.sleep(5)
+        assert rig.store.numbers() == [1, 2, 3, 4, 5]
+        assert rig.store.is_alive()
+        disk.delay = 0  # at last
+        await trio.sleep(3_600)
+        assert rig.spool.count("ratings") == len(rig.backlog) == 0
+        assert rig.store.is_alive()
+        rig.upstream.say(frame(6))
+        await trio.sleep(5)
+        assert rig.store.numbers() == [1, 2, 3, 4, 5, 6]
+
+
+async def test_what_overtook_the_disk_and_went_back_is_not_removed_from_it(
+    rig: Rig, disk: Disk, autojump_clock: MockClock
+) -> None:
+    async with rig.running():
+        await trio.sleep(20)
+        disk.delay = 50
+        rig.store.trouble = "LOADING"
+        rig.upstream.say(*frames(1, 2, 3))
+        await trio.sleep(3)
+        rig.store.trouble = ""
+        await trio.sleep(5)
+        assert rig.store.numbers() == [1, 2, 3]
+        rig.store.db = Database()
+        await trio.sleep(300)
+        assert rig.store.numbers() == [1, 2, 3]
+        assert rig.spool.count("ratings") == len(rig.backlog) == 0
+        assert rig.store.is_alive()
 
 
 async def test_a_flood_while_redis_is_away_is_bounded_and_all_arrives(
