@@ -162,9 +162,12 @@ class Lookups:
         rounds = self._turns.rounds
         try:
             text = await self.rest.lookup(self.table, symbol, self.query)
-        except (RestDown, RestRefused) as error:
+        except RestDown as error:
             self._turns.failed(symbol)
             await trio.sleep(self.retry.failed(error))
+            return
+        except RestRefused as error:
+            await self._unanswered(symbol, error)
             return
         found = None
         if text is not None:
@@ -172,15 +175,19 @@ class Lookups:
             found = rows.looked_up(stream, text, symbol, received=now)
             self.intake.put(found)
         if isinstance(found, Rejected):  # an error under status 200, say: no answer
-            self._turns.failed(symbol)
-            self._unusable += 1
-            if self._unusable >= ODD:
-                down = RestDown(f"no answer for {self.table.path} can be used")
-                await trio.sleep(self.retry.failed(down))
+            unusable = RestDown(f"no answer for {self.table.path} can be used")
+            await self._unanswered(symbol, unusable)
         else:
             self._unusable = 0
             self.retry.answered()
             self._turns.answered(symbol, rounds)
+
+    async def _unanswered(self, symbol: str, why: RestDown | RestRefused) -> None:
+        """Put a symbol last; the others wait only where it is not that one's fault."""
+        self._turns.failed(symbol)
+        self._unusable += 1
+        if self._unusable >= ODD:
+            await trio.sleep(self.retry.failed(why))
 
 
 def is_asked_for(symbol: str) -> bool:
