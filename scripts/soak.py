@@ -7,6 +7,8 @@ what stands in Redis. What is missing counts as lost unless a gap announces it.
 With --rest the bridge asks REST too, which has troubles of its own, and what REST gave
 back may stand for what was missed.
 
+In every other round a second bridge stands by, and takes over where it can.
+
 With --flood so many messages come at once instead, while Redis is away.
 """
 
@@ -69,6 +71,8 @@ class Soak:
         """Go on for so long; return the last tally. An unsound one is the last."""
         until = trio.current_time() + seconds
         await self.scene.rig.start()
+        if self.scene.rig.standby is not None:
+            await self.scene.rig.standby.start()
         tally = Tally()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.sampler.run)
@@ -165,13 +169,17 @@ async def one_round(
     async with rigged(folder, seed, rest=rest) as rig:
         line = Proxy(rig.server.port)
         port = await rig.nursery.start(line.serve)
-        rig.bridge = rig.another("soak", redis=f"redis://127.0.0.1:{port}")
+        at = f"redis://127.0.0.1:{port}"
+        rig.bridge = rig.another("soak", redis=at)
         rig.bridge.clock = folder / "clock"
+        if seed % 2:
+            rig.standby = rig.another("standby", redis=at)
         scene = Scene(rig, line, Random(seed))
         soaked.append(Soak(scene, WITH_REST if rest else TROUBLES))
         tally = await soaked[-1].run(seconds)
-        if not rig.bridge.is_running:
-            tally.add("wrong", "bridge", ["it ended by itself"])
+        for bridge in filter(None, (rig.bridge, rig.standby)):
+            if not bridge.is_running:
+                tally.add("wrong", "bridge", [f"{bridge.folder.name} ended by itself"])
         if not tally.is_sound:
             said = "".join(f"{text}\n" for _, text in rig.simulator.sent)
             (folder / "sent.jsonl").write_text(said, "utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -58,18 +58,20 @@ class Tally:
         self.faults += found[:SHOWN]
 
 
-def check(
+def check(  # noqa: PLR0913 - what was said, what is there, and what may be
     redis: Redis,
     sent: Iterable[tuple[str, str]],
     prefix: str = "bz",
     *,
     rest: bool = False,
     taken: Taken | None = None,
+    over: Mapping[str, object] | None = None,
 ) -> Tally:
     """Return the tally of all that was ever sent, (stream, text) in order.
 
     `rest`: what REST gave back may stand for what was missed. `taken`: what readers
-    took out of the logs.
+    took out of the logs. `over`: by which connection each text went, where there were
+    several bridges: what one of them has on its disk comes late.
     """
     tally = Tally()
     by_stream: dict[str, list[Message]] = {name: [] for name in STREAMS}
@@ -79,7 +81,7 @@ def check(
     for stream, messages in by_stream.items():
         keys = Keys(redis, f"{prefix}:{stream}")
         gone = (taken or {}).get(stream, {})
-        _check_stream(keys, Sent(stream, messages), tally, gone, rest=rest)
+        _check_stream(keys, Sent(stream, messages), tally, gone, over, rest=rest)
     return tally
 
 
@@ -125,8 +127,14 @@ def _text(value: bytes) -> str:
     return value.decode(errors="replace")
 
 
-def _check_stream(
-    keys: Keys, said: Sent, tally: Tally, taken: Entries, *, rest: bool
+def _check_stream(  # noqa: PLR0913 - what was said, what is there, and what may be
+    keys: Keys,
+    said: Sent,
+    tally: Tally,
+    taken: Entries,
+    over: Mapping[str, object] | None,
+    *,
+    rest: bool,
 ) -> None:
     stream, sent = said.stream, said.messages
     found = {**taken, **dict(keys.entries("events"))}
@@ -156,7 +164,8 @@ def _check_stream(
     tally.gaps += [{"stream": stream, **gap} for gap in gaps]
     tally.add("lost", stream, (f"{each.number} of {each.about}" for each in lost))
     tally.add("duplicated", stream, _repeated(numbers))
-    tally.add("disordered", stream, _disordered(logged))
+    disordered = _disordered(logged) if over is None else _late(logged, over)
+    tally.add("disordered", stream, disordered)
     tally.add("wrong", stream, _altered(logged, sent))
     wrong = _wrong_records if stream in NUMBERS else _wrong_consensus
     tally.add("wrong", stream, wrong(keys, stream, logged))
@@ -210,6 +219,20 @@ def _disordered(logged: Iterable[tuple[str, Fields, Message]]) -> Iterator[str]:
         if each.number < highest and fields["source"] == "live":
             yield f"{each.number} behind {highest}"
         highest = max(highest, each.number)
+
+
+def _late(
+    logged: Iterable[tuple[str, Fields, Message]], over: Mapping[str, object]
+) -> Iterator[str]:
+    """Yield what came live, behind something that came later by the same connection."""
+    highest: dict[int, int] = {}
+    for _, fields, each in logged:
+        if fields["source"] == "live":
+            connection = id(over[each.text])  # all are held on to: no two are alike
+            before = highest.get(connection, 0)
+            if each.number < before:
+                yield f"{each.number} behind {before} of its connection"
+            highest[connection] = max(before, each.number)
 
 
 def _altered(

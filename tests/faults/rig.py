@@ -61,6 +61,8 @@ class Rig:
     archive: Archive | None = None  # None: without REST
     taken: Taken = attrs.field(factory=dict)  # what readers took out of the logs
     bridge: Bridge = attrs.field(init=False)
+    standby: Bridge | None = None  # upstream lets one in at a time
+    over: dict[str, object] = attrs.field(factory=dict)  # by which connection it went
 
     def __attrs_post_init__(self) -> None:
         self.bridge = self.another("first")
@@ -95,6 +97,8 @@ class Rig:
                 text = self.press.next(stream)
                 if self.archive is not None:
                     self.archive.take(stream, text)
+                [*held] = self.simulator.connections(stream)
+                self.over[text] = held[0] if held else None
                 self.simulator.publish(stream, text)
 
     @asynccontextmanager
@@ -154,6 +158,7 @@ class Rig:
                 self.simulator.sent,
                 rest=self.archive is not None,
                 taken=self.taken,
+                over=self.over if self.standby else None,
             )
 
     def redis_length(self, name: str) -> int:
@@ -235,5 +240,7 @@ async def rigged(
         finally:
             with trio.CancelScope(shield=True):
                 await rig.bridge.kill()
+                if rig.standby is not None:
+                    await rig.standby.kill()
                 await server.stop()
             nursery.cancel_scope.cancel()

@@ -2,8 +2,9 @@
 
 What upstream sent is known to the moment, and `alive` and the log are read in one
 transaction. What was sent longer ago than a bridge may take to notice a dead link has
-to be in the log, set aside, announced as missing, or superseded over REST; else
-`alive` lies. How long it is away though nothing is missing is counted beside it.
+to be in the log, set aside, announced as missing, or superseded over REST; and
+`latest` has to be what the log says: else `alive` lies. How long it is away though
+nothing is missing is counted beside it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
+from random import Random
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -45,6 +47,9 @@ class Log:
     here: set[int] = attrs.field(factory=set)
     entries: list[Fields] = attrs.field(factory=list)
     gaps: list[Fields] = attrs.field(factory=list)
+    newest: dict[str, Fields] = attrs.field(factory=dict)  # entries that made `latest`
+    symbols: dict[str, str] = attrs.field(factory=dict)  # of records
+    left: set[str] = attrs.field(factory=set)  # symbols that a record left, or came to
     worked: int = 0  # entries that a reader removed, and what they were
     worked_numbers: set[int] = attrs.field(factory=set)
     worked_gaps: list[Fields] = attrs.field(factory=list)
@@ -55,6 +60,7 @@ class Log:
         """Begin anew: Redis came back older, or empty."""
         self.open = [*self.sent]
         self.here, self.entries, self.gaps = set(), [], []
+        self.newest, self.symbols, self.left = {}, {}, set()
         self.last = self.last_rejected = "0-0"
 
     def take(self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
@@ -65,8 +71,17 @@ class Log:
                 self.gaps.append(told)
             else:
                 self.entries.append(told)
+                self._note_symbol(told)
                 if told["source"] != "rest":
                     self.here.add(number_in(told["raw"]))
+
+    def _note_symbol(self, entry: Fields) -> None:
+        record, symbol = entry["record"], entry["symbol"]
+        if record and (before := self.symbols.setdefault(record, symbol)) != symbol:
+            self.left |= {before, symbol}
+            self.symbols[record] = symbol
+        if entry["effect"] == "latest":
+            self.newest[symbol] = entry
 
     def take_rejected(
         self, entries: Sequence[tuple[bytes, dict[bytes, bytes]]]
@@ -142,6 +157,8 @@ class Sampler:
     )
     _noted: int = 0
     _run: str = ""  # of the server
+    _rng: Random = attrs.field(factory=lambda: Random(1))
+    _old: dict[str, str] = attrs.field(factory=dict)  # a `latest` that is, by stream
     _away_since: dict[str, float] = attrs.field(factory=dict)
 
     async def run(self) -> NoReturn:
@@ -176,7 +193,38 @@ class Sampler:
                 self._run = run
                 for log in self._logs.values():
                     log.forget()
-            return {name: _read(redis, log) for name, log in self._logs.items()}
+            return {name: self._read(redis, log) for name, log in self._logs.items()}
+
+    def _read(self, redis: Redis, log: Log) -> bool:
+        """Read what is new of a stream, and whether `alive` is there; at one moment."""
+        stem = f"bz:{log.stream}"
+        symbol = self._rng.choice([*(log.newest.keys() - log.left)] or [""])
+        asked: Any = redis.pipeline(transaction=True)
+        asked.exists(f"{stem}:alive")
+        asked.xrange(f"{stem}:events", f"({log.last}")
+        asked.xrange(f"{stem}:rejected", f"({log.last_rejected}")
+        asked.xinfo_stream(f"{stem}:events")
+        asked.hget(f"{stem}:latest:{symbol}", "_version")
+        answers = asked.execute(raise_on_error=False)
+        is_alive, entries, rejected, told, version = answers
+        newest = "0-0"
+        if not isinstance(told, Exception):  # there is such a stream
+            newest = told["last-generated-id"].decode()
+        if _order(newest) < _order(log.last):
+            log.forget()
+            return self._read(redis, log)
+        log.take(entries)
+        log.take_rejected(rejected)
+        held = log.newest.get(symbol)
+        self._old[log.stream] = ""
+        # What falls back to another record, the log does not say by itself.
+        is_told = held and held["action"] != "deleted" and symbol not in log.left
+        if held and is_told and log.stream not in self.taken:
+            found = (version or b"none").decode()
+            if found != held["version"]:
+                old = f"latest:{symbol} is of {found}, not of {held['version']}"
+                self._old[log.stream] = old
+        return bool(is_alive)
 
     def _judge(
         self, stream: str, now: float, elapsed: float, *, is_alive: bool
@@ -187,6 +235,9 @@ class Sampler:
             return
         self._away_since.pop(stream, None)
         self.fresh += elapsed
+        if old := self._old[stream]:
+            self.lies += elapsed
+            self.first = self.first or f"{stream} was fresh at {now:.1f} though {old}"
         missing = log.oldest_missing(now - LATE[0], rest=self.rest)
         if missing is None:
             return
@@ -223,23 +274,3 @@ class Sampler:
             f" {self.needless:.0f} s ({self.longest_needless:.0f} s at once);"
             f" what was missing meanwhile: {late or 'nothing'}"
         )
-
-
-def _read(redis: Redis, log: Log) -> bool:
-    """Read what is new of a stream, and whether `alive` is there; at one moment."""
-    stem = f"bz:{log.stream}"
-    asked: Any = redis.pipeline(transaction=True)
-    asked.exists(f"{stem}:alive")
-    asked.xrange(f"{stem}:events", f"({log.last}")
-    asked.xrange(f"{stem}:rejected", f"({log.last_rejected}")
-    asked.xinfo_stream(f"{stem}:events")
-    is_alive, entries, rejected, told = asked.execute(raise_on_error=False)
-    newest = "0-0"
-    if not isinstance(told, Exception):  # there is such a stream
-        newest = told["last-generated-id"].decode()
-    if _order(newest) < _order(log.last):
-        log.forget()
-        return _read(redis, log)
-    log.take(entries)
-    log.take_rejected(rejected)
-    return bool(is_alive)

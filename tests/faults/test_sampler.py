@@ -61,6 +61,25 @@ async def test_an_emptied_redis_is_a_lie_at_once(
         nursery.cancel_scope.cancel()
 
 
+async def test_a_latest_that_is_older_is_a_lie_at_once(rig: Rig) -> None:
+    found = Sampler(rig, rest=False)
+    await rig.start()
+    rig.publish(30)
+    await rig.settled()
+    await rig.bridge.stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found.run)
+        with rig.redis() as redis:
+            redis.set("bz:ratings:alive", "somebody")
+            await until(lambda: found.fresh > 1)
+            assert found.lies == 0
+            for key in redis.keys("bz:ratings:latest:*"):
+                redis.hset(key, "_version", "1")
+            await until(lambda: found.lies > 0)
+        nursery.cancel_scope.cancel()
+    assert "latest:" in found.first
+
+
 async def test_a_worker_takes_nothing_from_who_asks_whether_all_is_there(
     rig: Rig,
 ) -> None:

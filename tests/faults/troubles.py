@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 import trio
 from faults.press import STREAMS
+from faults.process import Bridge
 from faults.proxy import Proxy
 from faults.rig import Rig, text_frame, until
 from hurt import freeze, restart, thaw
@@ -48,6 +49,11 @@ class Scene:
 
     def stream(self) -> str:
         return self.rng.choice(STREAMS)
+
+    def bridge(self) -> Bridge:
+        """Return one of them."""
+        both = [self.rig.bridge, self.rig.standby or self.rig.bridge]
+        return self.rng.choice(both)
 
     def redis(self) -> Redis:
         return self.rig.redis()
@@ -144,40 +150,50 @@ async def redis_far_away(scene: Scene) -> None:
     scene.line.delay = 0.0
 
 
-# ---- the bridge
+# ---- the bridges, one at a time
 
 
 async def bridge_killed(scene: Scene) -> None:
-    await scene.rig.bridge.kill()
+    bridge = scene.bridge()
+    await bridge.kill()
     await scene.some(3)
-    await scene.rig.bridge.start()
-    await until(scene.rig.bridge.is_awake, AWAKE)
+    await bridge.start()
+    await until(bridge.is_awake, AWAKE)
 
 
 async def bridge_stopped(scene: Scene) -> None:
-    took = await scene.rig.bridge.stop()
-    assert took < AT_ONCE, f"the bridge took {took:.1f} s to stop"
-    await scene.some(3)
-    await scene.rig.bridge.start()
-    await until(scene.rig.bridge.is_awake, AWAKE)
+    await _end(scene, signal.SIGTERM)
 
 
 async def bridge_hung_up_on(scene: Scene) -> None:
     """Close the terminal that it runs in."""
-    took = await scene.rig.bridge.stop(signal.SIGHUP)
+    await _end(scene, signal.SIGHUP)
+
+
+async def _end(scene: Scene, number: signal.Signals) -> None:
+    bridge = scene.bridge()
+    took = await bridge.stop(number)
     assert took < AT_ONCE, f"the bridge took {took:.1f} s to stop"
     await scene.some(3)
-    await scene.rig.bridge.start()
-    await until(scene.rig.bridge.is_awake, AWAKE)
+    await bridge.start()
+    await until(bridge.is_awake, AWAKE)
+
+
+async def bridge_frozen(scene: Scene) -> None:
+    bridge = scene.bridge()
+    os.kill(bridge.pid, signal.SIGSTOP)
+    await scene.some(8)
+    os.kill(bridge.pid, signal.SIGCONT)
 
 
 async def bridge_log_stalls(scene: Scene) -> None:
     """Have nobody read what it logs, until the next start."""
-    await scene.rig.bridge.stop()
-    scene.rig.bridge.stalls = True
-    await scene.rig.bridge.start()
-    scene.rig.bridge.stalls = False
-    await until(scene.rig.bridge.is_awake, AWAKE)
+    bridge = scene.bridge()
+    await bridge.stop()
+    bridge.stalls = True
+    await bridge.start()
+    bridge.stalls = False
+    await until(bridge.is_awake, AWAKE)
 
 
 async def clock_jumps(scene: Scene) -> None:
@@ -328,7 +344,13 @@ TROUBLES: Final[Rows] = (
         redis_in_a_black_hole,
         redis_far_away,
     ),
-    (bridge_killed, bridge_stopped, bridge_hung_up_on, bridge_log_stalls),
+    (
+        bridge_killed,
+        bridge_stopped,
+        bridge_hung_up_on,
+        bridge_frozen,
+        bridge_log_stalls,
+    ),
     (clock_jumps,),
     (upstream_drops, upstream_drops_all, upstream_says_goodbye, upstream_bursts),
     (upstream_breaks_off, upstream_garbles, upstream_talks_nonsense),
