@@ -44,6 +44,7 @@ LONGEST_RETRY_AFTER: Final = 60.0  # s; who is asked to wait longer comes back l
 
 # A server that ignores `page` in some way that we do not notice would send rows for
 # ever. A day has some 500 rows: even cut down to 50, these pages reach back weeks.
+IDLE: Final = 9  # pages in a row without anything new; then there is no more
 PAGES: Final = 200
 
 SLOW_DOWN: Final = 429
@@ -123,24 +124,30 @@ class Rest:
         """Yield pages of the rows updated at `since` (unix s) or later, as JSON.
 
         Byte for byte; newest first, and some twice where others came in between two
-        pages. The end is an empty page, or one whose rows were all seen: how many a
-        page has says nothing (upstream.md, 7). But the second may be the first again,
-        where pages count from 1.
+        pages. The end is an empty page, or the last one again: how many a page has says
+        nothing (upstream.md, 7). The second may be the first again, where pages count
+        from 1; and where pages are small and others came in between, one of nothing but
+        rows that were seen is no end yet.
         """
         split = partial(pages.rows, name=table.name)
         for query in table.queries(since, tickers):
-            seen = set[str]()
+            seen, before, idle = set[str](), list[str](), 0
             for page in range(PAGES):
                 asked = {**query, "page": str(page)}
                 found = await self._read(table.path, asked, split)
-                if seen.issuperset(found):
-                    if found and page == 1:
-                        continue
+                if not found:
+                    break
+                if not seen.issuperset(found):
+                    yield found
+                    seen.update(found)
+                    idle = 0
+                elif page > 1 and (found == before or idle >= IDLE):
                     if len(found) == len(seen) == PAGE:  # it may ignore `page`
                         raise self._down(table.path, "sends the same full page again")
                     break
-                yield found
-                seen.update(found)
+                else:
+                    idle += 1
+                before = found
             else:
                 raise self._down(table.path, f"has no end of pages ({PAGES})")
 

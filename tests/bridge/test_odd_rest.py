@@ -166,6 +166,27 @@ async def test_all_rows_come_however_they_are_paged(
 
 
 @TABLES
+async def test_all_rows_come_though_others_come_in_between_two_pages(
+    rig: Rig, autojump_clock: MockClock, name: str
+) -> None:
+    """Where pages are small, one may be of nothing but what was on those before."""
+    sizes, new = [7, 3, 50], 10_000
+
+    def paged(page: int) -> Sequence[str]:
+        more = min(8 * page, 160)  # came since the first page
+        there = [*range(new + more, new, -1), *ALL]
+        first = sum(sizes[n % 3] for n in range(page))
+        return list(map(row, there[first : first + sizes[page % 3]]))
+
+    await lose_a_night(rig, name)
+    ask = asking(rig, Server(name, paged))
+    async with rig.running(name) as bridge:
+        bridge.ask = ask
+        await trio.sleep(40)
+        assert {*ALL} <= {*fetched(rig, name)}
+
+
+@TABLES
 async def test_each_fifty_tickers_have_pages_of_their_own(
     rig: Rig, autojump_clock: MockClock, name: str
 ) -> None:

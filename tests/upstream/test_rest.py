@@ -761,7 +761,7 @@ async def test_paging_ends(autojump_clock: Clock, failing: Failing) -> None:
             ([[1, 2], [3, 4], [5]], 5, 4),
             ([[1], [2, 3], [4]], 4, 4),
             ([[1, 2, 3], [4, 5], [6], []], 6, 4),  # sizes of 150, 141 and 50 were seen
-            ([[1, 2], [2, 3], [1, 3]], 4, 3),  # all of the last were seen
+            ([[1, 2], [2, 3], [1, 3]], 4, 4),  # all of the last were seen, twice
             ([[1, 2]], 2, 3),  # it knows nothing of pages
             ([[1, 2], [1, 2], [3, 4], [5], []], 5, 5),  # it counts them from 1
             ([[1, 2], [1, 2], [3, 4]], 4, 4),
