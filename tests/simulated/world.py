@@ -51,6 +51,7 @@ from bzredis.errors import (
     SpoolLocked,
     StoreDown,
     StoreSlow,
+    StoreUnready,
 )
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Applied, Batch, Behind, Item, Log, Removal, Sign
@@ -413,7 +414,7 @@ class Client:
         await self._reach()
         redis = self.redis
         if "refuses" in redis.ails and batch.packed:
-            raise StoreDown("OOM command not allowed")
+            raise StoreUnready("OOM command not allowed")
         held = redis.held
         was_new, holes = held.until is None, len(held.holes)
         redis.changes += 1
