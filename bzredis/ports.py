@@ -122,6 +122,7 @@ class Sign:
     presence: Presence
     log: str
     confirmed: int  # number of the log's last change that Redis confirmed; -1: none
+    why: str = ""  # nothing is fresh, in a word
 
 
 # ---- the disk

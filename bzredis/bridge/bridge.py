@@ -71,22 +71,26 @@ class Line:
     def backlog(self) -> Backlog:
         return self.writer.backlog
 
-    def presence(self) -> Presence:
-        """Return how this bridge stands to the stream.
+    def presence(self) -> tuple[Presence, str]:
+        """Return how this bridge stands to the stream, and why nothing is fresh.
 
         Who is connected takes over the status. Until Redis says something it may hold
         what is another upstream's, and then so is the status.
         """
         if self.intake.holes.opened is None or not self.intake.holes.was_answered:
-            return "apart"
+            return "apart", "disconnected"
         waits = (
             self.backlog.disk.count
             or self.backlog.queue.goes_back
             or self.backlog.age() > STALE
         )
-        is_heard = self.intake.is_heard()
-        is_fresh = is_heard and self.intake.holes.is_fresh(trio.current_time())
-        return "fresh" if is_fresh and not waits else "connected"
+        if not self.intake.is_heard():
+            return "connected", "silent"
+        if waits:
+            return "connected", "behind"
+        if not self.intake.holes.is_fresh(trio.current_time()):
+            return "connected", "missing"
+        return "fresh", ""
 
 
 @attrs.define
@@ -184,7 +188,7 @@ class Bridge:
             with trio.move_on_at(self._stopping_at + FAREWELL):
                 for line in self.lines:
                     line.intake.status.enter("stopped", line.intake.clock())
-                await self._write_all(lambda _: "gone")
+                await self._write_all(lambda _: ("gone", "stopped"))
             with trio.move_on_after(CLOSING):
                 await trio.to_thread.run_sync(self.spool.close, abandon_on_cancel=True)
         waiting = sum(line.backlog.disk.count for line in self.lines)
@@ -214,17 +218,20 @@ class Bridge:
             with trio.move_on_at(due):
                 await self.urgent.park()
 
-    async def _write_all(self, presence: Callable[[Line], Presence]) -> None:
+    async def _write_all(
+        self, presence: Callable[[Line], tuple[Presence, str]]
+    ) -> None:
         """Write every status, none after another: Redis may be far away."""
         async with trio.open_nursery() as nursery:
             for line in self.lines:
-                nursery.start_soon(self._write_status, line, presence(line))
+                nursery.start_soon(self._write_status, line, *presence(line))
 
-    async def _write_status(self, line: Line, presence: Presence) -> None:
+    async def _write_status(self, line: Line, presence: Presence, why: str) -> None:
         status, holes = line.intake.status, line.intake.holes
         status.backlog = len(line.backlog)
         status.spooled = line.backlog.disk.count
-        sign = Sign(status.identity.bridge, presence, holes.log.id, holes.confirmed)
+        who = status.identity.bridge
+        sign = Sign(who, presence, holes.log.id, holes.confirmed, why)
         try:
             stood = await self.store.write_status(
                 line.intake.stream, status.fields(), sign

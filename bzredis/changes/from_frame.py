@@ -87,11 +87,11 @@ def change(  # noqa: PLR0913 - what a change is made of, all by name
         envelope=message.id,
         timestamp=message.timestamp,
         published=published,
-        published_at=rfc3339(published),
         dated=reading.published is not None,
         moments=("_timestamp", comparable(message.timestamp), *reading.moments),
         headline=reading.headline,
         fields=_fields(message.content or {}, reading),
+        has_market=reading.has_market,
         # One that is ahead of us alone must not hide what comes after it.
         updated=min(updated, received) if updated <= received + AHEAD else 0,
     )

@@ -49,12 +49,12 @@ class Change(Incoming, frozen=True, array_like=True, tag="message"):
     envelope: str
     timestamp: str  # as sent
     published: int
-    published_at: str
     dated: bool  # False: `published` is only the time of this message
     # What orders equal versions: field of the hash, comparable time, …
     moments: tuple[str, ...]
     headline: tuple[str, ...]  # values for `Stream.headline`
     fields: tuple[str, ...]  # of the hash: name, value, name, value, …
+    has_market: bool = True  # False: a ticker alone was named, which is of its record's
     updated: int = 0  # what the content said, if it did: what REST is asked from
 
 

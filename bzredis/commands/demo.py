@@ -135,7 +135,9 @@ def _show(
         seen[stream.name, result.partition(" ")[0]] += 1
     if not isinstance(change, Change) or result.startswith("duplicate"):
         return
-    headline = zip(stream.headline, change.headline, strict=True)
+    headline = zip(
+        (head.name for head in stream.headline), change.headline, strict=True
+    )
     said = "  ".join(f"{name} {value}" for name, value in headline if value)
     name = click.style(f"{change.symbol or '-':8}", bold=True)
     say(f"{change.received[11:19]} {stream.name:9} {change.action:7} {name} {said}")

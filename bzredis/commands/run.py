@@ -153,7 +153,12 @@ def assemble(
     `pace` is how many requests a second REST is asked.
     """
     listed = (*config.tickers, *config.isins)
-    limits = Limits(config.events_maxlen, config.timeline_length, watched=bool(listed))
+    limits = Limits(
+        config.events_maxlen,
+        config.timeline_length,
+        config.history_length,
+        watched=bool(listed),
+    )
     upstream = Upstream(str(config.upstream), token)
     rng = Random()  # noqa: S311 - jitter, no secret
     at = config.rest_origin

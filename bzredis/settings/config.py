@@ -38,6 +38,7 @@ SOME = several(choice(NAMES).read, "NAME")
 EVENTS = number(100, 10_000_000)
 # One security gets a few records a week, and each stands in Redis as long as it counts.
 TIMELINE = number(1, 10_000)
+HISTORY = number(1, 100_000)
 # Less could not hold one flood's second; more than 1 TiB is a slip of the keyboard.
 SPOOL = size(16 * 2**20, 2**40)
 # A round takes half a second for each symbol, and upstream counts the requests.
@@ -139,6 +140,9 @@ class Config:
     )
     events_maxlen: int = _option(EVENTS, "20000", "Entries kept in each log, about.")
     timeline_length: int = _option(TIMELINE, "50", "Records kept for each symbol.")
+    history_length: int = _option(
+        HISTORY, "200", "What was news about each symbol, entries kept, about."
+    )
     state_dir: Path = _option(
         Form(path, "FOLDER"),
         "bzredis-state",

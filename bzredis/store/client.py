@@ -119,7 +119,7 @@ class Store:
             sign.presence,
             sign.confirmed,
         ]
-        args += [fields.get("upstream", ""), self._evicted, *pairs]
+        args += [fields.get("upstream", ""), self._evicted, sign.why, *pairs]
         answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
         stands, evicted = cast("tuple[int, bytes]", answer)
         # Each run of a server counts for itself; but it may only have been away.

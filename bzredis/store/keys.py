@@ -17,27 +17,31 @@ class Key:
     state: tuple[str, ...] = ("records", "per_symbol")  # the streams that have it
 
 
-_R, _S = ("records",), ("per_symbol",)
+_R = ("records",)
 KEYS = (
     Key("events", "stream", "the log: every distinct message, in commit order"),
     Key("latest:SYM", "hash", "the newest live record of the symbol"),
     Key("record:ID", "hash", "each record as it stands", _R),
     Key("timeline:SYM", "sorted set", "record IDs scored by publication time (ms)", _R),
-    Key("history:SYM", "stream", "each change of the symbol's consensus", _S),
+    Key("history:SYM", "stream", "what was news about the symbol, without `raw`"),
     Key("symbols", "sorted set", "symbols scored by when `latest` last changed (ms)"),
     Key("rejected", "stream", "frames that could not be used: reason, received, raw"),
     Key("status", "hash", "the state of this stream and of its connection"),
     Key("alive", "string", "there only while `latest` is fresh; expires in 15 s"),
     Key("changed", "pub/sub channel", "`SYM ENTRY` whenever a `latest` changed"),
+    Key(
+        "fresh", "pub/sub channel", "`1` when `alive` appears, `0 REASON` when it goes"
+    ),
 )
 
-# Entry fields that stand in front of each stream's headline.
+# Fields of an entry that stand in front of each stream's headline.
 ENTRY_FIELDS = (
     *("envelope", "action", "record", "symbol", "timestamp", "received"),
-    *("source", "version", "effect"),
+    *("source", "version", "published", "effect", "news"),
 )
-
-GAP_FIELDS = ("from", "to", "cause", "recovered")  # that stand behind all others
+# … of those, and besides `raw`, the ones that are always there, but in a `gap`.
+ALWAYS = {"action", "received", "source", "version", "published", "effect", "raw"}
+GAP_FIELDS = ("action", "received", "from", "to", "cause", "recovered")  # of a `gap`
 
 
 def key(prefix: str, stream: Stream, name: str) -> str:
@@ -49,6 +53,7 @@ def internal(name: str) -> str:
 
 
 def entry_fields(stream: Stream) -> tuple[str, ...]:
-    """Return the fields that each entry of a stream's log has, in order."""
+    """Return the fields that an entry of a stream's log may have, in their order."""
+    heads = (head.name for head in stream.headline)
     shift = ("shift",) if stream.state == "per_symbol" else ()
-    return (*ENTRY_FIELDS, *stream.headline, *shift, "raw")
+    return (*ENTRY_FIELDS, *heads, *shift, "raw")

@@ -11,8 +11,9 @@ from typing import Final
 import attrs
 
 from bzredis.changes.kinds import Change, Filled, GaveUp, Heard, Rejected
-from bzredis.store.keys import ENTRY_FIELDS, GAP_FIELDS, entry_fields
+from bzredis.store.keys import GAP_FIELDS
 from bzredis.streams import Stream
+from bzredis.streams.stream import Head
 
 DAY_S: Final = 86_400
 REMEMBERED_DAYS: Final = 7  # contract.md, promise 1
@@ -21,7 +22,6 @@ REMEMBERED_LEAST: Final = 30_000
 TOMBSTONE_DAYS: Final = 35  # contract.md, promise 4
 POSITION_DAYS: Final = 35  # longer than anything waits on a disk
 REJECTED_MAXLEN: Final = 1_000
-HISTORY_MAXLEN: Final = 1_000
 
 # In this order: each part builds on those before it. A stream's own kind of state comes
 # last, under the name of `state`.
@@ -34,12 +34,12 @@ OF_STATE: Final = {"records": ("rows", "records"), "per_symbol": ("per_symbol",)
 WHEN_WANTED: Final = {"refusal", "permissions", "holes", "rows"}
 # Keys that a user has to be allowed. No symbol is `*`; but a record may be: none is "".
 KEYS: Final = (
-    *("events", "symbols", "rejected", "latest:*"),
+    *("events", "symbols", "rejected", "latest:*", "history:*"),
     *("internal:seen", "internal:coverage", "internal:log:*"),
 )
 KEYS_OF_STATE: Final = {
     "records": ("record:", "timeline:*", "internal:gone:"),
-    "per_symbol": ("history:*", "internal:heard:record:", "internal:heard:symbol:*"),
+    "per_symbol": ("internal:heard:record:", "internal:heard:symbol:*"),
 }
 KEYS_OF_STATUS: Final = ("status", "alive", "internal:holder")
 
@@ -53,6 +53,7 @@ class Limits:
 
     events_maxlen: int = 20_000
     timeline_length: int = 50
+    history_length: int = 200
     watched: bool = False  # only what a watch-list names; removals do not say whose
 
 
@@ -103,14 +104,15 @@ def _settings(
     return {
         "commands": commands,
         "keys": (*KEYS, *KEYS_OF_STATE[stream.state]),
-        "headline": len(stream.headline),
-        "ending": _ending(stream),
-        "gap": (*entry_fields(stream), *GAP_FIELDS),
+        "heads": tuple(head.name for head in stream.headline),
+        "head_fields": tuple(head.field for head in stream.headline),
+        "head_news": tuple(map(_compared, stream.headline)),
+        "gap": GAP_FIELDS,
         "events_maxlen": str(limits.events_maxlen),
         "timeline_length": limits.timeline_length,
         "watched": limits.watched,
         "rejected_maxlen": str(REJECTED_MAXLEN),
-        "history_maxlen": str(HISTORY_MAXLEN),
+        "history_length": str(limits.history_length),
         "remembered_us": REMEMBERED_DAYS * DAY_S * 1_000_000,
         "remembered_least": REMEMBERED_LEAST,
         "tombstone_s": str(TOMBSTONE_DAYS * DAY_S),
@@ -118,10 +120,11 @@ def _settings(
     }
 
 
-def _ending(stream: Stream) -> tuple[str, ...]:
-    """Return how an entry of the log ends: names, each with room for a value."""
-    names = entry_fields(stream)[len(ENTRY_FIELDS) :]
-    return tuple(part for name in names for part in (name, ""))
+def _compared(head: Head) -> str:
+    """Return how one tells that another value of it is news; "": it is none."""
+    if not head.is_news:
+        return ""
+    return "number" if head.is_number else "text"
 
 
 def _places() -> Mapping[str, object]:

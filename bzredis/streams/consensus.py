@@ -15,7 +15,7 @@ from bzredis.messages.envelope import Envelope, is_blank, text
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import comparable, milliseconds
-from bzredis.streams.stream import Reading, Stream, Table
+from bzredis.streams.stream import Head, Reading, Stream, Table
 
 # A consensus has one of them at least: all else may be about anything.
 FIGURES = (
@@ -101,7 +101,7 @@ def read(envelope: Envelope, sole: str) -> Reading:
         symbol=security(envelope.frame, sole),
         updated=milliseconds(consensus.updated_at),
         headline=(
-            consensus.consensus_rating,
+            consensus.consensus_rating.upper(),
             consensus.consensus_rating_val,
             consensus.consensus_price_target,
         ),
@@ -115,7 +115,11 @@ CONSENSUS = Stream(
     parameters=("tickers", "isins", "simplify", "aggregate_type"),
     state="per_symbol",
     # And `shift`, which needs what stood before.
-    headline=("rating", "value", "target"),
+    headline=(
+        Head("rating", "consensus_rating"),
+        Head("value", "consensus_rating_val"),
+        Head("target", "consensus_price_target"),
+    ),
     read=read,
     flat=FIGURES,
     lookup=Table(path="/api/v1/consensus-ratings", tickers="parameters[tickers]"),

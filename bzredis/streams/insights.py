@@ -9,7 +9,7 @@ from bzredis.messages.envelope import Envelope
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
-from bzredis.streams.stream import Reading, Stream, Table
+from bzredis.streams.stream import Head, Reading, Stream, Table
 
 
 @attrs.frozen
@@ -30,6 +30,7 @@ class Insight:
     firm: str = ""
     pt: str = ""
     rating: str = ""
+    rating_id: str = ""  # the rating that it belongs to
     updated: str = ""  # seconds over REST, milliseconds over the stream
     security: Security | None = None
 
@@ -44,9 +45,10 @@ def read(envelope: Envelope, _sole: str) -> Reading:
     where = direction(insight.action)
     return Reading(
         symbol=symbol(security.symbol, security.exchange),
+        has_market=bool(security.exchange),
         updated=milliseconds(insight.updated),
         published=published(insight.date, insight.time),
-        headline=(insight.firm, where, insight.rating, insight.pt),
+        headline=(insight.firm, where, insight.rating, insight.pt, insight.rating_id),
         derived=(("_firm", insight.firm), ("_direction", where)),
     )
 
@@ -56,7 +58,13 @@ INSIGHTS = Stream(
     path="/api/v1/analyst/insights/stream",
     parameters=("tickers", "isins"),
     state="records",
-    headline=("firm", "direction", "rating", "pt"),
+    headline=(
+        Head("firm", "_firm", is_news=True),
+        Head("direction", "_direction", is_news=True),
+        Head("rating", "rating", is_news=True),
+        Head("pt", "pt", is_news=True, is_number=True),
+        Head("rating_id", "rating_id"),
+    ),
     read=read,
     rows=Table(
         path="/api/v1/analyst/insights",

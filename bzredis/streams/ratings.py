@@ -12,7 +12,7 @@ from bzredis.messages.envelope import Envelope
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
-from bzredis.streams.stream import Reading, Stream, Table
+from bzredis.streams.stream import Head, Reading, Stream, Table
 
 # Plain digits only; whole or fraction may be missing.
 _PRICE = re.compile(r"[+-]?(?=\.?\d)\d{0,18}(?:\.\d{0,18})?", re.ASCII)
@@ -70,6 +70,7 @@ def read(envelope: Envelope, _sole: str) -> Reading:
     )
     return Reading(
         symbol=symbol(rating.ticker, rating.exchange),
+        has_market=bool(rating.exchange),
         updated=milliseconds(rating.updated),
         published=published(rating.date, rating.time),
         headline=(
@@ -89,8 +90,13 @@ RATINGS = Stream(
     parameters=("tickers", "isins"),
     state="records",
     headline=(
-        *("firm", "direction", "rating", "rating_prior"),
-        *("pt", "pt_prior", "importance"),
+        Head("firm", "_firm", is_news=True),
+        Head("direction", "_direction", is_news=True),
+        Head("rating", "rating_current", is_news=True),
+        Head("rating_prior", "rating_prior"),
+        Head("pt", "pt_current", is_news=True, is_number=True),
+        Head("pt_prior", "pt_prior"),
+        Head("importance", "importance"),
     ),
     read=read,
     rows=Table(

@@ -21,6 +21,7 @@ class Reading(msgspec.Struct, frozen=True):  # made for each message, like Envel
     updated: int | None = None  # ms; None where the content does not say
     published: int | None = None  # ms; None where the content has no date
     headline: tuple[str, ...] = ()  # values for `Stream.headline`, "" where unknown
+    has_market: bool = True  # False where only a ticker is named, and no exchange
     derived: tuple[tuple[str, str], ...] = ()  # our own fields of the hash, all "_…"
     # What orders equal versions: field of the hash, comparable time, …
     moments: tuple[str, ...] = ()
@@ -52,6 +53,16 @@ class Table:
 
 
 @attrs.frozen
+class Head:
+    """A field of the headline, under its name in the log."""
+
+    name: str
+    field: str  # of the hash: what it was before
+    is_news: bool = False  # whether another value is news …
+    is_number: bool = False  # … in whatever digits the same one is sent again
+
+
+@attrs.frozen
 class Stream:
     """All that sets one upstream stream apart from another, REST included.
 
@@ -65,7 +76,7 @@ class Stream:
     # Where the state stands: a hash per record with a timeline and a latest per symbol,
     # or just one hash per symbol with a history.
     state: Literal["records", "per_symbol"]
-    headline: tuple[str, ...]  # fields of each log entry, so that alerts need no JSON
+    headline: tuple[Head, ...]  # of each log entry, so that alerts need no JSON
     read: Callable[[Envelope, str], Reading] = attrs.field(repr=False)
     # Content may stand in `data` itself, which then has one of these fields.
     flat: tuple[str, ...] = ()

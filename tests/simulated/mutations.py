@@ -28,20 +28,20 @@ def _without_holes(self: Holes, now: float, was: Any = Holes.is_fresh) -> bool:
         self.coverage = held
 
 
-def _always_fresh(self: Line) -> Presence:
+def _always_fresh(self: Line) -> tuple[Presence, str]:
     holes = self.intake.holes
     if holes.opened is None or not holes.was_answered:
-        return "apart"
-    return "fresh"
+        return "apart", ""
+    return "fresh", ""
 
 
-def _without_drains(self: Line) -> Presence:
+def _without_drains(self: Line) -> tuple[Presence, str]:
     holes = self.intake.holes
     if holes.opened is None or not holes.was_answered:
-        return "apart"
+        return "apart", ""
     is_heard = self.intake.is_heard()
     is_fresh = is_heard and holes.is_fresh(trio.current_time())
-    return "fresh" if is_fresh else "connected"
+    return ("fresh" if is_fresh else "connected"), ""
 
 
 ENGINE: Final[dict[str, tuple[Any, str, Any]]] = {

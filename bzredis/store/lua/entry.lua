@@ -5,36 +5,70 @@ local call, whole = redis.call, server.whole
 -- The change in hand: whether it has begun to write, and its entry in the log.
 local in_hand = { wrote = false, entry = false }
 
--- How an entry ends, name and value by turns. The names stand; the values are each
--- message's, for a new table for each takes longer than all that goes into it.
-local ending = set.ending
-local last = #ending
+-- An entry's fields, name and value by turns: what is not known has none. One table for
+-- all, for a new one for each message takes longer than all that goes into it.
+local fields, count = {}, 0
+local heads = set.heads
 
--- The first write of each message. Only where it succeeded is the message known.
-local function log(change, symbol, effect, shift)
-  local headline = change[at.headline]
-  for i = 1, set.headline do ending[2 * i] = headline[i] or '' end
-  if shift then ending[last - 2] = shift end
-  ending[last] = change[at.raw]
+local function put(name, value)
+  if value and value ~= '' then
+    fields[count + 1], fields[count + 2] = name, value
+    count = count + 2
+  end
+end
+
+-- The first write of each message. Only where it succeeded is the message known. `news`:
+-- whether it says something else than was known; `headline`: of what a deletion takes away.
+local function log(change, symbol, effect, published, news, headline, shift)
+  count = 0
+  put('envelope', change[at.envelope])
+  put('action', change[at.action])
+  put('record', change[at.record])
+  put('symbol', symbol)
+  put('timestamp', change[at.timestamp])
+  put('received', change[at.received])
+  put('source', change[at.source])
+  put('version', whole(change[at.version]))
+  put('published', whole(published))
+  put('effect', effect)
+  put('news', news and '1')
+  headline = headline or change[at.headline]
+  for i = 1, #heads do put(heads[i], headline[i]) end
+  put('shift', shift)
+  put('raw', change[at.raw])
   in_hand.wrote = true
   local entry = call('XADD', server.EVENTS, 'MAXLEN', '~', set.events_maxlen, '*',
-    'envelope', change[at.envelope], 'action', change[at.action], 'record',
-    change[at.record], 'symbol', symbol, 'timestamp', change[at.timestamp], 'received',
-    change[at.received], 'source', change[at.source], 'version',
-    whole(change[at.version]), 'effect', effect, unpack(ending, 1, last))
+    unpack(fields, 1, count))
   in_hand.entry = entry
   seen.remember(change[at.remember])
   return entry
 end
 
+local function history_of(symbol)
+  return server.stem .. 'history:' .. symbol
+end
+
+-- Before the first write.
+local function check_history(symbol)
+  if symbol ~= '' then server.check_type(history_of(symbol), 'stream') end
+end
+
+-- Keeps what was logged last with its symbol, if it is news: its entry's id for `raw`.
+local function keep(symbol, entry)
+  if symbol == '' then return end
+  fields[count - 1], fields[count] = 'event', entry
+  call('XADD', history_of(symbol), 'MAXLEN', '~', set.history_length, '*',
+    unpack(fields, 1, count))
+end
+
 -- Replaces a hash whole. Our own fields first: Redis finds the first ones fastest.
-local function write_hash(key, change, fields, symbol, entry, published_at)
+local function write_hash(key, change, named, symbol, entry, published)
   local timestamp, record = change[at.moments][2], change[at.record]
   call('DEL', key)
   call('HSET', key, '_version', whole(change[at.version]), '_action', change[at.action],
-    '_symbol', symbol, '_published', published_at, '_timestamp', timestamp, '_record',
+    '_symbol', symbol, '_published', whole(published), '_timestamp', timestamp, '_record',
     record, '_received', change[at.received], '_source', change[at.source], '_event',
-    entry, unpack(fields))
+    entry, unpack(named))
   if symbol == '' then call('HDEL', key, '_symbol') end
   if timestamp == '' then call('HDEL', key, '_timestamp') end
   if record == '' then call('HDEL', key, '_record') end
@@ -44,4 +78,7 @@ local function notify(symbol, entry)
   redis.pcall('PUBLISH', server.stem .. 'changed', symbol .. ' ' .. entry)
 end
 
-return { in_hand = in_hand, log = log, write_hash = write_hash, notify = notify }
+return {
+  in_hand = in_hand, log = log, check_history = check_history, keep = keep,
+  write_hash = write_hash, notify = notify,
+}

@@ -25,14 +25,14 @@ local function rfc3339(ms)
     math.floor(second / 3600) % 24, math.floor(second / 60) % 60, second % 60, ms % 1000)
 end
 
--- The log's entry for a hole that is a gap from now on: all other fields are empty.
+-- The log's entry for a hole that is a gap from now on: it has these fields alone.
 local function announce(hole, t)
   local values = { action = 'gap', received = rfc3339(t), from = rfc3339(hole.begin),
     to = rfc3339(hole['end']), cause = hole.cause, recovered = hole.recovered }
   local fields = {}
   for _, name in ipairs(set.gap) do
     fields[#fields + 1] = name
-    fields[#fields + 1] = values[name] or ''
+    fields[#fields + 1] = values[name]
   end
   entry.in_hand.wrote = true
   redis.call('XADD', server.EVENTS, 'MAXLEN', '~', set.events_maxlen, '*', unpack(fields))

@@ -1,10 +1,7 @@
 -- Streams of one hash per symbol, with a history.
 
 local call, whole, stem = redis.call, server.whole, server.stem
-
-local function history_key(symbol)
-  return stem .. 'history:' .. symbol
-end
+local head_fields = set.head_fields
 
 -- What was heard last of a record and of a symbol, whatever became of it: else what stands
 -- would hang on the order in which messages come, for a consensus leaves no record behind.
@@ -53,6 +50,13 @@ local function shift_of(was, is)
   return b > a and 'up' or b < a and 'down' or 'same'
 end
 
+-- As the log has it: the rating in capitals.
+local function headline_of(latest)
+  local headline = call('HMGET', latest, unpack(head_fields))
+  headline[1] = headline[1] and string.upper(headline[1])
+  return headline
+end
+
 local function heard_at(key)
   local found = server.read('HMGET', key, '_version', '_action', '_symbol', '_record', 'gone')
   if not found[1] then return nil end
@@ -75,7 +79,6 @@ local function standing_of(symbol)
   if symbol == '' then return nil end
   local latest, key = stem .. 'latest:' .. symbol, of_symbol(symbol)
   server.check_type(latest, 'hash')
-  server.check_type(history_key(symbol), 'stream')
   local shown, newest = heard_at(latest), heard_at(key)
   -- Someone may have removed either of them.
   if not newest or not (shown or newest.deleted or newest.gone) then newest = shown end
@@ -104,10 +107,10 @@ local function leave_symbol(standing, event)
   take_away(standing, event)
 end
 
-local function show_consensus(standing, change, was, shift, event)
-  local latest, symbol, is = standing.latest, standing.symbol, as_map(change[at.fields])
+local function show_consensus(standing, change, was, is, news, shift, event)
+  local latest, symbol = standing.latest, standing.symbol
   call('ZADD', server.SYMBOLS, server.now, symbol)
-  if was and same_figures(was, is) then
+  if not news then
     call('HSET', latest, '_version', whole(change[at.version]), '_received', change[at.received])
     if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
   else
@@ -122,9 +125,7 @@ local function show_consensus(standing, change, was, shift, event)
       fields[#fields + 1] = '_shift'
       fields[#fields + 1] = shift
     end
-    entry.write_hash(latest, change, fields, symbol, event, change[at.published_at])
-    call('XADD', history_key(symbol), 'MAXLEN', '~', set.history_maxlen, '*',
-      unpack(call('HGETALL', latest)))
+    entry.write_hash(latest, change, fields, symbol, event, change[at.published])
   end
   entry.notify(symbol, event)
 end
@@ -139,7 +140,7 @@ local function message(change)
   local symbol = change[at.symbol]
   if symbol == '' and held then symbol = held.symbol end
   if symbol == '' and not (own and deletes) then
-    entry.log(change, '', 'none', '')
+    entry.log(change, '', 'none', change[at.published])
     return 'unattributed'
   end
 
@@ -159,8 +160,14 @@ local function message(change)
   elseif deletes and not outdated and (own or leads) then effect = 'record' end
 
   local was = stands and here.shown and as_map(call('HGETALL', here.latest))
-  local shift = was and shift_of(was, as_map(change[at.fields])) or ''
-  local event = entry.log(change, symbol, effect, shift)
+  local is = stands and as_map(change[at.fields])
+  local shift = was and shift_of(was, is) or ''
+  local goes = leaves_here or ends
+  local news = goes or (stands and not (was and same_figures(was, is)))
+  if news then entry.check_history(symbol) end
+  local headline = goes and deletes and headline_of(here.latest)
+  local event = entry.log(change, symbol, effect, change[at.published], news, headline,
+    shift)
   if leaves_before then leave_symbol(before, event) end
   if leaves_here then leave_symbol(here, event) end
   if leads then
@@ -173,7 +180,8 @@ local function message(change)
     if not stands then call('EXPIRE', here.key, set.tombstone_s) end
   end
   if ends then take_away(here, event) end
-  if stands then show_consensus(here, change, was, shift, event) end
+  if stands then show_consensus(here, change, was, is, news, shift, event) end
+  if news then entry.keep(symbol, event) end
   if own and not outdated then
     note_heard(own, change, symbol)
     if not stands then call('EXPIRE', own, set.tombstone_s) end

@@ -13,13 +13,40 @@ end
 local lines = {} -- symbol -> its timeline, as it stands in this batch
 local touched = {} -- those whose `latest` has to be made anew
 
+local OURS = 4 -- fields before those of the headline
+local head_fields, head_news = set.head_fields, set.head_news
+
 local function stored_at(key)
-  local found = server.read('HMGET', key, '_version', '_action', '_symbol', '_published')
+  local found = server.read('HMGET', key, '_version', '_action', '_symbol', '_published',
+    unpack(head_fields))
   if not found[1] then return nil end
   return {
     key = key, version = tonumber(found[1]) or 0, deleted = found[2] == 'deleted',
-    symbol = found[3] or '', published_at = found[4],
+    symbol = found[3] or '', published = tonumber(found[4]),
+    headline = { unpack(found, OURS + 1, OURS + #head_fields) },
   }
+end
+
+-- Whether an update says something else than its record said: other digits are not.
+local function differs(headline, was)
+  for i = 1, #headline do
+    local a, b, kind = was[i] or '', headline[i], head_news[i]
+    local same = a == b or kind == '' or (kind == 'number' and tonumber(a) ~= nil
+      and tonumber(a) == tonumber(b))
+    if not same then return true end
+  end
+  return false
+end
+
+-- A ticker alone is of its record's exchange, and no ticker is its record's.
+local function symbol_of(change, stored)
+  local symbol = change[at.symbol]
+  if not stored or stored.symbol == '' then return symbol end
+  local bare = string.match(stored.symbol, '^[^:]+:(.+)$')
+  if symbol == '' or (not change[at.has_market] and bare == symbol) then
+    return stored.symbol
+  end
+  return symbol
 end
 
 -- The top of a timeline: false where it is empty, nil (until here) where not known.
@@ -80,23 +107,21 @@ end
 
 -- The time of the first message stands where no message of a record has a date.
 local function publication(change, stored)
-  if change[at.dated] or not stored or stored.deleted or not stored.published_at
-    or stored.published_at >= change[at.published_at]
+  local published = change[at.published]
+  if change[at.dated] or not stored or not stored.published then return published end
+  if change[at.action] == 'deleted' then return stored.published end
+  if stored.deleted or stored.published >= published
     or call('HMGET', stored.key, 'date')[1] then
-    return change[at.published], change[at.published_at]
+    return published
   end
-  local score = stored.symbol ~= ''
-    and call('ZSCORE', stem .. 'timeline:' .. stored.symbol, change[at.record])
-  if not score then return change[at.published], change[at.published_at] end
-  return tonumber(score), stored.published_at
+  return stored.published
 end
 
 local function message(change)
   local record, deletes = change[at.record], change[at.action] == 'deleted'
   local key = stem .. 'record:' .. record
   local stored = stored_at(key) or set.watched and rows().gone_unseen(record, key) or nil
-  local symbol = change[at.symbol]
-  if deletes and symbol == '' and stored then symbol = stored.symbol end
+  local symbol = symbol_of(change, stored)
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer
@@ -108,14 +133,11 @@ local function message(change)
   end
   if not is_newer and change[at.source] == 'rest' then return 'duplicate' end
   if not is_newer then
-    entry.log(change, symbol, 'none')
+    entry.log(change, symbol, 'none', change[at.published])
     return 'none'
   end
 
-  local published, published_at = publication(change, stored)
-  if deletes and stored and stored.published_at and not change[at.dated] then
-    published_at = stored.published_at
-  end
+  local published = publication(change, stored)
   local enters = line and not deletes
   local stays, replaced = true, nil
   if enters and before ~= line then
@@ -126,7 +148,14 @@ local function message(change)
     or order.above(published, record, line.score, line.top))
   local effect = (was_top or is_top) and 'latest' or (stays or before) and 'record' or 'none'
 
-  local event = entry.log(change, symbol, effect)
+  local known = stored and not stored.deleted and stored or nil
+  local news = effect ~= 'none'
+  if known then news = deletes or differs(change[at.headline], known.headline)
+  elseif deletes then news = false end
+  if news then entry.check_history(symbol) end
+
+  local event = entry.log(change, symbol, effect, published, news,
+    deletes and known and known.headline)
   -- Before all other writes: should one of them fail, `latest` is made anew all the same.
   if was_top then touch(before, event) end
   if is_top then touch(line, event) end
@@ -136,6 +165,7 @@ local function message(change)
     leave(line, replaced[i])
     call('DEL', stem .. 'record:' .. replaced[i])
   end
+  if news then entry.keep(symbol, event) end
   if effect ~= 'none' then
     concern(symbol)
     if stored then concern(stored.symbol) end
@@ -145,7 +175,7 @@ local function message(change)
     return effect
   end
   local fields = deletes and {} or change[at.fields]
-  entry.write_hash(key, change, fields, symbol, event, published_at)
+  entry.write_hash(key, change, fields, symbol, event, published)
   -- Nothing else would ever remove a tombstone, or a record without a symbol.
   if deletes or symbol == '' then call('EXPIRE', key, set.tombstone_s) end
   return effect

@@ -12,7 +12,8 @@
 -- ARGV[5]  the host that the bridge reads from, '' where it does not say
 -- ARGV[6]  the server's run, and how many keys it had evicted when it was first asked, ''
 --          for not yet
--- ARGV[7…] the status' fields: name, value, …
+-- ARGV[7]  why nothing is fresh, in a word, '' where it is
+-- ARGV[8…] the status' fields: name, value, …
 --
 -- Upstream allows one connection: who has it takes over, and nobody else does as long as
 -- the holder writes. Returns 1 where `alive` stands as was wanted, 0 where another bridge
@@ -74,8 +75,15 @@ position = type(position) == 'string' and tonumber(position) or -1
 local stands = state ~= 'fresh' or (position >= tonumber(ARGV[4]) and is_whole())
 local taken, count = false, ARGV[6]
 if state == 'fresh' then taken, count = evicts() end
+local was_there = type(redis.pcall('GET', KEYS[2])) == 'string'
+local is_there = state == 'fresh' and stands and not taken
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-redis.call('HSET', KEYS[1], unpack(ARGV, 7))
-if state == 'fresh' and stands and not taken then redis.call('SET', KEYS[2], me, 'EX', lasts) end
+redis.call('HSET', KEYS[1], unpack(ARGV, 8))
+if is_there then redis.call('SET', KEYS[2], me, 'EX', lasts) end
+if is_there ~= was_there then
+  local why = taken and 'evicting' or not stands and 'missing' or ARGV[7]
+  local channel = string.sub(KEYS[1], 1, -7) .. 'fresh' -- in the place of 'status'
+  redis.pcall('PUBLISH', channel, is_there and '1' or '0 ' .. why)
+end
 if state ~= 'gone' then redis.call('SET', KEYS[3], me, 'EX', lasts) end
 return { taken and -1 or stands and 1 or 0, count }
