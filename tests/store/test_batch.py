@@ -28,7 +28,7 @@ def test_a_thousand_fields_fit(peer: Peer) -> None:
     crowd: dict[str, Any] = {f"f{n}": n for n in range(980)}
     assert peer.one(consensus(1, **crowd), CONSENSUS) == "latest"
     assert peer.one(consensus(2, "4", **crowd), CONSENSUS) == "latest"
-    assert peer.entries("consensus:history:AAPL")[1]["_previous_consensus_rating"]
+    assert peer.hash("consensus:latest:AAPL")["_previous_consensus_rating"]
 
 
 def test_a_big_batch_fits(peer: Peer) -> None:

@@ -223,7 +223,8 @@ def _told(found: Hashes) -> Hashes:
 def test_any_delivery_gives_what_the_last_messages_give(
     peer: Peer, data: st.DataObject
 ) -> None:
-    history = data.draw(histories())
+    # Without a ticker a message stays with its record's symbol: that hangs on the order.
+    history = data.draw(histories([name for name in SYMBOLS if name]))
     last: dict[str, Message] = {}
     for message in history:
         held = last.get(message.record)
@@ -258,6 +259,8 @@ class Model:
     def apply(self, message: Message) -> None:
         """Apply one message; note its effect."""
         was = self.records.get(message.record)
+        if not message.symbol or message.action == "gone":  # nobody says whose it is
+            message = attrs.evolve(message, symbol=was.symbol if was else "")
         if was and was.action in ("deleted", "gone"):
             was = None
         tops = {symbol: self.timeline(symbol)[:1] for symbol in SYMBOLS}

@@ -48,13 +48,13 @@ def test_a_missing_command_refuses_the_batch(
 
 
 KEYS = (
-    *("events", "symbols", "rejected", "latest:*"),
+    *("events", "symbols", "rejected", "latest:*", "history:*"),
     *("internal:seen", "internal:coverage", "internal:log:*"),
 )
 KEYS_OF = {
     RATINGS.name: (*KEYS, "record:*", "timeline:*", "internal:gone:*"),
     CONSENSUS.name: (
-        *(*KEYS, "history:*"),
+        *KEYS,
         *("internal:heard:record:*", "internal:heard:symbol:*"),
     ),
 }
@@ -108,8 +108,8 @@ def test_a_record_no_one_may_read_waits_for_permission(peer: Peer) -> None:
     assert peer.hash("ratings:latest:AAPL") == peer.hash("ratings:record:b")
 
 
-# Not those that come when a hash was deleted already, or half of it is written.
-HALFWAY = {"HSET", "HDEL", "HGETALL"}
+# Not those that come when a hash was deleted already, or is written, but for its end.
+HALFWAY = {"HSET", "HDEL", "HGETALL", "EXPIRE"}
 LOST_AFTER = [
     (stream, command)
     for stream in (RATINGS, CONSENSUS)
@@ -170,7 +170,7 @@ def state_of(peer: Peer, stream: Stream) -> dict[str, object]:
             found[key] = held, peer.redis.ttl(key) > 0
         elif kind == "stream":
             entries = peer.entries(key.removeprefix("bz:"))
-            found[key] = [{**entry, "_event": ""} for entry in entries]
+            found[key] = [{**entry, "event": ""} for entry in entries]
         else:
             found[key] = sorted(peer.redis.zrange(key, 0, -1))
     return found

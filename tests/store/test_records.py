@@ -50,11 +50,8 @@ def test_publication_is_eastern_and_a_date_alone_its_start(peer: Peer) -> None:
     peer.one(rating("b", date="2024-10-04", time=""))
     peer.one(rating("c", minute=None, at=3))
     published = [peer.hash(f"ratings:record:{r}")["_published"] for r in "abc"]
-    assert published == [
-        "2024-10-04T19:20:11.000Z",
-        "2024-10-04T04:00:00.000Z",
-        "2024-10-04T00:00:03.000Z",
-    ]
+    assert published == ["1728069611000", "1728014400000", "1728000003000"]
+    assert [entry["published"] for entry in peer.entries()] == published
     assert peer.timeline("AAPL") == ["a", "b", "c"]
 
 
@@ -63,7 +60,7 @@ def test_without_a_date_the_first_timestamp_stands(peer: Peer) -> None:
     peer.one(rating("b", 1, minute=None, at=20))
     assert peer.one(rating("a", 2, minute=None, at=30)) == "record"
     assert peer.timeline("AAPL") == ["b", "a"]
-    assert peer.hash("ratings:record:a")["_published"] == "2024-10-04T00:00:10.000Z"
+    assert peer.hash("ratings:record:a")["_published"] == "1728000010000"
     peer.one(rating("a", 3, minute=None, at=5))  # the first after all
     assert peer.redis.zscore("bz:ratings:timeline:AAPL", "a") == 1_728_000_005_000
 
@@ -107,7 +104,7 @@ def test_a_deleted_record_keeps_its_own_fields_alone(peer: Peer) -> None:
         "_record": "a",
         "_action": "deleted",
         "_version": "1728000050000",
-        "_published": "2024-10-03T04:07:00.000Z",
+        "_published": "1727928420000",
         "_timestamp": stamp(50),
         "_received": "2024-10-04T19:26:40.000Z",
         "_source": "live",
@@ -171,10 +168,28 @@ def test_a_move_of_an_older_record_is_no_news(peer: Peer) -> None:
     assert (latest(peer), latest(peer, "X")) == ("b", "x")
 
 
-def test_a_record_whose_symbol_is_lost_leaves_it(peer: Peer) -> None:
-    peer.one(rating("a"))
-    assert peer.one(rating("a", 2, symbol="")) == "latest"
-    assert latest(peer) == ""
+@pytest.mark.parametrize(
+    ("named", "stays"),
+    [
+        ({"symbol": "", "exchange": ""}, "TSX:SHOP"),
+        ({"symbol": "A B", "exchange": "TSX"}, "TSX:SHOP"),
+        ({"symbol": "SHOP", "exchange": ""}, "TSX:SHOP"),
+        ({"symbol": "SHOP", "exchange": "NYSE"}, "SHOP"),
+        ({"symbol": "OTHER", "exchange": ""}, "OTHER"),
+    ],
+)
+def test_a_ticker_alone_is_of_its_records_exchange(
+    peer: Peer, named: dict[str, str], stays: str
+) -> None:
+    peer.one(rating("a", symbol="SHOP", exchange="TSX"))
+    assert peer.one(rating("a", 2, **named)) == "latest"  # type: ignore[arg-type]
+    assert peer.symbols() == {stays}
+    assert peer.entries()[1]["symbol"] == stays
+    assert peer.hash("ratings:record:a")["_symbol"] == stays
+
+
+def test_a_record_without_a_symbol_gets_one(peer: Peer) -> None:
+    peer.one(rating("a", symbol=""))
     assert peer.redis.ttl("bz:ratings:record:a") > 0
     assert peer.one(rating("a", 3)) == "latest"
     assert peer.redis.ttl("bz:ratings:record:a") == -1

@@ -50,7 +50,7 @@ end
 local function result_of(log, change, number)
   local kind, remembered, fine, result = change[at.kind], #seen.remembered, nil, nil
   local is_mark = kind ~= 'message' and kind ~= 'rejected'
-  entry.in_hand.wrote, entry.in_hand.entry = false, false
+  entry.in_hand.wrote, entry.in_hand.entry, entry.in_hand.kept = false, false, false
   if is_mark then
     fine, result = pcall(holes().marks[kind], log, change, number)
   else

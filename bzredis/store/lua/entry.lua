@@ -2,8 +2,9 @@
 
 local call, whole = redis.call, server.whole
 
--- The change in hand: whether it has begun to write, and its entry in the log.
-local in_hand = { wrote = false, entry = false }
+-- The change in hand: whether it has begun to write, its entry in the log, and the one
+-- in a history with its key.
+local in_hand = { wrote = false, entry = false, kept = false, history = '' }
 
 -- An entry's fields, name and value by turns: what is not known has none. One table for
 -- all, for a new one for each message takes longer than all that goes into it.
@@ -57,7 +58,8 @@ end
 local function keep(symbol, entry)
   if symbol == '' then return end
   fields[count - 1], fields[count] = 'event', entry
-  call('XADD', history_of(symbol), 'MAXLEN', '~', set.history_length, '*',
+  in_hand.history = history_of(symbol)
+  in_hand.kept = call('XADD', in_hand.history, 'MAXLEN', '~', set.history_length, '*',
     unpack(fields, 1, count))
 end
 

@@ -46,9 +46,11 @@ local function refused(change, why)
   seen.remember({ print })
 end
 
--- The change in hand will be applied anew: its entry goes, and what was remembered since.
+-- The change in hand will be applied anew: its entries go, and what was remembered since.
 local function take_back(since)
-  if entry.in_hand.entry then redis.pcall('XDEL', server.EVENTS, entry.in_hand.entry) end
+  local it = entry.in_hand
+  if it.entry then redis.pcall('XDEL', server.EVENTS, it.entry) end
+  if it.kept then redis.pcall('XDEL', it.history, it.kept) end
   for i = #seen.remembered, since + 1, -1 do
     seen.known[seen.remembered[i]] = nil
     seen.remembered[i] = nil
