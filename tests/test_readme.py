@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from bzredis.bridge.status import CONTRACT, Identity, State, StreamStatus
+from bzredis.bridge.status import CONTRACT, FIELDS, State
 from bzredis.settings.config import OPTIONS
 from bzredis.settings.options import Option
 from bzredis.store.keys import ENTRY_FIELDS, KEYS, Key, entry_fields
@@ -73,11 +73,10 @@ def test_each_streams_headline_is_told(stream: Stream) -> None:
 
 
 def test_the_status_is_told_as_it_is() -> None:
-    fields = StreamStatus(Identity("", "", 0, "", "")).fields()
     table = README.partition("| field of `status` |")[2].partition("\n\n")[0]
     told = [row.split("|")[1:3] for row in table.splitlines()[2:]]
     names = [name for row in told for name in re.findall(r"`(\w+)`", row[0])]
-    assert sorted(names) == sorted(fields)
+    assert sorted(names) == sorted(FIELDS)
     [states] = [words for name, words in told if "`state`" in name]
     assert set(re.findall(r"`(\w+)`", states)) == set(get_args(State))
     assert f"this page: {CONTRACT} |" in README

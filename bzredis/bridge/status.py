@@ -97,15 +97,25 @@ class StreamStatus:
                     self.unattributed += times
 
     def fields(self) -> dict[str, str]:
-        """Return the hash, every field of it, as text."""
-        own = {a.name: getattr(self, a.name) for a in attrs.fields(StreamStatus)}
-        del own["identity"], own["_errors"], own["refusals"]
-        told: dict[str, Any] = {**own, **attrs.asdict(self.identity)}
-        return {
-            "contract": CONTRACT,
-            **{name: _text(name, value) for name, value in told.items()},
-            "error": self.error,
-        }
+        """Return the hash as text; what is not known, or is none, has no field."""
+        found = {name: _text(name, self._value(name)) for name in FIELDS}
+        return {name: text for name, text in found.items() if text}
+
+    def _value(self, name: str) -> Any:
+        if name == "contract":
+            return CONTRACT
+        return getattr(self.identity if name in OF_IDENTITY else self, name)
+
+
+OF_IDENTITY: Final = tuple(a.name for a in attrs.fields(Identity))
+_ASIDE: Final = {"identity", "refusals", "_errors"}
+_OWN: Final = (a.name for a in attrs.fields(StreamStatus) if a.name not in _ASIDE)
+FIELDS: Final = (
+    "contract",
+    *_OWN,
+    *OF_IDENTITY,
+    "error",
+)  # of the hash, all there may be
 
 
 def _text(name: str, value: Any) -> str:

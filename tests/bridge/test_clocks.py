@@ -26,7 +26,7 @@ async def test_a_start_before_what_redis_has_is_told_again(
     async with rig.running():
         await trio.sleep(0.1)
         assert kept.reader != "me2"
-        assert rig.line.presence() != "fresh"
+        assert rig.line.presence()[0] != "fresh"
         await trio.sleep(100)
         assert kept.reader == "me2"
         assert rig.line.presence()[0] == "fresh"

@@ -37,6 +37,7 @@ from bzredis.changes.from_frame import (
 )
 from bzredis.changes.kinds import Change, Opened, Rejected
 from bzredis.messages.envelope import Notice, Pong
+from bzredis.messages.times import rfc3339
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
 
@@ -60,7 +61,7 @@ def test_frames_as_upstream_sends_them(name: str) -> None:
         change.record,
         change.symbol,
         change.version,
-        change.published_at,
+        rfc3339(change.published),
         change.dated,
     ) == SUMMARIES[name]
     sent = json.loads(frame)
@@ -315,7 +316,7 @@ def test_version(updated: object, timestamp: str, version: int) -> None:
 )
 def test_publication(content: dict[str, Any], timestamp: str, published: str) -> None:
     change = changed(message(content | {"a": 1}, timestamp=timestamp))
-    assert change.published_at == published
+    assert rfc3339(change.published) == published
     assert change.dated == (content.get("date") == "2024-10-04")
 
 

@@ -85,6 +85,7 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         "prefix": "{bz}",
         "events-maxlen": "100",
         "timeline-length": "1",
+        "history-length": "7",
         "state-dir": "/state",
         "spool-limit": "500 MiB",
         "log-level": "debug",

@@ -223,7 +223,7 @@ def _told(found: Hashes) -> Hashes:
 def test_any_delivery_gives_what_the_last_messages_give(
     peer: Peer, data: st.DataObject
 ) -> None:
-    # Without a ticker a message stays with its record's symbol: that hangs on the order.
+    # Without a ticker one stays with its record's symbol, which hangs on the order.
     history = data.draw(histories([name for name in SYMBOLS if name]))
     last: dict[str, Message] = {}
     for message in history:

@@ -50,6 +50,38 @@ async def test_alive_is_there_only_while_it_is_fresh(
     assert peer.hash("ratings:status") == {"a": "c"}
 
 
+async def test_who_listens_hears_when_it_is_fresh_and_why_not(peer: Peer) -> None:
+    store, log = peer.store(), new_log()
+    gone: list[tuple[str, Presence]] = [
+        ("behind", "connected"),
+        ("disconnected", "apart"),
+        ("stopped", "gone"),
+    ]
+    with peer.redis.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe("bz:ratings:fresh")
+        listener.get_message(timeout=1)
+
+        async def heard(sign: Sign) -> list[str]:
+            await store.write_status(RATINGS, {"a": "b"}, sign)
+            told = []
+            while (message := listener.get_message(timeout=0.05)) is not None:
+                told.append(message["data"])
+            return told
+
+        for why, presence in gone:
+            assert await heard(Sign("me", presence, "x", -1, why)) == []
+            assert await heard(sign("me", "fresh")) == ["1"]
+            assert await heard(sign("me", "fresh")) == []
+            assert await heard(Sign("me", presence, "x", -1, why)) == [f"0 {why}"]
+        # Also where the step itself finds out.
+        assert await heard(sign("me", "fresh", log.id)) == ["1"]
+        assert await heard(sign("me", "fresh", log.id, 5)) == ["0 missing"]
+        # It expired, as after a bridge that was killed.
+        assert await heard(sign("me", "fresh")) == ["1"]
+        peer.redis.delete(ALIVE)
+        assert await heard(sign("me", "connected")) == []
+
+
 @pytest.mark.parametrize("presence", ["fresh", "connected", "apart"])
 @pytest.mark.parametrize("other", ["apart", "gone"])
 async def test_a_bridge_that_cannot_connect_touches_nothing(

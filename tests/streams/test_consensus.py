@@ -57,7 +57,7 @@ def test_both_shapes_give_the_same_figures() -> None:
     ("name", "headline"),
     [
         ("documented", ("BUY", "3.68", "293.69192307692305")),
-        ("simplified", ("Buy", "3.92", "293.69192307692305")),
+        ("simplified", ("BUY", "3.92", "293.69192307692305")),
         ("deleted-without-content", ("", "", "")),
     ],
 )

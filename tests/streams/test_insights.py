@@ -41,11 +41,13 @@ def test_the_stream_is_upstreams() -> None:
 @pytest.mark.parametrize("name", ["documented", "in-seconds"])
 def test_an_insight(name: str) -> None:
     change = from_file(name)
-    assert dict(zip(INSIGHTS.headline, change.headline, strict=True)) == {
+    names = [head.name for head in INSIGHTS.headline]
+    assert dict(zip(names, change.headline, strict=True)) == {
         "firm": "Example Securities",
         "direction": "same",
         "rating": "Buy",
         "pt": "265.00",
+        "rating_id": "67003f2e5d1c8a0001b0f5d1",
     }
     fields = pairs(change.fields)
     assert fields["security_symbol"] == "AAPL"
