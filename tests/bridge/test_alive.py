@@ -84,8 +84,8 @@ async def test_a_status_is_whole_and_at_most_a_second_old(
     for name in NAMES:
         times = [at for at, stream, *_ in rig.store.statuses if stream == name]
         assert all(b - a <= 1 for a, b in pairwise(times[:-1]))
-        fields = {frozenset(f) for _, _, f, _ in rig.store.statuses}
-        assert len(fields) == 1
+        fields = [set(f) for _, of, f, _ in rig.store.statuses if of == name]
+        assert all(a <= b for a, b in pairwise(fields[:-1])), "what is known stays so"
 
 
 async def test_news_does_not_wait_for_its_second(
@@ -109,7 +109,7 @@ async def test_a_status_comes_again_after_redis_lost_it(
         await trio.sleep(5)
         rig.store.db, rig.store.trouble = Database(), ""
         await trio.sleep(1.1)
-        assert rig.store.status().keys() == before.keys()
+        assert rig.store.status().keys() - {"error"} == before.keys()
         assert rig.store.status()["state"] == "live"
 
 

@@ -50,7 +50,9 @@ def test_the_first_status_has_what_is_known() -> None:
 
 
 def test_a_status_may_have_no_other_fields() -> None:
-    status = StreamStatus(IDENTITY, **dict.fromkeys(TIMES, 1), missing="a/b")
+    status = StreamStatus(IDENTITY, missing="a/b")
+    for name in TIMES:
+        setattr(status, name, 1)
     status.note_error("rest", "HTTP 500")
     assert [*status.fields()] == [*FIELDS]
 

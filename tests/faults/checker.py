@@ -169,6 +169,7 @@ def _check_stream(  # noqa: PLR0913 - what was said, what is there, and what may
     tally.add("wrong", stream, _altered(logged, sent))
     wrong = _wrong_records if stream in NUMBERS else _wrong_consensus
     tally.add("wrong", stream, wrong(keys, stream, logged))
+    tally.add("wrong", stream, _wrong_histories(keys, logged))
 
 
 def _order(identity: str) -> tuple[int, int]:
@@ -247,6 +248,20 @@ def _altered(
 # ---- what stands under the symbols
 
 
+def _wrong_histories(
+    keys: Keys, logged: Sequence[tuple[str, Fields, Message]]
+) -> Iterator[str]:
+    news: dict[str, list[str]] = {}
+    for identity, fields, _ in logged:
+        if "news" in fields and "symbol" in fields:
+            news.setdefault(fields["symbol"], []).append(identity)
+    yield from _differing("history", keys.names("history"), set(news))
+    for symbol, ids in news.items():
+        found = [each["event"] for _, each in keys.entries(f"history:{symbol}")]
+        if found != ids:
+            yield f"history:{symbol} is {found[-5:]}, not {ids[-5:]}"
+
+
 def _wrong_records(
     keys: Keys, stream: str, logged: Sequence[tuple[str, Fields, Message]]
 ) -> Iterator[str]:
@@ -285,8 +300,9 @@ def _wrong_consensus(
         yield from _wrong_hash(f"latest:{symbol}", latest, words[symbol], numbers)
     for symbol, line in model.history(each for _, _, each in logged).items():
         found = [
-            int(fields.get("total_analyst_count", 0))
+            numbers.get(fields["event"], 0)
             for _, fields in keys.entries(f"history:{symbol}")
+            if fields["action"] != "deleted"
         ]
         if found != line[-len(found) :] or len(found) < min(len(line), 1_000):
             yield f"history:{symbol} is {found}, not {line}"

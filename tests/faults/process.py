@@ -76,6 +76,7 @@ class Bridge:
         if not self.rest:  # then what is read from sockets is what counts
             command += ["--no-rest"]
         command += ["--events-maxlen", ENOUGH, "--timeline-length", "10000"]
+        command += ["--history-length", "100000"]
         environ = {k: v for k, v in os.environ.items() if not k.startswith("BZREDIS_")}
         if self.clock is not None:
             environ["JUMPY_CLOCK"] = str(self.clock)

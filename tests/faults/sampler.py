@@ -76,7 +76,7 @@ class Log:
                     self.here.add(number_in(told["raw"]))
 
     def _note_symbol(self, entry: Fields) -> None:
-        record, symbol = entry["record"], entry["symbol"]
+        record, symbol = entry.get("record"), entry.get("symbol", "")
         if record and (before := self.symbols.setdefault(record, symbol)) != symbol:
             self.left |= {before, symbol}
             self.symbols[record] = symbol

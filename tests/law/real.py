@@ -101,7 +101,7 @@ class Real(Fake):
         stem = f"{self._prefix}:ratings"
         entries = [fields for _, fields in self._peer.redis.xrange(f"{stem}:events")]
         aside = [fields for _, fields in self._peer.redis.xrange(f"{stem}:rejected")]
-        raws = {each["raw"] for each in (*entries, *aside)} - {""}
+        raws = {each.get("raw", "") for each in (*entries, *aside)} - {""}
         assert {self.redis.number[raw] for raw in raws} == self.redis.here
         gaps = [(e["from"], e["to"]) for e in entries if e["action"] == "gap"]
         assert gaps == [

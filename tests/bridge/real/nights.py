@@ -17,7 +17,7 @@ from bzredis.bridge.bridge import Bridge, Line
 from bzredis.commands import embedded
 from bzredis.commands.run import assemble
 from bzredis.messages.direction import direction
-from bzredis.messages.times import published, rfc3339
+from bzredis.messages.times import published
 from bzredis.settings.addresses import Origin, redis_url
 from bzredis.settings.config import Config
 from bzredis.simulator import Simulator
@@ -134,9 +134,7 @@ def hashed(record: Rating | Insight, source: str) -> dict[str, str]:
         "_record": record.id,
         "_symbol": record.company.symbol,
         "_version": updated(record) * 1_000,
-        "_published": rfc3339(
-            published(str(content["date"]), str(content.get("time", ""))) or 0
-        ),
+        "_published": published(str(content["date"]), str(content.get("time", ""))),
         "_firm": firm,
         "_direction": direction(str(action)),
     }
