@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Final
 
-# Exchanges that are one market: there a ticker alone tells a security.
-US = {"AMEX", "ARCA", "BATS", "CBOE", "IEX", "NASDAQ", "NYSE"}
-US |= {"NYSE AMERICAN", "NYSE ARCA"}
-LONGEST = 32
-_IMPLAUSIBLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f{}*]")
+from bzredis.messages.exchanges import SPELLINGS, US, market
+
+LONGEST: Final = 32
+SHORTEST: Final = (
+    8  # characters that are left of a market's name where that is too long
+)
+_IMPLAUSIBLE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f{}*]")
+# Spaces of no width, and marks that only say how text runs; a soft hyphen.
+_UNSEEN: Final = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+_WIDE: Final = re.compile("[\uff01-\uff5e]+")
 
 
 def is_us(exchange: str) -> bool:
-    """Tell whether the exchange, by name, is in the United States, or not given."""
-    name = " ".join(exchange.upper().split())
-    return not name or name in US or name.startswith("OTC")
+    """Tell whether an exchange is in the United States, or none is given."""
+    return market(exchange) in {"", US}
 
 
 @lru_cache(maxsize=65_536)  # some 6,000 securities, each many times
-def symbol(ticker: str, exchange: str = "") -> str:
+def symbol(ticker: str, exchange: str = "", isin: str = "") -> str:
     """Return the symbol, or "" where there is no plausible one.
 
-    Bare for US exchanges and where none is given, else ``EXCHANGE:TICKER``. A ticker
-    that has the form ``X:Y`` already stays.
+    Bare for US exchanges, where none is given, and of an exchange that nobody knows
+    where the ISIN is of the United States; else ``EXCHANGE:TICKER``. A ticker that has
+    the form ``X:Y`` already stays.
     """
-    name = ticker.strip().upper()
-    if not name:
-        return ""
-    if not is_us(exchange) and ":" not in name:
-        name = f"{exchange.strip().upper()}:{name}"
+    name = _bare(ticker)
+    at = market(exchange)
+    is_known_us = at not in SPELLINGS and isin.strip().upper().startswith("US")
+    if name and at not in {"", US} and not is_known_us and ":" not in name:
+        room = max(SHORTEST, LONGEST - len(name) - 1)
+        name = f"{at[:room].rstrip('-')}:{name}"
     if len(name) > LONGEST or _IMPLAUSIBLE.search(name):
         return ""
     return name
+
+
+def _bare(ticker: str) -> str:
+    """Return a ticker as it is typed: in capitals, without what nobody sees."""
+    if not ticker.isascii():
+        ticker = _UNSEEN.sub("", ticker)
+        ticker = _WIDE.sub(lambda wide: unicodedata.normalize("NFKC", wide[0]), ticker)
+    return ticker.strip().removeprefix("$").lstrip().upper()
 
 
 def sole_security(tickers: Sequence[str], isins: Sequence[str]) -> str:

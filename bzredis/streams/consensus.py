@@ -12,6 +12,7 @@ import attrs
 
 from bzredis.errors import Unusable
 from bzredis.messages.envelope import Envelope, is_blank, text
+from bzredis.messages.exchanges import market
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import comparable, milliseconds
@@ -55,9 +56,9 @@ def _scalar(holder: dict[str, object], name: str) -> str:
     return "" if isinstance(value, dict | list) else text(value)
 
 
-def _named(ticker: str, exchange: str, sole: str) -> str:
-    name = symbol(ticker, exchange)
-    return sole if not exchange.strip() and name == sole.rpartition(":")[2] else name
+def _named(ticker: str, exchange: str, isin: str, sole: str) -> str:
+    name = symbol(ticker, exchange, isin)
+    return sole if not market(exchange) and name == sole.rpartition(":")[2] else name
 
 
 def security(frame: dict[str, object], sole: str = "") -> str:
@@ -72,9 +73,14 @@ def security(frame: dict[str, object], sole: str = "") -> str:
         return sole
     holders = list(_objects(frame))
     markets = {_scalar(holder, "exchange") for holder in holders} - {""}
-    market = markets.pop() if len(markets) == 1 else ""  # of a ticker beside none
+    only = markets.pop() if len(markets) == 1 else ""  # of a ticker beside none
     tickers = {
-        _named(_scalar(holder, name), _scalar(holder, "exchange") or market, sole)
+        _named(
+            _scalar(holder, name),
+            _scalar(holder, "exchange") or only,
+            _scalar(holder, "isin"),
+            sole,
+        )
         for holder in holders
         for name in _TICKERS
     } - {""}

@@ -6,6 +6,7 @@ import attrs
 
 from bzredis.messages.direction import direction
 from bzredis.messages.envelope import Envelope
+from bzredis.messages.exchanges import market
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
@@ -18,6 +19,7 @@ class Security:
 
     symbol: str = ""
     exchange: str = ""
+    isin: str = ""
 
 
 @attrs.frozen
@@ -44,8 +46,8 @@ def read(envelope: Envelope, _sole: str) -> Reading:
     security = insight.security or Security()
     where = direction(insight.action)
     return Reading(
-        symbol=symbol(security.symbol, security.exchange),
-        has_market=bool(security.exchange),
+        symbol=symbol(security.symbol, security.exchange, security.isin),
+        has_market=bool(market(security.exchange)),
         updated=milliseconds(insight.updated),
         published=published(insight.date, insight.time),
         headline=(insight.firm, where, insight.rating, insight.pt, insight.rating_id),

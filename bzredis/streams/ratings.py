@@ -9,6 +9,7 @@ import attrs
 
 from bzredis.messages.direction import direction
 from bzredis.messages.envelope import Envelope
+from bzredis.messages.exchanges import market
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
@@ -26,6 +27,7 @@ class Rating:
 
     ticker: str = ""
     exchange: str = ""
+    isin: str = ""
     date: str = ""
     time: str = ""
     updated: str = ""
@@ -69,8 +71,8 @@ def read(envelope: Envelope, _sole: str) -> Reading:
         or ("", "")
     )
     return Reading(
-        symbol=symbol(rating.ticker, rating.exchange),
-        has_market=bool(rating.exchange),
+        symbol=symbol(rating.ticker, rating.exchange, rating.isin),
+        has_market=bool(market(rating.exchange)),
         updated=milliseconds(rating.updated),
         published=published(rating.date, rating.time),
         headline=(

@@ -66,8 +66,20 @@ def test_other_exchanges_stand_before_the_ticker(exchange: str) -> None:
         ("{A", "", ""),
         ("A}", "", ""),
         ("A*", "", ""),
-        ("A", "{TSX", ""),
-        ("A", "Toronto Stock", ""),  # white space inside
+        ("$AAPL", "NASDAQ", "AAPL"),
+        ("$ ", "NASDAQ", ""),
+        ("AA\u200bPL", "", "AAPL"),
+        ("\ufeffAAPL\u200e", "", "AAPL"),
+        ("\uff21\uff21\uff30\uff2c", "", "AAPL"),
+        ("\uff34\uff33\uff38\uff1a\uff21", "", "TSX:A"),
+        ("\u2460", "", "\u2460"),  # no letter: as it is
+        ("A", "{TSX", "TSX:A"),
+        ("A", "Toronto Stock", "TORONTO-STOCK:A"),
+        (
+            "Q1",
+            "An exchange with quite a long name",
+            "AN-EXCHANGE-WITH-QUITE-A-LONG:Q1",
+        ),
     ],
 )
 def test_symbol(ticker: str, exchange: str, expected: str) -> None:
