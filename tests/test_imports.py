@@ -21,21 +21,24 @@ MAY_IMPORT = {
     "messages": "",
     "streams": "messages",
     "changes": "messages streams",
+    "contract": "messages streams",
     "ports": "messages streams changes",
     "settings": "messages streams",
     "upstream": "messages streams changes ports",
     "backlog": "messages streams changes ports",
-    "store": "messages streams changes ports",
+    "store": "messages streams changes ports contract",
     "bridge": "messages streams changes ports backlog",
     "commands": "messages streams changes ports settings upstream backlog store bridge"
-    " simulator",
+    " simulator contract",
     "__main__": "commands",
     "simulator": "",
     "errors": "",
     "backoff": "",
     "__init__": "",
 }
-PURE_FOLDERS = {"messages", "streams", "changes", "ports", "settings", "errors"}
+PURE_FOLDERS = {
+    *("messages", "streams", "changes", "ports", "settings", "errors", "contract"),
+}
 NOT_PURE = {"settings.credentials", "settings.file"}  # the files that a person named
 PURE_MODULES = {
     *("upstream.framing", "upstream.pages", "backoff", "backlog.queue"),

@@ -9,11 +9,12 @@ from typing import get_args
 import pytest
 
 from bzredis.bridge.status import CONTRACT, FIELDS, State
+from bzredis.contract.fields import CAUSES, ENTRY, GAP, HEADLINES
+from bzredis.contract.keys import KEYS, Key
 from bzredis.settings.config import OPTIONS
 from bzredis.settings.options import Option
-from bzredis.store.keys import ENTRY_FIELDS, KEYS, Key, entry_fields
 from bzredis.store.script import TOMBSTONE_DAYS
-from bzredis.streams import RATINGS, STREAMS, Stream
+from bzredis.streams import STREAMS, Stream
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -59,16 +60,15 @@ def test_no_key_is_told_that_does_not_exist() -> None:
 
 
 def test_the_fields_of_a_log_entry_are_told() -> None:
-    for field in (*entry_fields(RATINGS), "from", "to", "cause", "recovered"):
-        assert f"`{field}`" in README
-    for cause in ("restart", "reconnect", "redis-rollback"):
+    for field in (*ENTRY, *GAP):
+        assert f"`{field.name}`" in README
+    for cause in CAUSES:
         assert f"`{cause}`" in README
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_each_streams_headline_is_told(stream: Stream) -> None:
-    fields = entry_fields(stream)[len(ENTRY_FIELDS) : -1]  # between those and `raw`
-    told = ", ".join(f"`{field}`" for field in fields)
+    told = ", ".join(f"`{field.name}`" for field in HEADLINES[stream.name])
     assert re.search(rf"\b{stream.name} {re.escape(told)}[;)]", README)
 
 

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from bzredis.commands.form import with_options
+from bzredis.contract import pages
+from bzredis.contract.schemas import schemas
 from bzredis.settings.config import Config
 from bzredis.store.acl import bridge, reader
-from bzredis.store.keys import KEYS, entry_fields
-from bzredis.streams import STREAMS
 
 
 @click.command()
 @with_options({"prefix"})
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "jsonschema"]),
+    default="text",
+    show_default=True,
+    help="A list; a page with every field; or JSON Schemas of all of it.",
+)
+@click.option(
     "--acl",
     is_flag=True,
     help="Show the ACL SETUSER commands for a bridge and for who reads.",
 )
-def keys(config: Config, *, acl: bool) -> int:
-    """Show what stands in Redis: the keys, and the fields of each log entry."""
+def keys(config: Config, *, form: str, acl: bool) -> int:
+    """Show what stands in Redis: the keys, and the fields of entries and hashes."""
     if acl:
         return _show_rules(config.prefix)
-    rows = [
-        (f"{config.prefix}:{stream.name}:{key.name}", key.type, key.content)
-        for stream in STREAMS
-        for key in KEYS
-        if stream.state in key.state
-    ]
-    names, types = (max(len(row[column]) for row in rows) for column in (0, 1))
-    for name, kind, content in rows:
-        click.echo(f"{name:{names}}  {kind:{types}}  {content}")
-    for stream in STREAMS:
-        click.echo(f"\nAn entry of {config.prefix}:{stream.name}:events has the fields")
-        click.echo(f"  {' '.join(entry_fields(stream))}")
+    if form == "jsonschema":
+        click.echo(json.dumps(schemas(), indent=2, ensure_ascii=False))
+        return 0
+    for line in {"text": pages.text, "markdown": pages.markdown}[form](config.prefix):
+        click.echo(line)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bzredis.store.keys import KEYS, key
+from bzredis.contract.keys import KEYS, key
 from bzredis.store.script import Limits, commands, keys_written, script, status_script
 from bzredis.streams import STREAMS
 

@@ -15,10 +15,10 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
+from bzredis.contract.keys import internal, key
 from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
-from bzredis.store.keys import internal, key
 from bzredis.store.script import Limits, script, status_script
 from bzredis.streams import STREAMS, Stream
 

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from bzredis.changes.kinds import Change, Filled, GaveUp, Heard, Rejected
-from bzredis.store.keys import GAP_FIELDS
+from bzredis.contract.fields import GAP
 from bzredis.streams import Stream
 from bzredis.streams.stream import Head
 
@@ -107,7 +107,7 @@ def _settings(
         "heads": tuple(head.name for head in stream.headline),
         "head_fields": tuple(head.field for head in stream.headline),
         "head_news": tuple(map(_compared, stream.headline)),
-        "gap": GAP_FIELDS,
+        "gap": tuple(field.name for field in GAP),
         "events_maxlen": str(limits.events_maxlen),
         "timeline_length": limits.timeline_length,
         "watched": limits.watched,

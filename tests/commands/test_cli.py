@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from bzredis import __version__
 from bzredis.commands import cli, form, logs, run, simulate
+from bzredis.contract.keys import KEYS
 from bzredis.errors import FeedLost
 from bzredis.settings.config import OPTIONS, Config
-from bzredis.store.keys import KEYS
 from bzredis.streams import STREAMS
 
 TOKEN = "t0ken-0123456789"

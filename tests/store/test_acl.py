@@ -13,10 +13,10 @@ from redis.exceptions import NoPermissionError
 from store.servers import Peer, new_log, pack
 from store.steps import STEPS
 
+from bzredis.contract.keys import KEYS
 from bzredis.ports import Applied, Batch, Sign
 from bzredis.store.acl import bridge, reader
 from bzredis.store.client import Store
-from bzredis.store.keys import KEYS
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS
 
 SIGN = Sign("me", "fresh", "x", -1)

@@ -10,9 +10,9 @@ from store.servers import HOST, RECEIVED, Item, Peer, message, new_log, rating
 
 from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import Filled, GaveUp, Heard, Opened, Replayed
+from bzredis.contract.fields import GAP
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Applied, Behind, Coverage, Hole, Log
-from bzredis.store.keys import GAP_FIELDS
 from bzredis.streams import RATINGS, STREAMS, Stream
 
 T = RECEIVED
@@ -285,7 +285,7 @@ def test_what_is_given_up_is_a_gap_once(
     expected = (attrs.evolve(hole, announced=True),) if keep else ()
     assert answer.coverage.holes == expected
     (entry,) = peer.entries(f"{stream.name}:events")
-    assert list(entry) == [*GAP_FIELDS]
+    assert list(entry) == [field.name for field in GAP]
     assert {name: value for name, value in entry.items() if value} == {
         "action": "gap",
         "received": rfc3339(T + 61_007),

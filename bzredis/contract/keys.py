@@ -34,15 +34,6 @@ KEYS = (
     ),
 )
 
-# Fields of an entry that stand in front of each stream's headline.
-ENTRY_FIELDS = (
-    *("envelope", "action", "record", "symbol", "timestamp", "received"),
-    *("source", "version", "published", "effect", "news"),
-)
-# … of those, and besides `raw`, the ones that are always there, but in a `gap`.
-ALWAYS = {"action", "received", "source", "version", "published", "effect", "raw"}
-GAP_FIELDS = ("action", "received", "from", "to", "cause", "recovered")  # of a `gap`
-
 
 def key(prefix: str, stream: Stream, name: str) -> str:
     return f"{prefix}:{stream.name}:{name}"
@@ -50,10 +41,3 @@ def key(prefix: str, stream: Stream, name: str) -> str:
 
 def internal(name: str) -> str:
     return f"internal:{name}"
-
-
-def entry_fields(stream: Stream) -> tuple[str, ...]:
-    """Return the fields that an entry of a stream's log may have, in their order."""
-    heads = (head.name for head in stream.headline)
-    shift = ("shift",) if stream.state == "per_symbol" else ()
-    return (*ENTRY_FIELDS, *heads, *shift, "raw")

@@ -1,0 +1,1 @@
+"""What consumers may rely on, as tables: keys, fields, schemas and pages. Pure."""
