@@ -100,6 +100,8 @@ class Rules:
     # log -> number of the last change applied, and when (ms) it was used last
     position: dict[str, tuple[int, int]] = attrs.field(factory=dict)
     seen: dict[str, int] = attrs.field(factory=dict)  # print -> stamp
+    # record -> its version, and whether that deletes
+    versions: dict[str, tuple[int, bool]] = attrs.field(factory=dict)
     _time: int = 0  # µs
     _at_work: str = ""  # log and number
 
@@ -315,10 +317,16 @@ class Rules:
 
     def _message(self, log: Log, change: Change | Rejected) -> str:
         known, stamp = self.known(change.known_by)
+        is_row = isinstance(change, Change) and change.source == "rest"
+        if isinstance(change, Change) and not known:
+            version = change.version, change.action == "deleted"
+            before = self.versions.get(change.record, (0, False))
+            if is_row and version <= before:  # of REST only what is newer is taken
+                return "duplicate"
+            self.versions[change.record] = max(version, before)
         result = self.take(change, known)
         if result.startswith("refused"):
             return result
-        is_row = isinstance(change, Change) and change.source == "rest"
         if not (known and is_row):  # it would hide what comes live in the same second
             for print_ in change.remember:
                 self.seen.setdefault(print_, self.stamp)
