@@ -5,8 +5,9 @@ set -uo pipefail
 keys=${KEYS:-bz:ratings}
 log=$keys:events
 told=
+# shellcheck disable=SC2016 # they are of jq
 lines='
-  def fields($names): . as $of | $names | splits(" +") | select($of[.]) |
+  def fields($names): . as $of | $names | splits("\\s+") | select($of[.]) |
     "\t\(.)=\($of[.] | gsub("[\t\r\n]"; " "))";
   def say($words; $names): [$words, fields($names)] | add;
   # In ten thousandths, so that no binary fraction decides; empty: absent, or no number.
