@@ -11,23 +11,25 @@ const LATEST = `_record _version _firm _direction rating_current rating
 const redis = createClient({ url: process.env.REDIS_URL || 'redis://127.0.0.1:6379' })
 let told
 
+// Done when it is written: to a pipe that is full, console.log only promises.
 function say (words, names = '', of = {}) {
   const fields = names.split(/\s+/).filter(name => name in of)
     .map(name => `${name}=${of[name].replace(/[\t\r\n]/g, ' ')}`)
-  console.log([words, ...fields].join('\t'))
+  const line = [words, ...fields].join('\t')
+  return new Promise(resolve => process.stdout.write(`${line}\n`, resolve))
 }
 
-function tell (state) {
-  if (state !== told) say(state)
+async function tell (state) {
+  if (state !== told) await say(state)
   told = state
 }
 
-function act (entry, of) {
+async function act (entry, of) {
   if (of.action === 'gap') return say(`gap\t${entry}`, 'from to cause recovered', of)
-  say(`entry\t${entry}`, ENTRY, of)
+  await say(`entry\t${entry}`, ENTRY, of)
   const why = /^(up|down)$/.test(of.direction) ? of.direction : moved(of) && 'target'
   if (why && of.news && of.action !== 'deleted') {
-    say(`alert\t${entry}`, 'symbol why', { ...of, why })
+    await say(`alert\t${entry}`, 'symbol why', { ...of, why })
   }
 }
 
@@ -42,7 +44,7 @@ const state = async () => await redis.exists(`${KEYS}:alive`) ? 'fresh' : 'stale
 async function latest (symbol) {
   const alive = await state() // first: what is read after it is no older
   const found = await redis.hGetAll(`${KEYS}:latest:${symbol}`)
-  say(`latest\t${symbol}\t${alive}`, LATEST, found)
+  await say(`latest\t${symbol}\t${alive}`, LATEST, found)
 }
 
 async function tail (last = '0-0', count = 0) {
@@ -50,7 +52,7 @@ async function tail (last = '0-0', count = 0) {
     const log = { key: LOG, id: last }
     const read = await redis.xRead(log, { COUNT: 100, BLOCK: 1000 })
     for (const { id, message } of read?.[0].messages ?? []) {
-      act(last = id, message)
+      await act(last = id, message)
       if (--count === 0) process.exit()
     }
   })
@@ -69,7 +71,7 @@ async function work (group, name, idle = 60000) {
       batch = read?.[0].messages ?? []
     }
     for (const { id, message } of batch.filter(Boolean)) { // null: trimmed meanwhile
-      act(id, message)
+      await act(id, message)
       await redis.xAck(LOG, group, id)
     }
   })
@@ -78,11 +80,11 @@ async function work (group, name, idle = 60000) {
 async function forEver (once) {
   for (;;) {
     try {
-      tell(await state())
+      await tell(await state())
       await once()
     } catch (error) {
       console.error(error.message)
-      tell('stale')
+      await tell('stale')
       await new Promise(resolve => setTimeout(resolve, 500))
     }
   }

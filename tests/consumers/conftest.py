@@ -32,14 +32,15 @@ class Consumer:
 
     def start(self, *words: str, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
         """Start it in a process group of its own: some run others."""
-        process = subprocess.Popen(
-            [*self.command, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=(self.folder / "errors").open("ab"),
-            env=self.environment,
-            start_new_session=True,
-        )
+        with (self.folder / "errors").open("ab") as errors:
+            process = subprocess.Popen(
+                [*self.command, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                env=self.environment,
+                start_new_session=True,
+            )
         self._running.append(process)
         return process
 
