@@ -116,46 +116,46 @@ static int latest(const char *symbol) {
     return 0;
 }
 
-// Act on each of a list of entries; 0 where the connection was lost.
+// Act on each of a list of entries; return how many, -1 where the connection was lost.
 static int each(const redisReply *entries, const char *group, char *last, long *left) {
+    int found = 0;
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *entry = entries->element[i];
         if (entry->type == REDIS_REPLY_NIL) continue; // trimmed away meanwhile
+        found++;
         const char *id = entry->element[0]->str;
         act(id, entry->element[1]);
         if (last) strcpy(last, id);
         if (left && --*left == 0) exit(0);
         redisReply *done = group ? ask("XACK %s %s %s", events, group, id) : NULL;
-        if (group && !done) return 0;
+        if (group && !done) return -1;
         freeReplyObject(done);
     }
-    return 1;
+    return found;
 }
 
 // One round of `tail` or, where there is a group, of `work`; 0 where it failed.
 static int once(char *at, long *left, const char *group, const char *name, const char *idle) {
     redisReply *reply = NULL;
-    size_t found = 0;
-    int well = 1;
+    int found = 0;
     if (group) {
         freeReplyObject(redisCommand(redis, "XGROUP CREATE %s %s 0 MKSTREAM", events, group));
         reply = ask("XAUTOCLAIM %s %s %s %s %s COUNT 100", events, group, name, idle, at);
         if (!reply) return 0;
         strcpy(at, reply->element[0]->str); // where the next scan begins
-        found = reply->element[1]->elements;
-        well = each(reply->element[1], group, NULL, NULL);
+        found = each(reply->element[1], group, NULL, NULL);
     }
     freeReplyObject(reply);
-    if (found || !well) return well;
+    if (found) return found > 0;
     if (group)
         reply = ask("XREADGROUP GROUP %s %s COUNT 100 BLOCK 1000 STREAMS %s >", group, name, events);
     else
         reply = ask("XREAD COUNT 100 BLOCK 1000 STREAMS %s %s", events, at);
     if (!reply) return 0;
     if (reply->type == REDIS_REPLY_ARRAY)
-        well = each(reply->element[0]->element[1], group, group ? NULL : at, group ? NULL : left);
+        found = each(reply->element[0]->element[1], group, group ? NULL : at, group ? NULL : left);
     freeReplyObject(reply);
-    return well;
+    return found >= 0;
 }
 
 int main(int argc, char **argv) {

@@ -133,6 +133,7 @@ func work(group, name string, idle int) {
 		left, err := redis.Values(conn.Do("XAUTOCLAIM", log, group, name, idle, cursor, "COUNT", 100))
 		if err == nil {
 			_, err = redis.Scan(left, &cursor, &entries)
+			entries = there(entries)
 		}
 		if err == nil && len(entries) == 0 {
 			entries, err = read(conn.Do("XREADGROUP", "GROUP", group, name,
@@ -158,13 +159,20 @@ func read(reply interface{}, err error) (entries []interface{}, _ error) {
 	return entries, err
 }
 
+// there leaves out what was trimmed away meanwhile.
+func there(entries []interface{}) (found []interface{}) {
+	for _, entry := range entries {
+		if entry != nil {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
 // each acts on entries, and then does what is to be done with its id.
 func each(entries []interface{}, err error, done func(id string) error) error {
 	for _, entry := range entries {
-		pair, ok := entry.([]interface{})
-		if !ok { // trimmed away meanwhile
-			continue
-		}
+		pair := entry.([]interface{})
 		id := string(pair[0].([]byte))
 		of, _ := redis.StringMap(pair[1], nil)
 		act(id, of)

@@ -64,13 +64,13 @@ async function work (group, name, idle = 60000) {
     await redis.xGroupCreate(LOG, group, '0', { MKSTREAM: true }).catch(() => {})
     const left = await redis.xAutoClaim(LOG, group, name, +idle, cursor, { COUNT: 100 })
     cursor = left.nextId
-    let batch = left.messages
+    let batch = left.messages.filter(Boolean) // null: trimmed away meanwhile
     if (!batch.length) {
       const log = { key: LOG, id: '>' }
       const read = await redis.xReadGroup(group, name, log, { COUNT: 100, BLOCK: 1000 })
       batch = read?.[0].messages ?? []
     }
-    for (const { id, message } of batch.filter(Boolean)) { // null: trimmed meanwhile
+    for (const { id, message } of batch) {
       await act(id, message)
       await redis.xAck(LOG, group, id)
     }

@@ -76,13 +76,14 @@ sub work {
     for_ever(sub {
         eval { $redis->xgroup('CREATE', $log, $group, 0, 'MKSTREAM') };    # it is there
         my $claimed = $redis->xautoclaim($log, $group, $name, $idle, $cursor, 'COUNT', 100);
-        ($cursor, my $batch) = @$claimed;
-        if (!@$batch) {
+        $cursor = $claimed->[0];
+        my @batch = grep { defined } @{ $claimed->[1] };    # undef: trimmed away meanwhile
+        if (!@batch) {
             my @group = ('GROUP', $group, $name, 'COUNT', 100, 'BLOCK', 1000);
             my $read  = $redis->xreadgroup(@group, 'STREAMS', $log, '>');
-            $batch = [map { @{ $_->[1] } } @{ $read // [] }];
+            @batch = map { @{ $_->[1] } } @{ $read // [] };
         }
-        for (grep { defined } @$batch) {    # undef: trimmed away meanwhile
+        for (@batch) {
             act($_->[0], { @{ $_->[1] } });
             $redis->xack($log, $group, $_->[0]);
         }

@@ -87,13 +87,13 @@ async def work(group: str, name: str, idle: str = "60000") -> None:
         with suppress(ResponseError):  # it is there
             await redis.xgroup_create(LOG, group, "0", mkstream=True)
         left = await redis.xautoclaim(LOG, group, name, int(idle), cursor, 100)
-        cursor, batch = left[0], left[1]
+        cursor = left[0]
+        batch = [each for each in left[1] if each[0]]  # else trimmed away meanwhile
         if not batch:
             new = await redis.xreadgroup(group, name, {LOG: ">"}, 100, 1000)
             batch = [each for _, entries in new or [] for each in entries]
         for entry, of in batch:
-            if of:  # else it was trimmed away meanwhile
-                act(entry, of)
+            act(entry, of)
             await redis.xack(LOG, group, entry)
 
     await for_ever(once)

@@ -63,13 +63,14 @@ def work(group, name, idle = 60_000)
   cursor = "0-0"
   for_ever do
     REDIS.xgroup(:create, LOG, group, "0", mkstream: true) rescue Redis::CommandError # it is there
-    left = REDIS.xautoclaim(LOG, group, name, idle, cursor, count: 100)
-    cursor, batch = left.values_at("next", "entries")
+    # Not `xautoclaim`, which fails on the nil of what was trimmed away meanwhile.
+    cursor, left = REDIS.call("XAUTOCLAIM", LOG, group, name, idle, cursor, "COUNT", 100)
+    batch = left.compact.map { |entry, flat| [entry, flat.each_slice(2).to_h] }
     if batch.empty?
       batch = REDIS.xreadgroup(group, name, LOG, ">", count: 100, block: 1000).fetch(LOG, [])
     end
     batch.each do |entry, of|
-      act(entry, of) if of
+      act(entry, of)
       REDIS.xack(LOG, group, entry)
     end
   end

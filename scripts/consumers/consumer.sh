@@ -39,8 +39,7 @@ tell() {
   told=$1
 }
 
-# Act on the entries of a JSON array; null: one that was trimmed away meanwhile.
-act() { jq -r "$lines"'.[] | values | .[0] as $id | .[1] | object | act($id)' <<<"$1"; }
+act() { jq -r "$lines"'.[] | .[0] as $id | .[1] | object | act($id)' <<<"$1"; }
 
 latest() {
   local alive found
@@ -66,14 +65,14 @@ work_once() {
   ask XGROUP CREATE "$log" "$group" 0 MKSTREAM >/dev/null 2>&1 # it is there
   read=$(ask XAUTOCLAIM "$log" "$group" "$name" "$idle" "$cursor" COUNT 100) || return
   cursor=$(jq -r '.[0]' <<<"$read")
-  entries=$(jq -c '.[1]' <<<"$read")
+  entries=$(jq -c '.[1] | map(values)' <<<"$read") # null: trimmed away meanwhile
   if [ "$entries" = "[]" ]; then
     read=$(ask XREADGROUP GROUP "$group" "$name" COUNT 100 BLOCK 1000 STREAMS "$log" ">") ||
       return
     [ "$read" != null ] || return 0
     entries=$(jq -c '.[]' <<<"$read")
   fi
-  mapfile -t ids < <(jq -r '.[] | values | .[0]' <<<"$entries")
+  mapfile -t ids < <(jq -r '.[][0]' <<<"$entries")
   act "$entries" && ask XACK "$log" "$group" "${ids[@]}" >/dev/null
 }
 

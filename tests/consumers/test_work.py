@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fcntl import F_SETPIPE_SZ, fcntl
 from pathlib import Path
 
@@ -61,3 +61,31 @@ def is_done(peer: Peer) -> bool:
     (group,) = peer.redis.xinfo_groups(LOG)
     (last, _), *_ = peer.redis.xrevrange(LOG, count=1)
     return group["last-delivered-id"] == last and not group["pending"]
+
+
+@pytest.fixture(params=["redis-6.2", "valkey"])
+def any_age(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
+    name: str = request.param
+    if binary(name) is None:
+        pytest.skip(f"no {name} here")
+    with running(name, tmp_path / "server") as peer:
+        yield peer
+
+
+def test_what_was_left_behind_and_is_trimmed_away(
+    consume: Callable[[Peer], Consumer], any_age: Peer, log: Write, tmp_path: Path
+) -> None:
+    """Redis 6.2 gives nil in its place, again and again."""
+    redis = any_age.redis
+    sent = log(redis, 20)
+    redis.xgroup_create(LOG, "group", "0")
+    redis.xreadgroup("group", "dead", {LOG: ">"}, count=10)
+    for gone in (*sent,)[3:7]:
+        assert redis.xdel(LOG, gone)
+        del sent[gone]
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        consume(any_age).start("work", "group", "me", "0", output=file)
+    lines_sent = {line for id_, of in sent.items() for line in lines(id_, of)}
+    until(lambda: lines_sent <= {*split(output.read_bytes())}, 10)
+    assert {*news(split(output.read_bytes()))} == lines_sent
