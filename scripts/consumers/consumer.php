@@ -107,6 +107,7 @@ function work(string $group, string $name, string $idle = '60000'): void
         }
         $batch = $batch ?: $redis->xReadGroup($group, $name, [LOG => '>'], 100, 1000);
         foreach ($batch[LOG] ?? $batch as $entry => $of) {
+            if (is_int($entry)) { fwrite(STDERR, var_export([$batch, $left, $cursor, $redis->getLastError()], true)); exit(9); }
             act($entry, $of);
             $redis->xAck(LOG, $group, [$entry]);
         }

@@ -4,7 +4,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -110,6 +110,10 @@ async def for_ever(once: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.5)
 
 
-COMMANDS = {"latest": latest, "tail": tail, "work": work}
+COMMANDS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    "latest": latest,
+    "tail": tail,
+    "work": work,
+}
 with suppress(KeyboardInterrupt):
     asyncio.run(COMMANDS[sys.argv[1]](*sys.argv[2:]))

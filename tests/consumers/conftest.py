@@ -70,7 +70,7 @@ def end(process: subprocess.Popen[bytes], how: int) -> None:
 
 
 def split(output: bytes) -> list[str]:
-    """Return complete lines; nothing but a line end ends one (`splitlines` knows more)."""
+    """Return the complete lines; `splitlines` would end them at more."""
     return output.decode().split("\n")[:-1]
 
 
@@ -92,6 +92,13 @@ def peer(server: Peer) -> Peer:
     return server
 
 
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Peer]:
+    """Return a server that knows after a restart what it knew before."""
+    with running("valkey", tmp_path / "kept", appendonly="yes") as peer:
+        yield peer
+
+
 @pytest.fixture(scope="session", params=LANGUAGES)
 def language(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -108,7 +115,7 @@ def language(
 def consume(
     language: tuple[list[str], dict[str, str]], tmp_path: Path
 ) -> Iterator[Callable[[Peer], Consumer]]:
-    """Return what makes a consumer of a server; what it still runs ends with the test."""
+    """Return what makes a consumer of a server; with the test ends what it runs."""
     made: list[Consumer] = []
 
     def consumer(peer: Peer) -> Consumer:
@@ -128,7 +135,7 @@ def log() -> Write:
     return write
 
 
-def until(holds: Callable[[], bool], limit: float = 60) -> None:
+def until(holds: Callable[[], bool], limit: float = 20) -> None:
     """Wait until it holds: what other processes do has to be polled."""
     deadline = time.monotonic() + limit
     while not holds():

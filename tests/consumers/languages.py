@@ -38,12 +38,14 @@ class Language:
 
     def surroundings(self) -> dict[str, str]:
         """Return the environment of a service: no locale, nothing of the tests."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        kept = {name: os.environ.get(name, "/") for name in ("PATH", "HOME")}
         return {**kept, "LC_ALL": "C", **self.environment}
 
 
 LANGUAGES: Final = {
-    "shell": Language("consumer.sh", "redis-cli --help 2>&1 | grep -q -e --json && jq -h"),
+    "shell": Language(
+        "consumer.sh", "redis-cli --help 2>&1 | grep -qe --json && jq -h"
+    ),
     "node": Language("consumer.js", """node -e 'require("redis")'""", ("node",)),
     "php": Language("consumer.php", """php -r 'new Redis();'""", ("php",)),
     "ruby": Language("consumer.rb", """ruby -e 'require "redis"'""", ("ruby",)),

@@ -1,4 +1,4 @@
-"""What a consumer has to print of an entry: the format of its README, said once more."""
+"""What a consumer has to print of an entry, as its README says."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def lines(entry: str, of: Fields) -> list[str]:
     said = [line("entry", entry, of=of, names=ENTRY)]
     why = _why(of)
     if why and of.get("news") and of["action"] != "deleted":
-        said.append(line("alert", entry, of={**of, "why": why}, names=("symbol", "why")))
+        said.append(
+            line("alert", entry, of={**of, "why": why}, names=("symbol", "why"))
+        )
     return said
 
 

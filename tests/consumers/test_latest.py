@@ -41,7 +41,10 @@ def test_what_is_absent_is_no_number(
 
 
 def test_of_other_streams(consume: Callable[[Peer], Consumer], peer: Peer) -> None:
-    figures = {"consensus_rating": "BUY", "consensus_price_target": "293.69192307692305"}
+    figures = {
+        "consensus_rating": "BUY",
+        "consensus_price_target": "293.69192307692305",
+    }
     peer.redis.hset("bz:consensus:latest:A", mapping=figures)
     consumer = consume(peer)
     consumer.environment["KEYS"] = "bz:consensus"

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 import trio
 from consumers.conftest import Consumer, Write, news, split, until
 from consumers.lines import STATES, lines
-from store.servers import Peer, running
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Peer]:
-    """Return a server that knows after a restart what it knew before."""
-    with running("valkey", tmp_path / "kept", appendonly="yes") as peer:
-        yield peer
+from store.servers import Peer
 
 
 def test_from_an_entry_on(

@@ -13,20 +13,21 @@ SYMBOLS: Final = (
     *("ISIN:US0378331005", None),
 )
 FIRMS: Final = (
-    *("Example Securities", "Société Générale", "野村證券", "Zoë & 😀👩‍🚀 «Co»", "%s%n\\t$HOME"),  # noqa: RUF001
-    *('a "quoted" firm', " spaces  around ", "a\ttab\nand\r\nlines", "x=y", "Ĳ" * 1_500),
-    *("-n", "*", None),
+    *("Example Securities", "Société Générale", "野村證券", "Zoë & 😀👩‍🚀 «Co»"),
+    *("%s%n\\t$HOME", 'a "quoted" firm', " spaces  around ", "a\ttab\nand\r\nlines"),
+    *("x=y", "Ĳ" * 1_500, "-n", "*", None),
 )
 DIRECTIONS: Final = ("up", "down", "same", "new", "end", None)
 RATINGS: Final = (("Buy", "Hold"), ("Sell", None), (None, None), ("Überkaufen", "買い"))
 # Targets now and before; exactly 10 % is not over 10 %, whatever binary fractions say.
 TARGETS: Final = (
-    *(("195.50", "180"), ("0.1000", "0.1000"), ("110.11", "100.10"), ("110.12", "100.10")),
-    *(("90.09", "100.10"), ("90.08", "100.10"), ("1000000.00", "1"), ("265", None)),
-    *((None, "0.0001"), (None, None), ("n/a", "12"), ("12", "n/a"), ("007.70", "7")),
-    *(("1.1", "1.0"), ("0.0011", "0.0010"), ("0.0012", "0.0010"), ("12.1234", "11.0214")),
+    *(("195.50", "180"), ("0.1000", "0.1000"), ("265", None), (None, "0.0001")),
+    *(("110.11", "100.10"), ("110.12", "100.10"), ("90.09", "100.10")),
+    *(("90.08", "100.10"), ("1000000.00", "1"), (None, None), ("n/a", "12")),
+    *(("12", "n/a"), ("007.70", "7"), ("1.1", "1.0"), ("0.0011", "0.0010")),
+    *(("0.0012", "0.0010"), ("12.1234", "11.0214")),
 )
-TEXT: Final = "“Margins” hold – 利益率 📈\n" * 100  # 3 KB and more
+TEXT: Final = "“Margins” hold: 利益率 📈\n" * 100  # 3 KB and more
 SOURCES: Final = ("live", "live", "replay", "rest")
 
 
