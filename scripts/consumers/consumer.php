@@ -79,12 +79,24 @@ function latest(string $symbol): void
     say("latest\t$symbol\t$alive", LATEST, $found);
 }
 
+// Not xRead and xReadGroup: when Redis goes away while phpredis 5.3 waits in them, they
+// damage its memory, and entries come mixed up afterwards.
+function entries(array|false $reply): array
+{
+    $entries = [];
+    foreach (array_filter($reply ?: []) as [$entry, $flat]) { // null: trimmed meanwhile
+        $entries[$entry] = array_column(array_chunk($flat, 2), 1, 0);
+    }
+    return $entries;
+}
+
 function tail(string $last = '0-0', string $count = '0'): void
 {
     $left = (int) $count;
     forEver(function (Redis $redis) use (&$last, &$left) {
-        $read = $redis->xRead([LOG => $last], 100, 1000);
-        foreach ($read[LOG] ?? [] as $last => $of) {
+        $how = ['COUNT', '100', 'BLOCK', '1000', 'STREAMS', LOG, $last];
+        $read = $redis->rawCommand('XREAD', ...$how);
+        foreach (entries($read[0][1] ?? false) as $last => $of) {
             act($last, $of);
             if (--$left === 0) {
                 exit;
@@ -99,15 +111,14 @@ function work(string $group, string $name, string $idle = '60000'): void
     forEver(function (Redis $redis) use ($group, $name, $idle, &$cursor) {
         $redis->xGroup('CREATE', LOG, $group, '0', true); // false where it is there
         $claim = [LOG, $group, $name, $idle, $cursor, 'COUNT', '100'];
-        [$cursor, $left] = $redis->rawCommand('XAUTOCLAIM', ...$claim);
-        $batch = [];
-        foreach (array_filter($left) as [$entry, $flat]) {
-            $pairs = array_chunk($flat, 2);
-            $batch[$entry] = array_column($pairs, 1, 0);
+        [$cursor, $left] = $redis->rawCommand('XAUTOCLAIM', ...$claim) ?: ['0-0', []];
+        $batch = entries($left);
+        if (!$batch) {
+            $how = ['GROUP', $group, $name, 'COUNT', '100', 'BLOCK', '1000'];
+            $read = $redis->rawCommand('XREADGROUP', ...$how, ...['STREAMS', LOG, '>']);
+            $batch = entries($read[0][1] ?? false);
         }
-        $batch = $batch ?: $redis->xReadGroup($group, $name, [LOG => '>'], 100, 1000);
-        foreach ($batch[LOG] ?? $batch as $entry => $of) {
-            if (is_int($entry)) { fwrite(STDERR, var_export([$batch, $left, $cursor, $redis->getLastError()], true)); exit(9); }
+        foreach ($batch as $entry => $of) {
             act($entry, $of);
             $redis->xAck(LOG, $group, [$entry]);
         }
