@@ -87,16 +87,20 @@ static redisReply *ask(const char *format, ...) {
 }
 
 static int connect_to(const char *url) {
-    char host[128] = "127.0.0.1", password[128] = "";
+    char host[128] = "127.0.0.1", login[256] = "", *password = login;
     int port = 6379, db = 0;
-    if (url && sscanf(url, "redis://:%127[^@]@%127[^:/]:%d/%d", password, host, &port, &db) < 2)
+    if (url && sscanf(url, "redis://%255[^@/]@%127[^:/]:%d/%d", login, host, &port, &db) < 2) {
+        *login = 0;
         sscanf(url, "redis://%127[^:/]:%d/%d", host, &port, &db);
+    }
     redisFree(redis);
     redis = redisConnectWithTimeout(host, port, (struct timeval){5, 0});
     if (!redis || redis->err) return 0;
     redisSetTimeout(redis, (struct timeval){5, 0});
-    if (*password) freeReplyObject(ask("AUTH %s", password));
-    freeReplyObject(ask("SELECT %d", db));
+    const char *user = strsep(&password, ":"); // what is left is the password
+    if (password && *user) freeReplyObject(ask("AUTH %s %s", user, password));
+    else if (password) freeReplyObject(ask("AUTH %s", password));
+    if (db) freeReplyObject(ask("SELECT %d", db));
     return !redis->err;
 }
 
@@ -113,6 +117,7 @@ static int latest(const char *symbol) {
     if (!of) return 1;
     printf("latest\t%s\t%s", symbol, alive);
     put_all(of, LATEST);
+    freeReplyObject(of);
     return 0;
 }
 

@@ -17,10 +17,11 @@ io.stdout:setvbuf 'line'
 local function connect()
   local url = os.getenv 'REDIS_URL' or 'redis://127.0.0.1:6379'
   local login, host, port, db = url:match '^redis://(.-)([^@:/]+):?(%d*)/?(%d*)$'
-  client = redis.connect(host, tonumber(port) or 6379)
-  local password = login:match ':(.*)@'
-  if password then client:auth(password) end
-  if db ~= '' then client:select(db) end
+  local new = redis.connect(host, tonumber(port) or 6379)
+  local user, password = login:match '^(.-):(.*)@$'
+  if password and user ~= '' then new:auth(user, password) elseif password then new:auth(password) end
+  if tonumber(db) then new:select(db) end
+  client = new
 end
 
 local function say(words, of, names)

@@ -18,7 +18,9 @@ function connect(): Redis
     if (isset($url['pass'])) {
         $redis->auth(array_filter([$url['user'] ?? '', $url['pass']]));
     }
-    $redis->select((int) ltrim($url['path'] ?? '', '/'));
+    if ($database = (int) ltrim($url['path'] ?? '', '/')) {
+        $redis->select($database);
+    }
     return $redis;
 }
 

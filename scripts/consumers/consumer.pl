@@ -15,10 +15,12 @@ my ($redis, $told) = (undef, '');
 $| = 1;
 
 sub connect_redis {
-    my ($pass, $server, $db) = ($ENV{REDIS_URL} // 'redis://127.0.0.1:6379') =~
-      m{^redis://(?:[^@]*:([^@]*)@)?([^/]+)/?(\d*)} or die "REDIS_URL?\n";
-    $redis = Redis->new(server => $server, $pass ? (password => $pass) : ());
-    $redis->select($db || 0);
+    my ($login, $server, $db) = ($ENV{REDIS_URL} // 'redis://127.0.0.1:6379') =~
+      m{^redis://(?:([^@]*)@)?([^/]+)/?(\d*)} or die "REDIS_URL?\n";
+    my $new = Redis->new(server => $server);
+    $new->auth(grep { length } split /:/, $login) if $login;
+    $new->select($db) if $db;
+    $redis = $new;
 }
 
 sub say_line {

@@ -8,6 +8,8 @@ from consumers.conftest import Consumer
 from consumers.lines import latest
 from store.servers import Peer
 
+from bzredis.store.acl import reader
+
 ALIVE = "bz:ratings:alive"
 HASH = {
     "_symbol": "TSX:BIP-UN.A",
@@ -49,3 +51,18 @@ def test_of_other_streams(consume: Callable[[Peer], Consumer], peer: Peer) -> No
     consumer = consume(peer)
     consumer.environment["KEYS"] = "bz:consensus"
     assert consumer.run("latest", "A") == [latest("A", "stale", figures)]
+
+
+def test_as_one_who_may_only_read(
+    consume: Callable[[Peer], Consumer], peer: Peer
+) -> None:
+    words = reader("bz", "%R~").replace(">PASSWORD", ">s3cret").split(" ")
+    peer.redis.execute_command(*words)
+    peer.redis.hset("bz:ratings:latest:A", mapping=HASH)
+    peer.redis.xadd("bz:ratings:events", {"action": "created", "record": "a"}, "1-1")
+    consumer = consume(peer)
+    url = f"redis://{words[2]}:s3cret@127.0.0.1:{peer.server.port}"
+    consumer.environment["REDIS_URL"] = url
+    assert consumer.run("latest", "A") == [latest("A", "stale", HASH)]
+    entry = "entry\t1-1\taction=created\trecord=a"
+    assert consumer.run("tail", "0-0", "1") == ["stale", entry]
