@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""What README.md says, with redis.asyncio."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+KEYS = os.environ.get("KEYS", "bz:ratings")
+LOG = f"{KEYS}:events"
+ENTRY = """action symbol record version published effect news firm direction rating
+    rating_prior pt pt_prior rating_id value target shift"""
+LATEST = """_record _version _firm _direction rating_current rating consensus_rating
+    pt_current pt consensus_price_target"""
+redis: Any = Redis.from_url(
+    os.environ.get("REDIS_URL", "redis://127.0.0.1:6379"), decode_responses=True
+)
+told = ""
+
+
+def say(words: str, names: str = "", of: dict[str, str] | None = None) -> None:
+    fields = [f"{name}={of[name]}" for name in names.split() if of and name in of]
+    one_line = str.maketrans("\t\r\n", "   ")
+    print("\t".join([words, *(f.translate(one_line) for f in fields)]), flush=True)
+
+
+def tell(state: str) -> None:
+    global told  # noqa: PLW0603 - it is a small program
+    if state != told:
+        say(state)
+    told = state
+
+
+def act(entry: str, of: dict[str, str]) -> None:
+    if of["action"] == "gap":
+        return say(f"gap\t{entry}", "from to cause recovered", of)
+    say(f"entry\t{entry}", ENTRY, of)
+    why = of["direction"] if of.get("direction") in ("up", "down") else moved(of)
+    if why and "news" in of and of["action"] != "deleted":
+        say(f"alert\t{entry}", "symbol why", {**of, "why": why})
+    return None
+
+
+def moved(of: dict[str, str]) -> str:
+    with suppress(KeyError, InvalidOperation):
+        now, before = Decimal(of["pt"]), Decimal(of["pt_prior"])
+        return "target" if abs(now - before) * 10 > before else ""
+    return ""
+
+
+async def state() -> str:
+    return "fresh" if await redis.exists(f"{KEYS}:alive") else "stale"
+
+
+async def latest(symbol: str) -> None:
+    alive = await state()  # first: what is read after it is no older
+    found = await redis.hgetall(f"{KEYS}:latest:{symbol}")
+    say(f"latest\t{symbol}\t{alive}", LATEST, found)
+
+
+async def tail(last: str = "0-0", count: str = "0") -> None:
+    left = int(count)
+
+    async def once() -> None:
+        nonlocal last, left
+        for _, entries in await redis.xread({LOG: last}, 100, 1000) or []:
+            for last, of in entries:
+                act(last, of)
+                left -= 1
+                if left == 0:
+                    sys.exit()
+
+    await for_ever(once)
+
+
+async def work(group: str, name: str, idle: str = "60000") -> None:
+    cursor = "0-0"
+
+    async def once() -> None:
+        nonlocal cursor
+        with suppress(ResponseError):  # it is there
+            await redis.xgroup_create(LOG, group, "0", mkstream=True)
+        left = await redis.xautoclaim(LOG, group, name, int(idle), cursor, 100)
+        cursor = left[0]
+        batch = [each for each in left[1] if each[0]]  # else trimmed away meanwhile
+        if not batch:
+            new = await redis.xreadgroup(group, name, {LOG: ">"}, 100, 1000)
+            batch = [each for _, entries in new or [] for each in entries]
+        for entry, of in batch:
+            act(entry, of)
+            await redis.xack(LOG, group, entry)
+
+    await for_ever(once)
+
+
+async def for_ever(once: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            tell(await state())
+            await once()
+        except RedisError as error:
+            print(error, file=sys.stderr)
+            tell("stale")
+            await asyncio.sleep(0.5)
+
+
+COMMANDS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    "latest": latest,
+    "tail": tail,
+    "work": work,
+}
+with suppress(KeyboardInterrupt):
+    asyncio.run(COMMANDS[sys.argv[1]](*sys.argv[2:]))
