@@ -84,7 +84,7 @@ class Reader:
     def history(
         self, stream: StreamName, symbol: str, count: int = 50
     ) -> tuple[Entry, ...]:
-        """Return what was news about a symbol: at most `count` entries, newest first."""
+        """Return what was news about a symbol, newest first, at most `count` of it."""
         key = self._key(stream, f"history:{_symbol(symbol)}")
         (found,) = self._redis.ask(("XREVRANGE", key, "+", "-", "COUNT", count))
         entries = (entry(stream, one, fields) for one, fields in found)

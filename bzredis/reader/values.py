@@ -148,8 +148,8 @@ class Consensus(Hash):
 class Entry:
     """A message in the log (`events`), or in the history of a symbol.
 
-    Act on `news`: most entries but repeat what was said before. Of the headline a stream
-    fills what it has; targets (`pt`, `pt_prior`, `target`) are for one share.
+    Act on `news`: most entries but repeat what was said before. Of the headline a
+    stream fills what it has; targets (`pt`, `pt_prior`, `target`) are for one share.
     """
 
     stream: StreamName
