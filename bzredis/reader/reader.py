@@ -151,7 +151,9 @@ class Reader:
 
     def _key(self, stream: str, name: str) -> str:
         if stream not in KINDS:
-            raise ReaderError(f"there is no stream {stream!r}, but {', '.join(KINDS)}")
+            *names, last = KINDS
+            there = f"{', '.join(names)} and {last}"
+            raise ReaderError(f"there is no stream {stream!r}: there are {there}")
         return f"{self.prefix}:{stream}:{name}"
 
 
