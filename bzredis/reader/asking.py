@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import attrs
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -26,6 +26,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from bzredis.reader.error import ReaderError
+
+__all__ = ["Asked", "Command", "Redis"]
 
 ANSWER: Final = 5.0  # s; a read takes milliseconds: so late, a connection is dead
 
@@ -47,31 +49,50 @@ BEFORE: Final = re.compile(
 )
 
 
-@attrs.frozen
-class Asked:
-    """One Redis, by URL. Threads may share it: each call takes a connection."""
+Command = tuple[str | int, ...]
 
-    _client: Redis = attrs.field(repr=False)
+
+@attrs.define
+class Asked:
+    """One Redis. Threads may share it: each call takes a connection of its own.
+
+    Of a cluster the node that has these keys is followed.
+    """
+
+    _first: Redis = attrs.field(repr=False)  # whom the URL names
+    _ours: bool  # whether it was made here
+    _node: Redis = attrs.field(init=False, repr=False)  # who has the keys
+
+    def __attrs_post_init__(self) -> None:
+        self._node = self._first
 
     @classmethod
-    def at(cls, url: str) -> Asked:
-        """Make a client; nothing is sent yet. Raises ReaderError."""
-        wrong = _wrong(url)
+    def at(cls, where: str | Redis) -> Asked:
+        """Make a client of a URL, or take one; nothing is sent yet.
+
+        Raises ReaderError.
+        """
+        if not isinstance(where, str):
+            how = where.connection_pool.connection_kwargs
+            if not how.get("decode_responses") or how.get("protocol") in {3, "3"}:
+                raise ReaderError("the client needs decode_responses=True, protocol=2")
+            return cls(where, ours=False)
+        wrong = _wrong(where)
         if not wrong:
             try:
-                return cls(_client(url))
+                return cls(_client(where), ours=True)
             except (ValueError, TypeError, RedisError):
                 wrong = f"it is not of the form {FORM}"
         # Raised out here, for else it would lead to what holds the URL.
         raise ReaderError(f"the Redis URL cannot be used: {wrong}")
 
-    def ask(self, *commands: tuple[str | int, ...]) -> list[Any]:
+    def ask(self, *commands: Command) -> list[Any]:
         """Return the answers; of several commands together, at one moment (MULTI).
 
         Raises ReaderError.
         """
         try:
-            return self._ask(commands)
+            return self._at_the_keys(commands)
         except RedisError as error:
             raised = _in_words(error)
         except (OSError, UnicodeError) as error:
@@ -80,19 +101,47 @@ class Asked:
         # Not above, for then it would lead to frames of redis-py with the password.
         raise raised
 
-    def _ask(self, commands: Sequence[tuple[str | int, ...]]) -> list[Any]:
-        if len(commands) == 1:
-            run: Any = self._client.execute_command
-            return [run(*commands[0])]
-        with self._client.pipeline(transaction=True) as together:
-            for command in commands:
-                add: Any = together.execute_command
-                add(*command)
-            return together.execute()
+    def _at_the_keys(self, commands: Sequence[Command]) -> list[Any]:
+        node = self._node
+        try:
+            return _answers(node, commands)
+        except MovedError as moved:
+            node = self._node = _neighbour(node, moved)
+            return _answers(node, commands)
+        except (RedisConnectionError, RedisTimeoutError):
+            self._node = self._first  # who is gone knows no successor
+            raise
 
     def close(self) -> None:
-        self._client.close()
-        self._client.connection_pool.disconnect()
+        """Close what was made here."""
+        if self._node is not self._first:
+            self._node.connection_pool.disconnect()
+        if self._ours:
+            self._first.close()
+            self._first.connection_pool.disconnect()
+
+
+def _answers(node: Redis, commands: Sequence[Command]) -> list[Any]:
+    if len(commands) == 1:
+        run: Any = node.execute_command
+        return [run(*commands[0])]
+    with node.pipeline(transaction=True) as together:
+        for command in commands:
+            add: Any = together.execute_command
+            add(*command)
+        return together.execute()
+
+
+def _neighbour(node: Redis, moved: MovedError) -> Redis:
+    """Return a client for the node that another one named."""
+    pool = node.connection_pool
+    if "host" not in pool.connection_kwargs:
+        raise moved  # a Unix socket; or Sentinels, who know of no cluster
+    # It may leave out the host: then it means its own, under another port.
+    host = moved.host.strip("?") or pool.connection_kwargs["host"]
+    place = {**pool.connection_kwargs, "host": host, "port": moved.port}
+    kind = pool.connection_class
+    return Redis.from_pool(ConnectionPool(connection_class=kind, **place))
 
 
 def _wrong(url: str) -> str:

@@ -10,6 +10,7 @@ from typing import Literal, Self, TypeVar, overload
 import attrs
 import trio
 
+from bzredis.reader.asking import Redis
 from bzredis.reader.error import ReaderError
 from bzredis.reader.following import NOW, Follower
 from bzredis.reader.reader import Reader
@@ -71,7 +72,7 @@ class Events(AsyncIterator[Entry | Gap]):
 class TrioReader:
     """A Reader whose methods do not hold up trio; what they give and raise: there."""
 
-    def __init__(self, url: str, prefix: str = "bz") -> None:
+    def __init__(self, url: str | Redis, prefix: str = "bz") -> None:
         self._reader = Reader(url, prefix)
 
     def __repr__(self) -> str:

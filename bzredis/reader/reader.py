@@ -8,10 +8,10 @@ from typing import Any, Final, Literal, Self, overload
 
 import attrs
 
-from bzredis.reader.asking import Asked
+from bzredis.reader.asking import Asked, Command, Redis
 from bzredis.reader.convert import structure
 from bzredis.reader.error import ReaderError
-from bzredis.reader.following import NOW, Command, Follower, entry
+from bzredis.reader.following import NOW, Follower, entry
 from bzredis.reader.values import (
     Consensus,
     Entry,
@@ -29,13 +29,17 @@ KINDS: Final[dict[str, type[Rating | Insight | Consensus]]] = {
 }
 
 
-def _asked(url: str) -> Asked:
-    return Asked.at(url)
+def _asked(where: str | Redis) -> Asked:
+    return Asked.at(where)
 
 
 @attrs.frozen
 class Reader:
     """What stands in one Redis under one prefix. Threads may share it.
+
+    `url` is ``redis://…``, ``rediss://…`` or ``unix://…``; or a client of redis-py's
+    that decodes what comes, made by whoever needs more (Sentinel: `master_for`), who
+    closes it, too.
 
     A symbol is a ticker, with its exchange where that is not in the United States:
     ``AAPL``, ``TSX:SHOP``. All methods may raise ReaderError.

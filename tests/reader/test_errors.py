@@ -105,7 +105,7 @@ def test_a_key_of_another_type(peer: Peer, reader: Reader) -> None:
         lambda: reader.latest("ratings", "AAPL"),
         lambda: reader.status("ratings"),
     ):
-        with pytest.raises(ReaderError, match="^Redis refused: WRONGTYPE") as caught:
+        with pytest.raises(ReaderError, match=r"^Redis refused: WRONGTYPE") as caught:
             ask()
         assert not caught.value.passes
 

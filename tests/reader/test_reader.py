@@ -12,6 +12,7 @@ from typing import Any, assert_type
 import pytest
 import trio
 from hurt import restart
+from redis import Redis
 from store.servers import (
     BASE,
     Peer,
@@ -29,6 +30,7 @@ from bzredis.reader import (
     Insight,
     Rating,
     Reader,
+    ReaderError,
 )
 from bzredis.reader.asking import Asked
 from bzredis.store import acl
@@ -145,6 +147,22 @@ def test_another_prefix(peer: Peer) -> None:
     peer.one(rating(), store=peer.store(prefix="{demo}"))
     with Reader(peer.server.url, "{demo}") as reader:
         assert reader.latest("ratings", "AAPL")
+
+
+def test_a_client_that_someone_else_made(peer: Peer) -> None:
+    peer.one(rating())
+    with Redis(port=peer.server.port, decode_responses=True) as client:
+        with Reader(client) as reader:
+            assert reader.latest("ratings", "AAPL")
+            assert reader.opinions("AAPL")
+            assert [*reader.events("ratings", "0", follow=False)]
+        assert client.ping()
+
+
+@pytest.mark.parametrize("how", [{}, {"decode_responses": True, "protocol": 3}])
+def test_a_client_that_gives_something_else(how: dict[str, Any]) -> None:
+    with pytest.raises(ReaderError, match="decode_responses=True, protocol=2"):
+        Reader(Redis(**how))
 
 
 # ---- opinions
