@@ -29,8 +29,9 @@ MAY_IMPORT = {
     "store": "messages streams changes ports contract",
     "bridge": "messages streams changes ports backlog",
     "commands": "messages streams changes ports settings upstream backlog store bridge"
-    " simulator contract",
+    " reader simulator contract",
     "__main__": "commands",
+    "reader": "",  # what is told to everyone is all that it knows
     "simulator": "",
     "errors": "",
     "backoff": "",
@@ -43,6 +44,7 @@ NOT_PURE = {"settings.credentials", "settings.file"}  # the files that a person 
 PURE_MODULES = {
     *("upstream.framing", "upstream.pages", "backoff", "backlog.queue"),
     *("bridge.coverage", "bridge.manners", "bridge.status"),
+    *("reader.values", "reader.convert", "reader.error", "reader.following"),
 }
 
 # Each library of an edge, and the only modules that know it.
@@ -52,7 +54,7 @@ LIBRARIES = {
     "h11": ["upstream.websocket", "simulator.server.*"],
     "httpx": ["upstream.rest"],
     "platformdirs": ["commands.form", "settings.file"],
-    "redis": ["store.client", "store.connection", "store.sentinel"],
+    "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],
     "rich": ["commands.*"],
     "sqlite3": ["backlog.spool"],
     "subprocess": ["commands.embedded"],
@@ -183,6 +185,7 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("settings.config", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("changes.from_frame", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
+        ("reader", ["trio_websocket", "sqlite3", "httpx", "click", "structlog"]),
     ],
 )
 def test_nor_does_anything_that_they_bring_along(

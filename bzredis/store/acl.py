@@ -22,6 +22,7 @@ OURS: Final = (
 # Whatever only reads, but what can hold up the server (KEYS); and to hear of changes.
 READING: Final = (
     *("+@read", "-@dangerous", "+ping", "+select", "+hello", "+client|setname"),
+    *("+multi", "+exec", "+discard"),  # what the reader reads at one moment
     *("+subscribe", "+psubscribe", "+unsubscribe", "+punsubscribe"),
 )
 USER: Final = "reset on >PASSWORD resetchannels"

@@ -1,0 +1,176 @@
+"""Reads what the bridge keeps in Redis, from any thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Literal, Self, overload
+
+import attrs
+
+from bzredis.reader.asking import Asked, Command, Redis
+from bzredis.reader.convert import structure
+from bzredis.reader.error import ReaderError
+from bzredis.reader.following import NOW, Follower, entry
+from bzredis.reader.values import (
+    Consensus,
+    Entry,
+    Gap,
+    Insight,
+    Rating,
+    Status,
+    StreamName,
+)
+
+KINDS: Final[dict[str, type[Rating | Insight | Consensus]]] = {
+    "ratings": Rating,
+    "insights": Insight,
+    "consensus": Consensus,
+}
+
+
+def _asked(where: str | Redis) -> Asked:
+    return Asked.at(where)
+
+
+@attrs.frozen
+class Reader:
+    """What stands in one Redis under one prefix. Threads may share it.
+
+    `url` is ``redis://…``, ``rediss://…`` or ``unix://…``; or a client of redis-py's
+    that decodes what comes, made by whoever needs more (Sentinel: `master_for`), who
+    closes it, too.
+
+    A symbol is a ticker, with its exchange where that is not in the United States:
+    ``AAPL``, ``TSX:SHOP``. All methods may raise ReaderError.
+    """
+
+    _redis: Asked = attrs.field(converter=_asked, repr=False, alias="url")
+    prefix: str = "bz"
+
+    @overload
+    def latest(self, stream: Literal["ratings"], symbol: str) -> Rating | None: ...
+    @overload
+    def latest(self, stream: Literal["insights"], symbol: str) -> Insight | None: ...
+    @overload
+    def latest(self, stream: Literal["consensus"], symbol: str) -> Consensus | None: ...
+
+    def latest(
+        self, stream: StreamName, symbol: str
+    ) -> Rating | Insight | Consensus | None:
+        """Return the newest of a symbol, of whichever firm; None where there is none.
+
+        That it is fresh, `fresh` tells.
+        """
+        key = self._key(stream, f"latest:{_symbol(symbol)}")
+        (fields,) = self._redis.ask(("HGETALL", key))
+        return structure(KINDS[stream], fields) if fields else None
+
+    def opinions(self, symbol: str) -> tuple[Rating, ...]:
+        """Return what each firm says of a symbol now: its newest rating, newest first.
+
+        All as they stood at one moment, and of the newest 50 ratings of the symbol (the
+        bridge's `--timeline-length`). A firm that ended its coverage is among them,
+        with `direction` ``end``. A rating that names no firm is one of its own.
+        """
+        line = self._key("ratings", f"timeline:{_symbol(symbol)}")
+        names: tuple[str, ...] = ()
+        while True:
+            keys = [self._key("ratings", f"record:{name}") for name in names]
+            reads = [("HGETALL", key) for key in keys]
+            newest, *hashes = self._redis.ask(("ZREVRANGE", line, 0, -1), *reads)
+            if {*newest} <= {*names}:
+                break  # all that stands there now was read in the same step
+            names = tuple(newest)
+        standing = dict(zip(names, hashes, strict=True))
+        return tuple(_of_each_firm(filter(None, map(standing.__getitem__, newest))))
+
+    def history(
+        self, stream: StreamName, symbol: str, count: int = 50
+    ) -> tuple[Entry, ...]:
+        """Return what was news about a symbol, newest first, at most `count` of it."""
+        key = self._key(stream, f"history:{_symbol(symbol)}")
+        (found,) = self._redis.ask(("XREVRANGE", key, "+", "-", "COUNT", count))
+        entries = (entry(stream, one, fields) for one, fields in found)
+        return tuple(one for one in entries if isinstance(one, Entry))
+
+    def events(
+        self, stream: StreamName, after: str = NOW, *, follow: bool = True
+    ) -> Iterator[Entry | Gap]:
+        """Yield what stands in the log after an id, then what comes, without end.
+
+        `after` is the `id` of an Entry or a Gap, ``0`` for all that is there, or ``$``
+        for what comes from the first `next` on. Each entry is given once; while Redis
+        is away this waits, and then goes on where it was. With `follow=False` it ends
+        where the log ends, and raises ReaderError where Redis is away.
+        """
+        return self._follow(self.follower(stream, after, follow=follow))
+
+    def status(self, stream: StreamName) -> Status:
+        """Return how a stream stands."""
+        fields, alive = self._redis.ask(
+            ("HGETALL", self._key(stream, "status")),
+            ("GET", self._key(stream, "alive")),
+        )
+        return structure(Status, fields, stream=stream, alive=alive)
+
+    def fresh(self, stream: StreamName) -> bool:
+        """Tell whether what `latest` says is fresh: all that upstream sent is in it."""
+        (found,) = self._redis.ask(("EXISTS", self._key(stream, "alive")))
+        return bool(found)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._redis.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def follower(
+        self, stream: StreamName, after: str = NOW, *, follow: bool = True
+    ) -> Follower:
+        """Return a place in a log, for who waits in a way of their own (in_trio.py).
+
+        What it asks is for `ask`.
+        """
+        return Follower(stream, self._key(stream, "events"), after, follow)
+
+    def ask(self, *commands: Command) -> list[Any]:
+        """Return what Redis answers; to several commands, at one moment."""
+        return self._redis.ask(*commands)
+
+    def _follow(self, follower: Follower) -> Iterator[Entry | Gap]:
+        while not follower.ended:
+            told: list[Entry | Gap] = []
+            wait = 0.0
+            try:
+                told = follower.answer(self.ask(*follower.ask()))
+            except ReaderError as error:
+                wait = follower.lost(error)
+            yield from told
+            time.sleep(wait)
+
+    def _key(self, stream: str, name: str) -> str:
+        if stream not in KINDS:
+            *names, last = KINDS
+            there = f"{', '.join(names)} and {last}"
+            raise ReaderError(f"there is no stream {stream!r}: there are {there}")
+        return f"{self.prefix}:{stream}:{name}"
+
+
+def _symbol(ticker: str) -> str:
+    return ticker.strip().removeprefix("$").upper()
+
+
+def _of_each_firm(hashes: Iterable[dict[str, str]]) -> Iterator[Rating]:
+    """Yield the first of each firm, which has an id, a name or both."""
+    seen: set[str | None] = set()
+    for fields in hashes:
+        rating = structure(Rating, fields)
+        firm = {rating.firm, rating.firm_id} - {None}
+        if not firm & seen:
+            yield rating
+        seen |= firm
