@@ -41,13 +41,11 @@ PASSES: Final = (
 )
 # Of these redis-py makes no class.
 PASSES_TOO: Final = {"BUSY", "UNBLOCKED"}
-# What Redis says after an error's words: arguments, a password among them; and what
-# redis-py puts before them.
+NO_KEY: Final = "no such key"  # XINFO alone makes an error of it
+# What Redis says after an error's words: arguments, a password among them.
 BEHIND: Final = re.compile(r",? with args beginning with:.*")
-BEFORE: Final = re.compile(
-    r"Command # \d+ \(.*\) of pipeline caused error: ", re.DOTALL
-)
-
+# What redis-py puts before them.
+BEFORE: Final = re.compile(r"(?s)Command # \d+ \(.*\) of pipeline caused error: ")
 
 Command = tuple[str | int, ...]
 
@@ -89,7 +87,7 @@ class Asked:
     def ask(self, *commands: Command) -> list[Any]:
         """Return the answers; of several commands together, at one moment (MULTI).
 
-        Raises ReaderError.
+        None for what stands under no key. Raises ReaderError.
         """
         try:
             return self._at_the_keys(commands)
@@ -129,7 +127,11 @@ def _answers(node: Redis, commands: Sequence[Command]) -> list[Any]:
         for command in commands:
             add: Any = together.execute_command
             add(*command)
-        return together.execute()
+        answers = together.execute(raise_on_error=False)
+    for error in answers:
+        if isinstance(error, RedisError) and NO_KEY not in str(error):
+            raise error
+    return [None if isinstance(each, RedisError) else each for each in answers]
 
 
 def _neighbour(node: Redis, moved: MovedError) -> Redis:

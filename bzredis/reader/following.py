@@ -6,7 +6,7 @@ the same but for how they wait.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -52,11 +52,10 @@ def place(after: str) -> tuple[int, int]:
 class Follower:
     """A place in a log. Ask what `ask` says, and give `answer` what came.
 
-    Where it cannot know how it stands to the log's ends, it reads them with what comes
-    next, in one step: at first, after Redis was away or silent, and when it is behind.
-    The log may have been trimmed beyond the place: that is told as a Gap. Or it may be
-    an older one (a fail-over, a backup): then it goes on from that one's end, since
-    nothing stands between there and the place that was read.
+    Each read but one that waits looks at the log, too, in the same step, and only after
+    a look it waits. The log may have been trimmed beyond the place: that is told as a
+    Gap. Or it may be an older one (a fail-over, a backup): then it goes on from that
+    one's end, for nothing stands between there and the place.
     """
 
     stream: StreamName
@@ -64,8 +63,11 @@ class Follower:
     after: str  # id of the last entry that was given; $: before the first answer
     follow: bool = True  # False: ends where the log ends
     ended: bool = attrs.field(init=False, default=False)
-    _looks: bool = attrs.field(init=False, default=True)
+    _waits: bool = attrs.field(init=False, default=False)
     _idle: bool = attrs.field(init=False, default=False)  # was at the end just now
+    # How many were ever added up to here, if that is known. A queue may delete what it
+    # has read: only this tells that from trimming.
+    _added: int | None = attrs.field(init=False, default=None)
     _delays: Iterator[float] | None = attrs.field(init=False, default=None)
 
     def __attrs_post_init__(self) -> None:
@@ -74,52 +76,56 @@ class Follower:
 
     def ask(self) -> tuple[Command, ...]:
         read, what = ("XREAD", "COUNT", BATCH), ("STREAMS", self.key, self.after)
-        if not self._looks:
+        if self._waits:
             return ((*read, "BLOCK", BLOCK, *what),)
-        oldest = ("XRANGE", self.key, "-", "+", "COUNT", 1)
-        newest = ("XREVRANGE", self.key, "+", "-", "COUNT", 1)
-        return oldest, newest, (*read, *what)
+        return ("XINFO STREAM", self.key), (*read, *what)
 
     def answer(self, answers: Sequence[Any]) -> list[Entry | Gap]:
         """Return what is new."""
-        *ends, read = answers
+        *looked, read = answers
         found = [one for _, entries in read or () for one in entries]
-        told = self._gap(*ends) if ends else []
+        told = [gap for log in looked for gap in self._look(log or {}, len(found))]
         if found:
             self.after = found[-1][0]
+        if self._added is not None:
+            self._added += len(found)
+        self._waits = self.follow and bool(looked) and not found
+        self._idle = not (looked or found)
         self._delays = None
-        # Behind, or silence: then it looks. After a look that found less it waits.
-        self._looks = not self.follow or len(found) >= BATCH or not (found or ends)
-        self._idle = not (found or ends)
         self.ended = not (found or self.follow)
-        return told + [entry(self.stream, key, fields) for key, fields in found]
+        return [*told, *(entry(self.stream, key, fields) for key, fields in found)]
 
     def lost(self, error: ReaderError) -> float:
         """Return after how many s to ask again; raises what will not pass."""
         if not (error.passes and self.follow):
             raise error
-        self._looks, self._idle = True, False
+        self.look()
         if self._delays is None:
             self._delays = delays(FIRST, LAST, rng=Random())  # noqa: S311 - no secret
         return next(self._delays)
 
-    def _gap(self, oldest: Sequence[Any], newest: Sequence[Any]) -> list[Entry | Gap]:
-        first = oldest[0][0] if oldest else START
-        last = newest[0][0] if newest else START
-        before = self.after
-        if before == NOW or place(last) < place(before):
-            self.after = last
-            return []
-        # After a silence nothing is missing, though a queue may have deleted the entry
-        # at this place.
-        if self._idle or before == START or place(before) >= place(first):
-            return []
-        return [
-            Gap(
-                stream=self.stream,
-                id=before,
-                begin=of_id(before),
-                end=of_id(first),
-                cause="trimmed",
-            )
-        ]
+    def look(self) -> None:
+        """Look before the next wait, since time has passed."""
+        self._waits = self._idle = False
+
+    def _look(self, log: Mapping[str, Any], found: int) -> Iterator[Gap]:
+        last = log.get("last-generated-id", START)
+        first = (log.get("first-entry") or (last,))[0]
+        before, upto = self.after, self._added
+        total: int | None = log.get("entries-added")  # since Redis 7
+        here = None if total is None or found >= BATCH else total - found
+        self._added = upto if here is None else here
+        if not found:
+            self.after = last  # nothing stands between
+        if before in {NOW, START} or not place(before) < place(first) <= place(last):
+            return
+        if self._idle if upto is None or total is None else upto + found >= total:
+            return
+        self._added = here
+        yield Gap(
+            stream=self.stream,
+            id=before,
+            begin=of_id(before),
+            end=of_id(first),
+            cause="trimmed",
+        )

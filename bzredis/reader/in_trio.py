@@ -53,6 +53,7 @@ class Events(AsyncIterator[Entry | Gap]):
     async def __anext__(self) -> Entry | Gap:
         """Wait for the next one. Raises ReaderError where waiting would not help."""
         await trio.lowlevel.checkpoint()
+        self._at.look()
         while not self._told:
             if self._at.ended:
                 raise StopAsyncIteration

@@ -19,8 +19,11 @@ def raw(*ids: str) -> list[Raw]:
     return [(one, {"action": "updated", "symbol": "AAPL"}) for one in ids]
 
 
-def look(oldest: str, newest: str, *read: str) -> list[Any]:
-    return [raw(oldest), raw(newest), [[LOG, raw(*read)]] if read else []]
+def look(first: str, last: str, *read: str, added: int | None = None) -> list[Any]:
+    log: dict[str, Any] = {"first-entry": (first, {}), "last-generated-id": last}
+    if added is not None:
+        log["entries-added"] = added
+    return [log, [[LOG, raw(*read)]] if read else []]
 
 
 def wait(*read: str) -> list[Any]:
@@ -49,9 +52,9 @@ def test_it_begins_at_the_end_and_then_waits_for_what_comes() -> None:
     assert at.after == "7-0"
 
 
-def test_in_an_empty_log_it_begins_with_whatever_comes_first() -> None:
+def test_in_no_log_it_begins_with_whatever_comes_first() -> None:
     at = follower()
-    at.answer([[], [], []])
+    at.answer([None, []])
     assert at.after == "0-0"
 
 
@@ -68,10 +71,15 @@ def test_all_from_the_start() -> None:
     assert ids(at.answer(look("1-0", "2-0", "1-0", "2-0"))) == ["1-0", "2-0"]
 
 
-def test_what_was_trimmed_is_told_as_a_gap() -> None:
+COUNTS = pytest.mark.parametrize("added", [None, 90], ids=["redis 6.2", "redis 7"])
+
+
+@COUNTS
+def test_what_was_trimmed_is_told_as_a_gap(added: int | None) -> None:
     at = follower("1728069666000-3")
-    told = at.answer(look("1728069667500-0", "1728069668000-0", "1728069667500-0"))
-    assert ids(told) == ["gap 1728069666000-3", "1728069667500-0"]
+    first = "1728069667500-0"
+    told = at.answer(look(first, "1728069668000-0", first, added=added))
+    assert ids(told) == ["gap 1728069666000-3", first]
     [gap, _] = told
     assert isinstance(gap, Gap)
     assert gap.cause == "trimmed"
@@ -79,41 +87,60 @@ def test_what_was_trimmed_is_told_as_a_gap() -> None:
     assert gap.end == datetime(2024, 10, 4, 19, 21, 7, 500_000, tzinfo=UTC)
 
 
-def test_it_is_told_also_while_a_slow_reader_is_behind() -> None:
+def test_all_of_a_log_may_be_gone() -> None:
+    at = follower("5-0")
+    gone = [{"first-entry": None, "last-generated-id": "9-0", "entries-added": 9}, []]
+    assert ids(at.answer(gone)) == ["gap 5-0"]
+    at.look()
+    assert ids(at.answer(gone)) == []
+
+
+@COUNTS
+def test_a_gap_is_told_also_while_a_slow_reader_is_behind(added: int | None) -> None:
     at = follower("0")
     many = [f"{number}-0" for number in range(1, BATCH + 1)]
-    at.answer(look("1-0", "900-0", *many))
-    assert looks(at)
-    assert ids(at.answer(look("500-0", "900-0", "500-0"))) == [
-        f"gap {BATCH}-0",
-        "500-0",
-    ]
+    at.answer(look("1-0", "900-0", *many, added=added))
+    told = at.answer(look("500-0", "900-0", "500-0", added=added and 900))
+    assert ids(told) == [f"gap {BATCH}-0", "500-0"]
 
 
-def test_an_entry_that_a_queue_deleted_while_nothing_came_is_no_gap() -> None:
+def test_an_entry_that_a_queue_deleted_is_no_gap() -> None:
+    at = follower()
+    at.answer(look("1-0", "5-0", added=5))
+    at.answer(wait("6-0"))
+    assert ids(at.answer(look("9-0", "9-0", "9-0", added=7))) == ["9-0"]
+    told = at.answer(look("12-0", "12-0", "12-0", added=9))
+    assert ids(told) == ["gap 9-0", "12-0"], "one came between"
+    assert ids(at.answer(look("15-0", "15-0", "15-0", added=10))) == ["15-0"]
+
+
+def test_nor_is_it_where_redis_does_not_count_and_nothing_came() -> None:
     at = follower()
     at.answer(look("1-0", "5-0"))
     at.answer(wait())
-    assert looks(at)
     assert ids(at.answer(look("9-0", "9-0", "9-0"))) == ["9-0"]
 
 
 @pytest.mark.parametrize("after", ["9-0", "10-0", "10-5"])
 def test_an_older_log_is_followed_from_its_end(after: str) -> None:
     at = follower(after)
-    at.answer(look("1-0", "8-0"))
+    at.answer(look("1-0", "8-0", added=8))
     assert at.after == "8-0"
+    assert ids(at.answer(look("1-0", "9-0", "9-0", added=9))) == ["9-0"]
 
 
-def test_that_is_seen_after_redis_was_away_or_silent() -> None:
+def test_it_waits_only_where_it_has_just_looked() -> None:
     at = follower()
-    at.answer(look("1-0", "5-0"))
-    assert not looks(at)
+    found = []
+    for answer in (look("1-0", "5-0"), wait("6-0"), look("1-0", "6-0"), wait()):
+        found.append(looks(at))
+        at.answer(answer)
+    assert [*found, looks(at)] == [True, False, True, False, True]
+    at.answer(look("1-0", "6-0"))
     at.lost(AWAY)
     assert looks(at)
-    at.answer(look("1-0", "5-0"))
-    assert not looks(at)
-    at.answer(wait())
+    at.answer(look("1-0", "6-0"))
+    at.look()
     assert looks(at)
 
 
@@ -155,7 +182,8 @@ def test_a_gap_of_the_bridge() -> None:
         "envelope": "",
     }
     first = ("1-0", fields)
-    assert at.answer([[first], [first], [[LOG, [first]]]]) == [
+    log = {"first-entry": first, "last-generated-id": "1-0"}
+    assert at.answer([log, [[LOG, [first]]]]) == [
         Gap(
             stream="ratings",
             id="1-0",
