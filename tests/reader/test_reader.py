@@ -22,6 +22,7 @@ from store.servers import (
 )
 from store.test_acl import make, reading
 
+from bzredis.contract import fields as contract
 from bzredis.ports import Sign
 from bzredis.reader import (
     Consensus,
@@ -34,7 +35,6 @@ from bzredis.reader import (
 )
 from bzredis.reader.asking import Asked
 from bzredis.store import acl
-from bzredis.store.keys import entry_fields
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS
 
 FRAMES = Path(__file__).parent.parent / "frames"
@@ -258,7 +258,7 @@ def test_every_field_of_an_entry_has_its_attribute(
         "direction": "up",
         "shift": "up",
     }
-    names = {*entry_fields(stream), "news", "published", "rating_id", "event"}
+    names = {each.name for each in (*contract.entry(stream), contract.EVENT)}
     fields = {name: said.get(name, "1") for name in names}
     fields |= {"timestamp": "2024-10-04T19:21:06Z", "received": "2024-10-04T19:21:06Z"}
     peer.redis.xadd(f"bz:{stream.name}:events", fields)
