@@ -562,7 +562,9 @@ class Machine:
     # ---- processes
 
     def start(self) -> None:
-        """Start a process, which reads what an earlier one left."""
+        """Start a process, which reads what an earlier one left; never two at once."""
+        if self.process is not None:
+            return
         world, self._starts = self.world, self._starts + 1
         rng = Random(self.rng.random())
         window = WINDOW if self.has_rest else 0
