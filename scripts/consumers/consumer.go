@@ -33,13 +33,6 @@ func or(given, otherwise string) string {
 	return given
 }
 
-func number(given string, otherwise int) int {
-	if parsed, err := strconv.Atoi(given); err == nil {
-		return parsed
-	}
-	return otherwise
-}
-
 func say(words string, of map[string]string, names []string) {
 	for _, name := range names {
 		if value, there := of[name]; there {
@@ -116,33 +109,36 @@ func showLatest(symbol string) error {
 func tail(last string, left int) {
 	forEver(func(conn redis.Conn) error {
 		entries, err := read(conn.Do("XREAD", "COUNT", 100, "BLOCK", 1000, "STREAMS", log, last))
-		return each(entries, err, func(id string) error {
+		_, err = each(entries, err, func(id string) error {
 			if last, left = id, left-1; left == 0 {
 				os.Exit(0)
 			}
 			return nil
 		})
+		return err
 	})
 }
 
-func work(group, name string, idle int) {
+func work(group, name, idle string) {
 	cursor := "0-0"
 	forEver(func(conn redis.Conn) error {
-		conn.Do("XGROUP", "CREATE", log, group, 0, "MKSTREAM") // an error where it is there
-		var entries []interface{}
-		left, err := redis.Values(conn.Do("XAUTOCLAIM", log, group, name, idle, cursor, "COUNT", 100))
-		if err == nil {
-			_, err = redis.Scan(left, &cursor, &entries)
-			entries = there(entries)
-		}
-		if err == nil && len(entries) == 0 {
-			entries, err = read(conn.Do("XREADGROUP", "GROUP", group, name,
-				"COUNT", 100, "BLOCK", 1000, "STREAMS", log, ">"))
-		}
-		return each(entries, err, func(id string) error {
+		acknowledge := func(id string) error {
 			_, err := conn.Do("XACK", log, group, id)
 			return err
-		})
+		}
+		conn.Do("XGROUP", "CREATE", log, group, 0, "MKSTREAM") // an error where it is there
+		var left []interface{}
+		claimed, err := redis.Values(conn.Do("XAUTOCLAIM", log, group, name, idle, cursor, "COUNT", 100))
+		if err == nil {
+			_, err = redis.Scan(claimed, &cursor, &left)
+		}
+		if done, err := each(left, err, acknowledge); done > 0 || err != nil {
+			return err
+		}
+		entries, err := read(conn.Do("XREADGROUP", "GROUP", group, name,
+			"COUNT", 100, "BLOCK", 1000, "STREAMS", log, ">"))
+		_, err = each(entries, err, acknowledge)
+		return err
 	})
 }
 
@@ -159,28 +155,18 @@ func read(reply interface{}, err error) (entries []interface{}, _ error) {
 	return entries, err
 }
 
-// there leaves out what was trimmed away meanwhile.
-func there(entries []interface{}) (found []interface{}) {
+// each acts on entries, and then does what is to be done with an id; it counts them.
+func each(entries []interface{}, err error, then func(id string) error) (done int, _ error) {
 	for _, entry := range entries {
-		if entry != nil {
-			found = append(found, entry)
+		if pair, there := entry.([]interface{}); there && err == nil { // else trimmed meanwhile
+			id := string(pair[0].([]byte))
+			of, _ := redis.StringMap(pair[1], nil)
+			act(id, of)
+			err = then(id)
+			done++
 		}
 	}
-	return found
-}
-
-// each acts on entries, and then does what is to be done with its id.
-func each(entries []interface{}, err error, done func(id string) error) error {
-	for _, entry := range entries {
-		pair := entry.([]interface{})
-		id := string(pair[0].([]byte))
-		of, _ := redis.StringMap(pair[1], nil)
-		act(id, of)
-		if err := done(id); err != nil {
-			return err
-		}
-	}
-	return err
+	return done, err
 }
 
 func forEver(once func(redis.Conn) error) {
@@ -211,8 +197,9 @@ func main() {
 			os.Exit(1)
 		}
 	case "tail":
-		tail(or(words[1], "0-0"), number(words[2], 0))
+		left, _ := strconv.Atoi(words[2])
+		tail(or(words[1], "0-0"), left)
 	case "work":
-		work(words[1], words[2], number(words[3], 60000))
+		work(words[1], words[2], or(words[3], "60000"))
 	}
 }

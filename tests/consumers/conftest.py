@@ -135,7 +135,7 @@ def log() -> Write:
     return write
 
 
-def until(holds: Callable[[], bool], limit: float = 20) -> None:
+def until(holds: Callable[[], bool], limit: float = 60) -> None:
     """Wait until it holds: what other processes do has to be polled."""
     deadline = time.monotonic() + limit
     while not holds():
