@@ -318,7 +318,7 @@ class Rules:
     def _message(self, log: Log, change: Change | Rejected) -> str:
         known, stamp = self.known(change.known_by)
         is_row = isinstance(change, Change) and change.source == "rest"
-        if isinstance(change, Change) and not known:
+        if isinstance(change, Change) and change.record and not known:
             version = change.version, change.action == "deleted"
             before = self.versions.get(change.record, (0, False))
             if is_row and version <= before:  # of REST only what is newer is taken
