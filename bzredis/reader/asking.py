@@ -92,7 +92,7 @@ class Asked:
         try:
             return self._at_the_keys(commands)
         except RedisError as error:
-            raised = _in_words(error)
+            raised = in_words(error)
         except (OSError, UnicodeError) as error:
             # redis-py lets some through, of a TLS handshake or a strange host name.
             raised = ReaderError(f"cannot reach Redis: {error}", passes=True)
@@ -179,7 +179,8 @@ def _client(url: str) -> Redis:
     return client
 
 
-def _in_words(error: RedisError) -> ReaderError:
+def in_words(error: RedisError) -> ReaderError:
+    """Tell of an error, with nothing that could be a secret."""
     words = BEHIND.sub("", BEFORE.sub("", str(error)))
     if isinstance(error, AuthenticationError):
         return ReaderError(f"Redis does not let us in: {words}")

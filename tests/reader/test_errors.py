@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from hurt import freeze, thaw
+from redis.exceptions import ResponseError
 from store.servers import Peer
 
 from bzredis.errors import BridgeError
@@ -94,8 +95,24 @@ def test_what_is_not_allowed_says_how_it_would_be(peer: Peer) -> None:
     with Reader(url) as reader, pytest.raises(ReaderError) as caught:
         reader.status("ratings")
     peer.redis.acl_deluser("ann")
-    assert "Redis does not allow it: " in str(caught.value)
+    assert str(caught.value).startswith("Redis does not allow it: ")
+    assert "pipeline" not in str(caught.value)
     assert "bzredis keys --acl" in str(caught.value)
+
+
+def test_what_redis_repeats_of_a_command_is_cut() -> None:
+    words = "unknown command 'AUTH', with args beginning with: 'hunter2' "
+    told = str(asking.in_words(ResponseError(words)))
+    assert told == "Redis refused: unknown command 'AUTH'"
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"), [("BUSY script", True), ("UNBLOCKED", True), ("ERR", False)]
+)
+def test_what_passes_though_redis_py_has_no_class_of_it(
+    words: str, *, passes: bool
+) -> None:
+    assert asking.in_words(ResponseError(words)).passes is passes
 
 
 def test_a_key_of_another_type(peer: Peer, reader: Reader) -> None:

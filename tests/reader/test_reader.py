@@ -152,11 +152,12 @@ def test_another_prefix(peer: Peer) -> None:
 def test_a_client_that_someone_else_made(peer: Peer) -> None:
     peer.one(rating())
     with Redis(port=peer.server.port, decode_responses=True) as client:
+        number = client.client_id()
         with Reader(client) as reader:
             assert reader.latest("ratings", "AAPL")
             assert reader.opinions("AAPL")
             assert [*reader.events("ratings", "0", follow=False)]
-        assert client.ping()
+        assert client.client_id() == number, "it is for others to close"
 
 
 @pytest.mark.parametrize("how", [{}, {"decode_responses": True, "protocol": 3}])
