@@ -90,7 +90,9 @@ def test_a_wrong_password_is_not_repeated(peer: Peer) -> None:
 
 
 def test_what_is_not_allowed_says_how_it_would_be(peer: Peer) -> None:
-    peer.redis.acl_setuser("ann", enabled=True, reset=True, passwords=["+pw"])
+    may = ["+multi", "+exec", "+discard", "+hgetall", "+get"]
+    how = {"enabled": True, "passwords": ["+pw"], "commands": may}
+    peer.redis.acl_setuser("ann", reset=True, **how)
     url = peer.server.url.replace("://", "://ann:pw@")
     with Reader(url) as reader, pytest.raises(ReaderError) as caught:
         reader.status("ratings")
