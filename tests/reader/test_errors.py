@@ -150,6 +150,7 @@ def test_the_password_is_in_no_repr() -> None:
     with Reader(url, "demo") as reader, TrioReader(url, "demo") as in_trio:
         for one in (reader, in_trio, in_trio.events("ratings")):
             assert "hunter2" not in repr(one)
+        assert {reader, in_trio}, "they can be hashed"
         assert repr(reader) == "Reader(prefix='demo')"
         assert repr(in_trio) == "TrioReader(prefix='demo')"
 

@@ -283,6 +283,8 @@ def test_a_history_is_newest_first(peer: Peer, reader: Reader) -> None:
         ("7-0", "2-0", "3.2"),
     ]
     assert found[0].raw is None
+    peer.redis.xadd("bz:consensus:history:AAPL", {"value": "3.1"})
+    assert reader.history("consensus", "AAPL")[0].event is None
 
 
 def test_a_gap_stands_between_entries(peer: Peer, reader: Reader) -> None:
