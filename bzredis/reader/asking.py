@@ -11,6 +11,7 @@ import attrs
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
@@ -31,6 +32,7 @@ __all__ = ["Asked", "Command", "Redis"]
 
 ANSWER: Final = 5.0  # s; a read takes milliseconds: so late, a connection is dead
 
+HOPS: Final = 3  # from node to node, of which one may not know yet who has the keys
 FORM: Final = "redis://HOST:PORT/DATABASE, rediss:// or unix:///PATH"
 # Others of redis-py's would undo what this module relies on.
 KNOWN: Final = re.compile(r"db|username|password|ssl_[a-z_]+")
@@ -38,6 +40,7 @@ KNOWN: Final = re.compile(r"db|username|password|ssl_[a-z_]+")
 PASSES: Final = (
     *(RedisConnectionError, RedisTimeoutError, BusyLoadingError),
     *(ClusterDownError, MasterDownError, TryAgainError, MaxConnectionsError),
+    AskError,
 )
 # Of these redis-py makes no class.
 PASSES_TOO: Final = {"BUSY", "UNBLOCKED"}
@@ -50,7 +53,7 @@ BEFORE: Final = re.compile(r"(?s)Command # \d+ \(.*\) of pipeline caused error: 
 Command = tuple[str | int, ...]
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Asked:
     """One Redis. Threads may share it: each call takes a connection of its own.
 
@@ -92,7 +95,7 @@ class Asked:
         try:
             return self._at_the_keys(commands)
         except RedisError as error:
-            raised = _in_words(error)
+            raised = in_words(error)
         except (OSError, UnicodeError) as error:
             # redis-py lets some through, of a TLS handshake or a strange host name.
             raised = ReaderError(f"cannot reach Redis: {error}", passes=True)
@@ -102,9 +105,11 @@ class Asked:
     def _at_the_keys(self, commands: Sequence[Command]) -> list[Any]:
         node = self._node
         try:
-            return _answers(node, commands)
-        except MovedError as moved:
-            node = self._node = _neighbour(node, moved)
+            for _ in range(HOPS):
+                try:
+                    return _answers(node, commands)
+                except MovedError as moved:
+                    node = self._node = _neighbour(node, moved)
             return _answers(node, commands)
         except (RedisConnectionError, RedisTimeoutError):
             self._node = self._first  # who is gone knows no successor
@@ -179,7 +184,8 @@ def _client(url: str) -> Redis:
     return client
 
 
-def _in_words(error: RedisError) -> ReaderError:
+def in_words(error: RedisError) -> ReaderError:
+    """Tell of an error, with nothing that could be a secret."""
     words = BEHIND.sub("", BEFORE.sub("", str(error)))
     if isinstance(error, AuthenticationError):
         return ReaderError(f"Redis does not let us in: {words}")

@@ -28,13 +28,11 @@ FIRST, LAST = 0.1, 5.0  # s between tries while Redis is away
 Command = tuple[str | int, ...]
 
 
-def entry(stream: StreamName, key: str, fields: dict[str, str]) -> Entry | Gap:
-    """Make a value of an entry of the log, or of a history."""
+def _told(stream: StreamName, key: str, fields: dict[str, str]) -> Entry | Gap:
     if fields.get("action") == "gap":
         kept = {name: text for name, text in fields.items() if name != "action"}
         return structure(Gap, kept, stream=stream, id=key)
-    known = {} if fields.get("event") else {"event": key}
-    return structure(Entry, fields, stream=stream, id=key, **known)
+    return structure(Entry, {**fields, "event": key}, stream=stream, id=key)
 
 
 def place(after: str) -> tuple[int, int]:
@@ -93,7 +91,7 @@ class Follower:
         self._idle = not (looked or found)
         self._delays = None
         self.ended = not (found or self.follow)
-        return [*told, *(entry(self.stream, key, fields) for key, fields in found)]
+        return [*told, *(_told(self.stream, key, fields) for key, fields in found)]
 
     def lost(self, error: ReaderError) -> float:
         """Return after how many s to ask again; raises what will not pass."""

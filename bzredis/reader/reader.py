@@ -11,7 +11,7 @@ import attrs
 from bzredis.reader.asking import Asked, Command, Redis
 from bzredis.reader.convert import structure
 from bzredis.reader.error import ReaderError
-from bzredis.reader.following import NOW, Follower, entry
+from bzredis.reader.following import NOW, Follower
 from bzredis.reader.values import (
     Consensus,
     Entry,
@@ -33,7 +33,7 @@ def _asked(where: str | Redis) -> Asked:
     return Asked.at(where)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Reader:
     """What stands in one Redis under one prefix. Threads may share it.
 
@@ -91,8 +91,9 @@ class Reader:
         """Return what was news about a symbol, newest first, at most `count` of it."""
         key = self._key(stream, f"history:{_symbol(symbol)}")
         (found,) = self._redis.ask(("XREVRANGE", key, "+", "-", "COUNT", count))
-        entries = (entry(stream, one, fields) for one, fields in found)
-        return tuple(one for one in entries if isinstance(one, Entry))
+        return tuple(
+            structure(Entry, fields, stream=stream, id=one) for one, fields in found
+        )
 
     def events(
         self, stream: StreamName, after: str = NOW, *, follow: bool = True

@@ -104,8 +104,10 @@ class Insight(Hash):
     exchange: str | None = named("security_exchange")
     isin: str | None = named("security_isin")
     name: str | None = named("security_name")  # of the company
+    analyst_id: str | None = named("analyst_id")
     firm_id: str | None = named("firm_id")
     date: str | None = named("date")  # of publication, US/Eastern; see `published`
+    time: str | None = named("time")
     updated: datetime | None = named("updated")  # to the ms, or to the second
 
 

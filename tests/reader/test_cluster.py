@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 from store import test_cluster
 from store.servers import Peer, rating
 from store.test_cluster import TAG, Cluster
 
-from bzredis.reader import Reader, TrioReader
+from bzredis.reader import Reader, ReaderError, TrioReader
 
 cluster = test_cluster.cluster
 
@@ -38,3 +39,11 @@ def test_either_node_leads_to_the_keys(peer: Peer, reader: Reader) -> None:
 async def test_in_trio_too(cluster: Cluster, node: int) -> None:
     with TrioReader(cluster.nodes[node].server.url, TAG) as reader:
         assert not await reader.fresh("ratings")
+
+
+def test_a_node_that_is_gone_is_left(peer: Peer, reader: Reader) -> None:
+    peer.one(rating("a"), store=peer.store(prefix=TAG))
+    reader._redis._node = Redis(port=1)
+    with pytest.raises(ReaderError, match="cannot reach"):
+        reader.fresh("ratings")
+    assert reader.latest("ratings", "AAPL")

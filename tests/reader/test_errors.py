@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from hurt import freeze, thaw
+from redis.exceptions import ResponseError
 from store.servers import Peer
 
 from bzredis.errors import BridgeError
@@ -89,13 +90,31 @@ def test_a_wrong_password_is_not_repeated(peer: Peer) -> None:
 
 
 def test_what_is_not_allowed_says_how_it_would_be(peer: Peer) -> None:
-    peer.redis.acl_setuser("ann", enabled=True, reset=True, passwords=["+pw"])
+    may = ["+multi", "+exec", "+discard", "+hgetall", "+get"]
+    how = {"enabled": True, "passwords": ["+pw"], "commands": may}
+    peer.redis.acl_setuser("ann", reset=True, **how)
     url = peer.server.url.replace("://", "://ann:pw@")
     with Reader(url) as reader, pytest.raises(ReaderError) as caught:
         reader.status("ratings")
     peer.redis.acl_deluser("ann")
-    assert "Redis does not allow it: " in str(caught.value)
+    assert str(caught.value).startswith("Redis does not allow it: ")
+    assert "pipeline" not in str(caught.value)
     assert "bzredis keys --acl" in str(caught.value)
+
+
+def test_what_redis_repeats_of_a_command_is_cut() -> None:
+    words = "unknown command 'AUTH', with args beginning with: 'hunter2' "
+    told = str(asking.in_words(ResponseError(words)))
+    assert told == "Redis refused: unknown command 'AUTH'"
+
+
+@pytest.mark.parametrize(
+    ("words", "passes"), [("BUSY script", True), ("UNBLOCKED", True), ("ERR", False)]
+)
+def test_what_passes_though_redis_py_has_no_class_of_it(
+    words: str, *, passes: bool
+) -> None:
+    assert asking.in_words(ResponseError(words)).passes is passes
 
 
 def test_a_key_of_another_type(peer: Peer, reader: Reader) -> None:
@@ -131,6 +150,7 @@ def test_the_password_is_in_no_repr() -> None:
     with Reader(url, "demo") as reader, TrioReader(url, "demo") as in_trio:
         for one in (reader, in_trio, in_trio.events("ratings")):
             assert "hunter2" not in repr(one)
+        assert {reader, in_trio}, "they can be hashed"
         assert repr(reader) == "Reader(prefix='demo')"
         assert repr(in_trio) == "TrioReader(prefix='demo')"
 

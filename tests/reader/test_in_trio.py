@@ -12,7 +12,7 @@ from hurt import freeze, restart, thaw
 from store.servers import Peer, new_log, pack, rating
 
 from bzredis.ports import Batch
-from bzredis.reader import Entry, Rating, Reader, ReaderError, TrioReader
+from bzredis.reader import Entry, Gap, Rating, Reader, ReaderError, TrioReader
 from bzredis.reader.following import BLOCK
 from bzredis.streams import RATINGS
 
@@ -83,6 +83,21 @@ async def test_a_wait_that_is_cancelled_loses_nothing(
     await put(peer, rating("a"))
     with trio.fail_after(BLOCK / 1000 + 5):
         assert record(await anext(events)) == "a"
+
+
+async def test_what_is_lost_between_two_waits_is_told(
+    peer: Peer, reader_in_trio: TrioReader
+) -> None:
+    await put(peer, rating("a"))
+    events = reader_in_trio.events("ratings", "0")
+    assert record(await anext(events)) == "a"
+    with trio.move_on_after(0.1):
+        await anext(events)
+    await put(peer, rating("b"), rating("c"))
+    peer.redis.xtrim("bz:ratings:events", maxlen=1, approximate=False)
+    with trio.fail_after(BLOCK / 1000 + 5):
+        assert isinstance(await anext(events), Gap)
+        assert record(await anext(events)) == "c"
 
 
 async def test_events_go_on_after_redis_was_away(

@@ -152,11 +152,12 @@ def test_another_prefix(peer: Peer) -> None:
 def test_a_client_that_someone_else_made(peer: Peer) -> None:
     peer.one(rating())
     with Redis(port=peer.server.port, decode_responses=True) as client:
+        number = client.client_id()
         with Reader(client) as reader:
             assert reader.latest("ratings", "AAPL")
             assert reader.opinions("AAPL")
             assert [*reader.events("ratings", "0", follow=False)]
-        assert client.ping()
+        assert client.client_id() == number, "it is for others to close"
 
 
 @pytest.mark.parametrize("how", [{}, {"decode_responses": True, "protocol": 3}])
@@ -282,6 +283,8 @@ def test_a_history_is_newest_first(peer: Peer, reader: Reader) -> None:
         ("7-0", "2-0", "3.2"),
     ]
     assert found[0].raw is None
+    peer.redis.xadd("bz:consensus:history:AAPL", {"value": "3.1"})
+    assert reader.history("consensus", "AAPL")[0].event is None
 
 
 def test_a_gap_stands_between_entries(peer: Peer, reader: Reader) -> None:
