@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import lru_cache
 from typing import Final, TypeVar
 from urllib.parse import quote, quote_plus
 
@@ -14,12 +16,21 @@ SHORTEST: Final = 8  # characters of a real key; a shorter one would stand in wo
 T = TypeVar("T", str, bytes)
 
 
+@lru_cache(maxsize=4)  # one bridge has one
+def _forms(token: str) -> tuple[str, ...]:
+    """Return the token as it may be written, the longest first; mostly there is one."""
+    plain = {token, quote(token, safe=""), quote_plus(token)}
+    as_json = {json.dumps(one)[1:-1] for one in plain}
+    as_utf8 = {json.dumps(one, ensure_ascii=False)[1:-1] for one in plain}
+    written = plain | as_json | as_utf8 | set(map(str.lower, plain))
+    slashed = {one.replace("/", r"\/") for one in written}  # some write JSON so
+    return tuple(sorted(written | slashed, key=len, reverse=True))
+
+
 def redacted(text: str, token: str) -> str:
     """Black out the token, however written, and all that is called a token."""
-    forms = {token, quote(token, safe=""), quote_plus(token)}
-    longest_first = sorted(map(re.escape, forms - {""}), key=len, reverse=True)
-    secrets = re.compile("|".join([CALLED, *longest_first]), re.IGNORECASE)
-    return secrets.sub("[token]", text)
+    secrets = "|".join([CALLED, *(re.escape(form) for form in _forms(token) if form)])
+    return re.sub(secrets, "[token]", text, flags=re.IGNORECASE)
 
 
 def cleaned(message: T, token: str) -> T:
@@ -27,8 +38,9 @@ def cleaned(message: T, token: str) -> T:
     if len(token) < SHORTEST:
         return message
     if isinstance(message, str):
-        return redacted(message, token) if token in message else message
-    if token.encode() not in message:
+        is_there = any(form in message for form in _forms(token))
+        return redacted(message, token) if is_there else message
+    if not any(form.encode() in message for form in _forms(token)):
         return message
     text = message.decode(errors="surrogateescape")
     return redacted(text, token).encode(errors="surrogateescape")
