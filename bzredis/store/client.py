@@ -122,8 +122,10 @@ class Store:
         args += [fields.get("upstream", ""), self._evicted, sign.why, *pairs]
         answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
         stands, evicted = cast("tuple[int, bytes]", answer)
-        # Each run of a server counts for itself; but it may only have been away.
-        if evicted and evicted.split(b" ")[0] != self._evicted.split(b" ")[0]:
+        # Each run of a server counts for itself, where it names that; but it may only
+        # have been away.
+        is_new = evicted.partition(b" ")[0] != self._evicted.partition(b" ")[0]
+        if evicted and (is_new or not self._evicted):
             self._evicted = evicted
         if stands < 0:
             raise StoreEvicts(TOLD_EVICTS)

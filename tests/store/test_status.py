@@ -9,7 +9,9 @@ from store.servers import Peer, new_log, pack, rating
 from bzredis.changes.kinds import Opened
 from bzredis.errors import StoreDown, StoreEvicts
 from bzredis.ports import Batch, Presence, Sign
+from bzredis.store import client
 from bzredis.store.connection import Connection
+from bzredis.store.script import status_script
 from bzredis.streams import CONSENSUS, RATINGS
 
 STATUS, ALIVE = "bz:ratings:status", "bz:ratings:alive"
@@ -258,7 +260,13 @@ async def test_nothing_is_fresh_where_keys_may_be_evicted(peer: Peer) -> None:
         assert peer.redis.exists(ALIVE)
 
 
-async def test_nothing_is_fresh_where_keys_were_evicted(peer: Peer) -> None:
+@pytest.mark.parametrize("run", ["run_id", "no_such_line"])
+async def test_nothing_is_fresh_where_keys_were_evicted(
+    peer: Peer, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a server that does not name its run."""
+    text = status_script().replace("run_id", run)
+    monkeypatch.setattr(client, "status_script", lambda: text)
     store, fresh = peer.store(), sign("me", "fresh")
     with peer.config(maxmemory_policy="allkeys-random", maxmemory="0"):
         assert await store.write_status(RATINGS, {"n": "1"}, fresh)
