@@ -109,13 +109,12 @@ class StreamStatus:
 
 OF_IDENTITY: Final = tuple(a.name for a in attrs.fields(Identity))
 _ASIDE: Final = {"identity", "refusals", "_errors"}
-_OWN: Final = (a.name for a in attrs.fields(StreamStatus) if a.name not in _ASIDE)
-FIELDS: Final = (
+FIELDS: Final = (  # of the hash: all that there may be
     "contract",
-    *_OWN,
+    *(each.name for each in attrs.fields(StreamStatus) if each.name not in _ASIDE),
     *OF_IDENTITY,
     "error",
-)  # of the hash, all there may be
+)
 
 
 def _text(name: str, value: Any) -> str:

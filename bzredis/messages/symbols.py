@@ -11,18 +11,11 @@ from typing import Final
 from bzredis.messages.exchanges import SPELLINGS, US, market
 
 LONGEST: Final = 32
-SHORTEST: Final = (
-    8  # characters that are left of a market's name where that is too long
-)
+SHORTEST: Final = 8  # characters of a market's name, where that is cut to fit
 _IMPLAUSIBLE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f{}*]")
 # Spaces of no width, and marks that only say how text runs; a soft hyphen.
 _UNSEEN: Final = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _WIDE: Final = re.compile("[\uff01-\uff5e]+")
-
-
-def is_us(exchange: str) -> bool:
-    """Tell whether an exchange is in the United States, or none is given."""
-    return market(exchange) in {"", US}
 
 
 @lru_cache(maxsize=65_536)  # some 6,000 securities, each many times

@@ -6,7 +6,7 @@ after all, else from a subscription to one single security; it is never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -56,6 +56,14 @@ def _scalar(holder: dict[str, object], name: str) -> str:
     return "" if isinstance(value, dict | list) else text(value)
 
 
+def _markets(holders: Iterable[dict[str, object]]) -> set[str]:
+    return {market(_scalar(holder, "exchange")) for holder in holders} - {""}
+
+
+def _only(found: set[str]) -> str:
+    return next(iter(found)) if len(found) == 1 else ""
+
+
 def _named(ticker: str, exchange: str, isin: str, sole: str) -> str:
     name = symbol(ticker, exchange, isin)
     return sole if not market(exchange) and name == sole.rpartition(":")[2] else name
@@ -72,19 +80,19 @@ def security(frame: dict[str, object], sole: str = "") -> str:
     if sole.startswith("ISIN:"):
         return sole
     holders = list(_objects(frame))
-    markets = {_scalar(holder, "exchange") for holder in holders} - {""}
-    only = markets.pop() if len(markets) == 1 else ""  # of a ticker beside none
+    isins = {_scalar(holder, "isin").strip() for holder in holders} - {""}
+    # Of a ticker beside none.
+    at, isin = _only(_markets(holders)), _only(isins)
     tickers = {
         _named(
             _scalar(holder, name),
-            _scalar(holder, "exchange") or only,
-            _scalar(holder, "isin"),
+            market(_scalar(holder, "exchange")) or at,
+            _scalar(holder, "isin") or isin,
             sole,
         )
         for holder in holders
         for name in _TICKERS
     } - {""}
-    isins = {_scalar(holder, "isin").strip() for holder in holders} - {""}
     isins = {symbol(f"ISIN:{isin}") for isin in isins} - {""}
     if not tickers and len(isins) <= 1 and sole:
         return sole
@@ -103,8 +111,12 @@ def read(envelope: Envelope, sole: str) -> Reading:
     if envelope.action != "deleted" and all(is_blank(content.get(f)) for f in FIGURES):
         raise Unusable("no consensus in it")
     consensus = _consensus(content)
+    whose = security(envelope.frame, sole)
+    # Only a record has a symbol of its own to stay with.
+    has_market = not envelope.record or ":" in whose
     return Reading(
-        symbol=security(envelope.frame, sole),
+        symbol=whose,
+        has_market=has_market or bool(_markets(_objects(envelope.frame))),
         updated=milliseconds(consensus.updated_at),
         headline=(
             consensus.consensus_rating.upper(),

@@ -28,6 +28,7 @@ OTHERS = {
     "B3 S.A.": "B3-S-A",
     "NYSE2": "NYSE2",
     "東京": "東京",
+    "NGM": "NGM",  # Nordic Growth Market, or Nasdaq's: nobody can say
     "{TSX*": "TSX",
 }
 

@@ -253,6 +253,18 @@ def test_without_a_certain_symbol_it_is_logged_alone(peer: Peer) -> None:
     assert set(peer.kept()) == {"bz:consensus:events"}
 
 
+def test_a_ticker_alone_is_of_its_records_exchange(peer: Peer) -> None:
+    def of(version: int, **whose: str) -> str:
+        content = {"hold": version, "updated_at": stamp(version), **whose}
+        return message("c", content, at=version)
+
+    apply(peer, of(1, ticker="SHOP", exchange="TSX"), of(2, ticker="SHOP"), of(3))
+    assert peer.symbols("consensus") == {"TSX:SHOP"}
+    assert {e["symbol"] for e in peer.entries("consensus:events")} == {"TSX:SHOP"}
+    apply(peer, of(4, ticker="SHOP", exchange="NYSE"))
+    assert peer.symbols("consensus") == {"SHOP"}
+
+
 def test_a_sole_subscription_names_the_symbol(peer: Peer) -> None:
     frame = consensus(symbol=None)
     assert apply(peer, frame, sole="ISIN:US0378331005") == ("latest",)

@@ -146,6 +146,16 @@ def test_the_label_never_follows_the_value() -> None:
         ({"ticker": "AAPL"}, "ISIN:US0378331005", "ISIN:US0378331005"),  # contract, 1
         ({"isin": "US0378331005"}, "AAPL", "AAPL"),
         ({"ticker": "RY", "security": {"exchange": "TSX"}}, "", "TSX:RY"),
+        # Two names of one market are one, and a placeholder is none.
+        ({"ticker": "RY", "exchange": "N/A", "of": {"exchange": "TSX"}}, "", "TSX:RY"),
+        (
+            {"ticker": "RY", "a": {"exchange": "TSX"}, "b": {"exchange": "XTSE"}},
+            *("", "TSX:RY"),
+        ),
+        ({"ticker": "SHOP", "exchange": "N/A"}, "TSX:SHOP", "TSX:SHOP"),
+        # Of a market nobody knows the ISIN tells, also beside it.
+        ({"ticker": "Q", "exchange": "M", "of": {"isin": "US0378331005"}}, "", "Q"),
+        ({"ticker": "Q", "exchange": "M", "of": {"isin": "CA0378331005"}}, "", "M:Q"),
         # Where no exchange is given, the sole symbol's own ticker is that symbol …
         ({"ticker": "shop"}, "TSX:SHOP", "TSX:SHOP"),
         ({"security": {"symbol": "SHOP"}}, "TSX:SHOP", "TSX:SHOP"),

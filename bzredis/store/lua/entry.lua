@@ -45,13 +45,28 @@ local function log(change, symbol, effect, published, news, headline, shift)
   return entry
 end
 
+-- A ticker alone is of its record's exchange, and no ticker is its record's.
+local function symbol_of(change, stored)
+  local symbol = change[at.symbol]
+  if not stored or stored.symbol == '' then return symbol end
+  local bare = string.match(stored.symbol, '^[^:]+:(.+)$')
+  if symbol == '' or (not change[at.has_market] and bare == symbol) then
+    return stored.symbol
+  end
+  return symbol
+end
+
 local function history_of(symbol)
   return server.stem .. 'history:' .. symbol
 end
 
+local checked = {} -- symbols, of this batch
+
 -- Before the first write.
 local function check_history(symbol)
-  if symbol ~= '' then server.check_type(history_of(symbol), 'stream') end
+  if symbol == '' or checked[symbol] then return end
+  server.check_type(history_of(symbol), 'stream')
+  checked[symbol] = true
 end
 
 -- Keeps what was logged last with its symbol, if it is news: its entry's id for `raw`.
@@ -81,6 +96,7 @@ local function notify(symbol, entry)
 end
 
 return {
-  in_hand = in_hand, log = log, check_history = check_history, keep = keep,
+  in_hand = in_hand, log = log, symbol_of = symbol_of, check_history = check_history,
+  keep = keep,
   write_hash = write_hash, notify = notify,
 }

@@ -137,8 +137,7 @@ local function message(change)
   local record, deletes = change[at.record], change[at.action] == 'deleted'
   local own = record ~= '' and of_record(record) or nil
   local held = own and heard_at(own)
-  local symbol = change[at.symbol]
-  if symbol == '' and held then symbol = held.symbol end
+  local symbol = entry.symbol_of(change, held)
   if symbol == '' and not (own and deletes) then
     entry.log(change, '', 'none', change[at.published])
     return 'unattributed'

@@ -38,17 +38,6 @@ local function differs(headline, was)
   return false
 end
 
--- A ticker alone is of its record's exchange, and no ticker is its record's.
-local function symbol_of(change, stored)
-  local symbol = change[at.symbol]
-  if not stored or stored.symbol == '' then return symbol end
-  local bare = string.match(stored.symbol, '^[^:]+:(.+)$')
-  if symbol == '' or (not change[at.has_market] and bare == symbol) then
-    return stored.symbol
-  end
-  return symbol
-end
-
 -- The top of a timeline: false where it is empty, nil (until here) where not known.
 local function top_of(line)
   if line.top == nil then
@@ -121,7 +110,7 @@ local function message(change)
   local record, deletes = change[at.record], change[at.action] == 'deleted'
   local key = stem .. 'record:' .. record
   local stored = stored_at(key) or set.watched and rows().gone_unseen(record, key) or nil
-  local symbol = symbol_of(change, stored)
+  local symbol = entry.symbol_of(change, stored)
   local line = line_of(symbol)
   local before = stored and not stored.deleted and line_of(stored.symbol) or nil
   local is_newer
