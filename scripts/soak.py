@@ -114,10 +114,12 @@ class Soak:
         del self._busy[row]
 
     async def watch(self) -> NoReturn:
-        """Keep an eye on the bridge's memory."""
+        """Keep an eye on the bridges' memory."""
+        rig = self.scene.rig
         while True:
-            with suppress(OSError, AssertionError):  # it is not there just now
-                self.memory = max(self.memory, self.scene.rig.bridge.memory())
+            for bridge in filter(None, (rig.bridge, rig.standby)):
+                with suppress(OSError, AssertionError):  # it is not there just now
+                    self.memory = max(self.memory, bridge.memory())
             await trio.sleep(PULSE)
 
     async def _calm(self) -> Tally:
@@ -139,7 +141,7 @@ async def flood(count: int, seed: int) -> bool:
         async with rigged(Path(folder), seed) as rig, trio.open_nursery() as nursery:
             await rig.start()
             await rig.server.kill()
-            soak = Soak(Scene(rig, Proxy(rig.server.port), rig.rng))
+            soak = Soak(Scene(rig, (), rig.rng))
             nursery.start_soon(soak.watch)
             began = time.perf_counter()
             await rig.flood(count)
@@ -167,14 +169,15 @@ async def one_round(
     """Run one round in a folder of its own, which stays where it went wrong."""
     folder = Path(tempfile.mkdtemp(prefix="bzredis-soak-"))
     async with rigged(folder, seed, rest=rest) as rig:
-        line = Proxy(rig.server.port)
-        port = await rig.nursery.start(line.serve)
-        at = f"redis://127.0.0.1:{port}"
-        rig.bridge = rig.another("soak", redis=at)
+        names = ("soak", "standby")[: 1 + seed % 2]
+        lines = [Proxy(rig.server.port) for _ in names]
+        ports = [await rig.nursery.start(line.serve) for line in lines]
+        at = [f"redis://127.0.0.1:{port}" for port in ports]
+        rig.bridge = rig.another(names[0], redis=at[0])
         rig.bridge.clock = folder / "clock"
-        if seed % 2:
-            rig.standby = rig.another("standby", redis=at)
-        scene = Scene(rig, line, Random(seed))
+        if len(names) > 1:
+            rig.standby = rig.another(names[1], redis=at[1])
+        scene = Scene(rig, lines, Random(seed))
         soaked.append(Soak(scene, WITH_REST if rest else TROUBLES))
         tally = await soaked[-1].run(seconds)
         for bridge in filter(None, (rig.bridge, rig.standby)):

@@ -53,6 +53,16 @@ async def test_redis_is_not_there_at_the_start(
     assert sorted(told) == sorted(NAMES)
 
 
+async def overtake(rig: Rig, disk: Disk, seconds: float) -> None:
+    """Have Redis take at last what is on its way to a disk that hangs."""
+    disk.delay = seconds
+    rig.store.trouble = "LOADING"
+    rig.upstream.say(*frames(1, 2, 3))
+    await trio.sleep(3)
+    rig.store.trouble = ""
+    await trio.sleep(5)
+
+
 @pytest.mark.parametrize("wait", [0.05, 20.0])
 async def test_a_disk_that_hangs_holds_up_nothing_while_redis_takes_all(
     rig: Rig, disk: Disk, autojump_clock: MockClock, wait: float
@@ -60,12 +70,7 @@ async def test_a_disk_that_hangs_holds_up_nothing_while_redis_takes_all(
     """Also where Redis was away just as long as to make something go to disk."""
     async with rig.running():
         await trio.sleep(wait)
-        disk.delay = 3_600
-        rig.store.trouble = "LOADING"
-        rig.upstream.say(*frames(1, 2, 3))
-        await trio.sleep(3)
-        rig.store.trouble = ""
-        await trio.sleep(5)
+        await overtake(rig, disk, 3_600)
         rig.upstream.say(*frames(4, 5))
         await trio.sleep(5)
         assert rig.store.numbers() == [1, 2, 3, 4, 5]
@@ -84,12 +89,7 @@ async def test_what_overtook_the_disk_and_went_back_is_not_removed_from_it(
 ) -> None:
     async with rig.running():
         await trio.sleep(20)
-        disk.delay = 50
-        rig.store.trouble = "LOADING"
-        rig.upstream.say(*frames(1, 2, 3))
-        await trio.sleep(3)
-        rig.store.trouble = ""
-        await trio.sleep(5)
+        await overtake(rig, disk, 50)
         assert rig.store.numbers() == [1, 2, 3]
         rig.store.db = Database()
         await trio.sleep(300)

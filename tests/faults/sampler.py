@@ -222,7 +222,7 @@ class Sampler:
         # What falls back to another record, the log does not say by itself.
         is_told = held and held["action"] != "deleted" and symbol not in log.left
         if held and is_told and log.stream not in self.taken:
-            found = (version or b"none").decode()
+            found = version.decode() if isinstance(version, bytes) else "none"
             if found != held["version"]:
                 old = f"latest:{symbol} is of {found}, not of {held['version']}"
                 self._old[log.stream] = old

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from faults.checker import Keys, Tally
+from faults.checker import Keys, Tally, _late
+from faults.model import Message
 from faults.press import STREAMS
 from faults.rig import Rig
 
@@ -40,6 +41,33 @@ async def test_it_finds_each_fault(rig: Rig, tally: Tally) -> None:
 async def test_it_finds_wrong_keys(rig: Rig, tally: Tally) -> None:
     for stream in STREAMS:
         breaks(rig, stream, before=rig.tally().wrong)
+
+
+CONNECTIONS = {"1": "one", "2": "one", "3": "other", "4": "other"}
+
+
+@pytest.mark.parametrize(
+    ("logged", "late"),
+    [
+        ("1 2 3 4", 0),
+        ("3 4 1 2", 0),  # the first of two bridges had it on its disk
+        ("3 1 4 2", 0),
+        ("2 1 3 4", 1),
+        ("4 1 2 3", 1),
+        ("2r 1 3 4", 0),  # a replay brought it before
+        ("1 2 4 3r", 0),
+    ],
+)
+def test_what_came_by_one_connection_has_its_order(logged: str, late: int) -> None:
+    entries = [
+        ("", {"source": "replay" if word.endswith("r") else "live"}, of(word[0]))
+        for word in logged.split()
+    ]
+    assert len(list(_late(entries, CONNECTIONS))) == late
+
+
+def of(number: str) -> Message:
+    return Message(int(number), 0.0, "", "", (0, 0, 0, False), 0, number)
 
 
 def breaks(rig: Rig, stream: str, *, before: int) -> None:

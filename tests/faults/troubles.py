@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -31,16 +31,17 @@ SILENCE: Final = 50.0  # s after which a half-open connection has to be given up
 FORGOTTEN: Final = 2 * 2**20  # bytes of Redis' AOF, at the most: some 500 messages
 AWAKE: Final = 60.0  # s within which a bridge has started, on a busy machine too
 JUMP: Final = 0.8  # s
+LET_GO: Final = 45.0  # s; upstream lets go of who answers no PING for 30
 AT_ONCE: Final = 5.0  # s that an orderly stop may take
 NONSENSE: Final = ("{", "[1]", '{"a": 1}', "4711", "pong", '{"type": "error"}')
 
 
 @attrs.define
 class Scene:
-    """A rig, the line between its bridge and its Redis, and what chance decides."""
+    """A rig, the line from each bridge to its Redis, and what chance decides."""
 
     rig: Rig
-    line: Proxy
+    lines: Sequence[Proxy]
     rng: Random
 
     async def some(self, most: float) -> None:
@@ -49,6 +50,9 @@ class Scene:
 
     def stream(self) -> str:
         return self.rng.choice(STREAMS)
+
+    def line(self) -> Proxy:
+        return self.rng.choice(self.lines)
 
     def bridge(self) -> Bridge:
         """Return one of them."""
@@ -122,32 +126,36 @@ async def redis_without_script(scene: Scene) -> None:
 
 
 async def redis_hangs_up(scene: Scene) -> None:
-    scene.line.cut()
+    scene.line().cut()
     await scene.some(1)
 
 
 async def redis_out_of_reach(scene: Scene) -> None:
-    scene.line.shut()
+    line = scene.line()
+    line.shut()
     await scene.some(8)
-    await scene.rig.nursery.start(scene.line.serve)
+    await scene.rig.nursery.start(line.serve)
 
 
 async def redis_answers_get_lost(scene: Scene) -> None:
-    scene.line.swallow_answers = True
+    line = scene.line()
+    line.swallow_answers = True
     await scene.some(2)
-    scene.line.swallow_answers = False
+    line.swallow_answers = False
 
 
 async def redis_in_a_black_hole(scene: Scene) -> None:
-    scene.line.swallow = True
+    line = scene.line()
+    line.swallow = True
     await scene.some(8)
-    scene.line.swallow = False
+    line.swallow = False
 
 
 async def redis_far_away(scene: Scene) -> None:
-    scene.line.delay = scene.rng.uniform(0.01, 0.3)
+    line = scene.line()
+    line.delay = scene.rng.uniform(0.01, 0.3)
     await scene.some(6)
-    scene.line.delay = 0.0
+    line.delay = 0.0
 
 
 # ---- the bridges, one at a time
@@ -182,7 +190,8 @@ async def _end(scene: Scene, number: signal.Signals) -> None:
 async def bridge_frozen(scene: Scene) -> None:
     bridge = scene.bridge()
     os.kill(bridge.pid, signal.SIGSTOP)
-    await scene.some(8)
+    # So long that upstream lets the other one in, or not.
+    await scene.some(scene.rng.choice((8, LET_GO)))
     os.kill(bridge.pid, signal.SIGCONT)
 
 
