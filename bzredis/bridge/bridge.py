@@ -79,6 +79,7 @@ class Line:
         """
         if self.intake.holes.opened is None or not self.intake.holes.was_answered:
             return "apart", "disconnected"
+        holes = self.intake.holes
         waits = (
             self.backlog.disk.count
             or self.backlog.queue.goes_back
@@ -86,9 +87,9 @@ class Line:
         )
         if not self.intake.is_heard():
             return "connected", "silent"
-        if waits:
+        if waits or not holes.is_connected:
             return "connected", "behind"
-        if not self.intake.holes.is_fresh(trio.current_time()):
+        if not holes.is_fresh(trio.current_time()):
             return "connected", "missing"
         return "fresh", ""
 

@@ -60,7 +60,7 @@ ENTRY: Final = (
     Field(
         *("news", "flag"),
         "firm, direction, rating or target (of consensus: a figure) are not what was"
-        " said before, or the record is new or deleted: act on this",
+        " said before, or the record is new or deleted (look at `action`): act on this",
         "it only says the same again, or is out of date",
     ),
 )

@@ -211,10 +211,10 @@ async def test_not_alive_while_it_takes_long_though_all_of_it_works(
         await trio.sleep(bridge.STALE + 2)
         assert rig.intake.status.error == ""
         assert rig.backlog.disk.count == 0
-        assert rig.line.presence()[0] == "connected"
+        assert rig.line.presence() == ("connected", "behind")
         rig.store.delay = disk.delay = 0
         await trio.sleep(100)
-        assert rig.line.presence()[0] == "fresh"
+        assert rig.line.presence() == ("fresh", "")
 
 
 @pytest.mark.parametrize("takes_changes", [True, False])
@@ -264,11 +264,11 @@ async def test_not_alive_once_nothing_is_heard_of_redis(
 ) -> None:
     async with rig.running():
         await trio.sleep(10)
-        assert rig.line.presence()[0] == "fresh"
+        assert rig.line.presence() == ("fresh", "")
         rig.store.hangs = True
         await trio.sleep(16)  # the next ping is not due, so nothing waits
         assert not len(rig.backlog)
-        assert rig.line.presence()[0] == "connected"
+        assert rig.line.presence() == ("connected", "missing")
         rig.store.hangs = False
 
 

@@ -26,10 +26,10 @@ async def test_a_start_before_what_redis_has_is_told_again(
     async with rig.running():
         await trio.sleep(0.1)
         assert kept.reader != "me2"
-        assert rig.line.presence()[0] != "fresh"
+        assert rig.line.presence() != ("fresh", "")
         await trio.sleep(100)
         assert kept.reader == "me2"
-        assert rig.line.presence()[0] == "fresh"
+        assert rig.line.presence() == ("fresh", "")
         assert kept.until is not None
         assert kept.until > until, "its pings count"
     [gap] = rig.store.gaps()
@@ -85,7 +85,7 @@ async def test_a_clock_that_steps_back_writes_no_time_twice(
         assert kept.until == until
         rig.upstream.say(rig.lost)
         await trio.sleep(30)
-        assert rig.line.presence()[0] == "fresh"
+        assert rig.line.presence() == ("fresh", "")
     assert rig.store.numbers() == [1, 2, 9]
     [gap] = rig.store.gaps()
     assert gap["begin"] == until
@@ -103,4 +103,4 @@ async def test_who_sleeps_before_redis_ever_answered_is_not_fresh_as_it_wakes(
         rig.intake.clock = lambda: now() + 600_000
         rig.store.trouble = ""
         await trio.sleep(10)
-        assert rig.line.presence()[0] == "connected"
+        assert rig.line.presence() == ("connected", "silent")

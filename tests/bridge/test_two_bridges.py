@@ -154,9 +154,9 @@ async def test_a_bridge_that_is_partitioned_is_not_alive(
         await trio.sleep(5)
         pair.one.store.trouble = "partitioned"
         await trio.sleep(3)
-        assert pair.one.line.presence()[0] == "connected"
+        assert pair.one.line.presence() == ("connected", "behind")
         pair.hand_over(replay=[])
         await trio.sleep(40)
-        assert pair.one.line.presence()[0] == "apart"
-        assert pair.two.line.presence()[0] == "fresh"
+        assert pair.one.line.presence() == ("apart", "disconnected")
+        assert pair.two.line.presence() == ("fresh", "")
         pair.one.store.trouble = ""

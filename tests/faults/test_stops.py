@@ -6,6 +6,7 @@ import sqlite3
 import time
 from contextlib import closing
 
+import pytest
 import trio
 from faults.checker import Tally
 from faults.press import STREAMS
@@ -96,21 +97,34 @@ async def test_a_state_folder_that_cannot_be(rig: Rig) -> None:
     assert "--state-dir" in rig.bridge.said()
 
 
-async def test_a_damaged_spool(rig: Rig) -> None:
-    await rig.start()
-    rig.publish(20)
-    await rig.settled()
-    await rig.server.kill()
-    rig.publish(300)  # more than the replay brings back
-    await trio.sleep(1.2)  # long enough for the disk
-    await rig.bridge.kill()
+def damage_spool(rig: Rig) -> None:
     [spool] = (rig.bridge.state / "spool").glob("*.sqlite3")
     with closing(sqlite3.connect(spool)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with spool.open("r+b") as file:
         file.seek(2_048)
         file.write(rig.rng.randbytes(100_000))
-    await rig.server.start()
+
+
+@pytest.mark.parametrize("is_running", [False, True], ids=["between", "while it runs"])
+async def test_a_damaged_spool(rig: Rig, *, is_running: bool) -> None:
+    await rig.start()
+    rig.publish(20)
+    await rig.settled()
+    await rig.server.kill()
+    rig.publish(300)  # more than the replay brings back
+    await trio.sleep(1.2)  # long enough for the disk
+    if is_running:
+        damage_spool(rig)
+        await rig.server.start()
+        assert await rig.bridge.ended() == 1
+        assert "Traceback" not in rig.bridge.said()
+        assert "its spool was damaged while it ran" in rig.bridge.said()
+        assert "start it again" in rig.bridge.said()
+    else:
+        await rig.bridge.kill()
+        damage_spool(rig)
+        await rig.server.start()
     await rig.start()
     assert "damaged spool was set aside" in rig.bridge.said()
     rig.publish(10)
