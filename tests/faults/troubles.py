@@ -29,6 +29,7 @@ from bzredis.simulator.faults import (
 LARGE: Final = 5 * 2**20  # bytes of a frame that the bridge takes for too large
 SILENCE: Final = 50.0  # s after which a half-open connection has to be given up
 FORGOTTEN: Final = 2 * 2**20  # bytes of Redis' AOF, at the most: some 500 messages
+BALLAST: Final = 64 * 2**20  # bytes
 AWAKE: Final = 60.0  # s within which a bridge has started, on a busy machine too
 JUMP: Final = 0.8  # s
 LET_GO: Final = 45.0  # s; upstream lets go of who answers no PING for 30
@@ -112,12 +113,16 @@ async def redis_read_only(scene: Scene) -> None:
 async def redis_may_evict(scene: Scene) -> None:
     """Let it be about to, and not so long that it does."""
     with scene.redis() as redis:
+        # What is left has to be more than what comes meanwhile.
+        redis.setrange("ballast", BALLAST - 1, b"\0")
         used = int(redis.info("memory")["used_memory"])
         redis.config_set("maxmemory-policy", "allkeys-lru")
         redis.config_set("maxmemory", int(used / 0.93))
         await scene.some(2)
         redis.config_set("maxmemory", 0)
         redis.config_set("maxmemory-policy", "noeviction")
+        assert not redis.info("stats")["evicted_keys"]
+        redis.delete("ballast")
 
 
 async def redis_without_script(scene: Scene) -> None:
