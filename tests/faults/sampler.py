@@ -31,8 +31,8 @@ from redis.exceptions import RedisError
 
 EVERY: Final = 0.1  # s
 ANSWER: Final = 2.0  # s
-# s: a dead link is noticed after 40 at the latest, and `alive` outlives by 15 a bridge that
-# was killed, or cut off from Redis, just before that. One more for both of our clocks.
+# s: a dead link is noticed after 40 at the latest, and `alive` outlives by 15 a bridge
+# that was killed, or cut off from Redis, just before. One more for both of our clocks.
 BOUND: Final = 56.0
 LATE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, BOUND)  # s, how old the oldest one was
 
