@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import click
 import pytest
 
 from bzredis.bridge.status import CONTRACT, FIELDS, State
-from bzredis.contract.fields import CAUSES, ENTRY, GAP, HEADLINES
+from bzredis.commands.keys import keys
+from bzredis.contract.fields import CAUSES, ENTRY, GAP, HEADLINES, REASONS
 from bzredis.contract.keys import KEYS, Key
 from bzredis.settings.config import OPTIONS
 from bzredis.settings.options import Option
@@ -81,6 +83,18 @@ def test_the_status_is_told_as_it_is() -> None:
     [states] = [words for name, words in told if "`state`" in name]
     assert set(re.findall(r"`(\w+)`", states)) == set(get_args(State))
     assert f"this page: {CONTRACT} |" in README
+
+
+def test_why_nothing_is_fresh_is_told() -> None:
+    told = README.partition("says `0`, the reason is ")[2].partition(";")[0]
+    assert tuple(re.findall(r"`(\w+)`", told)) == REASONS
+
+
+def test_every_format_of_the_contract_is_told() -> None:
+    [option] = [each for each in keys.params if each.name == "form"]
+    assert isinstance(option.type, click.Choice)
+    for form in set(option.type.choices) - {option.default}:
+        assert f"--format {form}`" in README
 
 
 def test_how_long_a_deleted_record_is_remembered_is_told() -> None:

@@ -6,8 +6,9 @@ import json
 
 import click
 
+from bzredis.bridge.status import CONTRACT
 from bzredis.commands.form import with_options
-from bzredis.contract import pages
+from bzredis.contract import asyncapi, pages
 from bzredis.contract.schemas import schemas
 from bzredis.settings.config import Config
 from bzredis.store.acl import bridge, reader
@@ -18,10 +19,10 @@ from bzredis.store.acl import bridge, reader
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "markdown", "jsonschema"]),
+    type=click.Choice(["text", "markdown", "jsonschema", "asyncapi"]),
     default="text",
     show_default=True,
-    help="A list; a page with every field; or JSON Schemas of all of it.",
+    help="A list; a page with every field; JSON Schemas; or an AsyncAPI document.",
 )
 @click.option(
     "--acl",
@@ -32,8 +33,10 @@ def keys(config: Config, *, form: str, acl: bool) -> int:
     """Show what stands in Redis: the keys, and the fields of entries and hashes."""
     if acl:
         return _show_rules(config.prefix)
-    if form == "jsonschema":
-        click.echo(json.dumps(schemas(), indent=2, ensure_ascii=False))
+    if form in {"jsonschema", "asyncapi"}:
+        is_api = form == "asyncapi"
+        shown = asyncapi.document(config.prefix, CONTRACT) if is_api else schemas()
+        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
     for line in {"text": pages.text, "markdown": pages.markdown}[form](config.prefix):
         click.echo(line)

@@ -32,6 +32,10 @@ SHIFTS: Final = ("up", "down", "same")
 SOURCES: Final = ("live", "replay", "rest")
 ACTIONS: Final = ("created", "updated", "deleted")
 CAUSES: Final = ("reconnect", "restart", "redis-rollback")
+REASONS: Final = (  # why `alive` was taken away
+    *("disconnected", "behind", "missing", "silent", "evicting", "stopped"),
+)
+FRESH: Final = ("1", *(f"0 {reason}" for reason in REASONS))  # all that `fresh` says
 STATES: Final = ("connecting", "live", "retrying", "refused", "full", "stopped")
 NOT_SAID: Final = "upstream did not say"
 NOTHING_BEFORE: Final = "nothing was known before"
@@ -108,11 +112,17 @@ GAP: Final = (
     Field("recovered", "count", "messages that a replay or REST brought all the same"),
 )
 
+REJECTED: Final = (
+    Field("reason", "text", "why it could not be used, or was refused"),
+    Field("received", "time", "when the bridge got it"),
+    Field("raw", "text", "what came, cut where Redis did not take it whole", "no text"),
+)
+
 # What the bridge adds to a hash, beside the content's own fields.
 OURS: Final = (
     Field("_symbol", "text", "whose it is", "a record without a plausible symbol"),
     Field("_record", "text", "the record's id", "documented consensus"),
-    Field("_action", "words", "the last thing upstream did to it", words=ACTIONS),
+    Field("_action", "words", "the last thing upstream did to it", words=ACTIONS[:2]),
     Field("_version", "ms", "its last change"),
     Field("_published", "ms", "when it was published"),
     Field(
@@ -121,6 +131,11 @@ OURS: Final = (
     Field("_received", "time", "when the bridge got it"),
     Field("_source", "words", "how it came", words=SOURCES),
     Field("_event", "id", "the entry in `events` of its last change"),
+)
+# All that is kept of a record that was deleted.
+GONE: Final = tuple(
+    attrs.evolve(each, words=ACTIONS[2:]) if each.name == "_action" else each
+    for each in OURS
 )
 _CALL: Final = (
     Field("_firm", "text", "whose call it is", NOT_SAID),
@@ -186,8 +201,12 @@ def entry(stream: Stream) -> tuple[Field, ...]:
 
 
 def history(stream: Stream) -> tuple[Field, ...]:
-    """Return the fields of an entry of a symbol's history."""
-    return (*ENTRY, *HEADLINES[stream.name], EVENT)
+    """Return the fields of an entry of a symbol's history: all of it is news."""
+    always = {"symbol", "news"}
+    told = (
+        attrs.evolve(each, absent="") if each.name in always else each for each in ENTRY
+    )
+    return (*told, *HEADLINES[stream.name], EVENT)
 
 
 def ours(stream: Stream) -> tuple[Field, ...]:

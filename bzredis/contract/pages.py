@@ -56,7 +56,7 @@ def markdown(prefix: str) -> Iterator[str]:
         yield from _table(f"An entry of `{stem}:events`", fields.entry(stream))
         yield (
             f"\nAn entry of `{stem}:history:SYM` is one that had `news`, with `event`"
-            " (its id in the log) for `raw`."
+            " (its id in the log) for `raw`; `symbol` is always there."
         )
         title = f"What the bridge adds to `{stem}:latest:SYM`"
         yield from _table(title, fields.ours(stream))
@@ -64,7 +64,13 @@ def markdown(prefix: str) -> Iterator[str]:
             "\nThe content's own fields stand under their own names; nested ones are"
             " joined with `_`, arrays and booleans are JSON.\n"
         )
+        if stream.state == "records":
+            yield (
+                f"Of a deleted record `{stem}:record:ID` keeps what the bridge added,"
+                " up to `_event`: its `_action` is `deleted`.\n"
+            )
     yield from _table("A `gap` in any log", fields.GAP)
+    yield from _table("What is `rejected`, of any stream", fields.REJECTED)
     yield from _table("`status` of each stream", fields.STATUS)
 
 

@@ -18,6 +18,7 @@ PATTERNS: Final[dict[Type, str]] = {
     "id": r"^[0-9]+-[0-9]+$",
     "flag": "^1$",
 }
+CHANGED: Final = r"^\S+ [0-9]+-[0-9]+$"  # SYM ENTRY
 # Of a hash, what is upstream's own: ours begin with just one `_`.
 UPSTREAMS: Final = "^(?!_[^_])"
 
@@ -28,21 +29,31 @@ def schemas() -> Schema:
     """Return all of them, each under `STREAM-KIND` in `$defs`."""
     found: Schema = {}
     for stream in STREAMS:
-        found |= {f"{stream.name}-{kind}": each for kind, each in _of(stream).items()}
+        kinds = of(stream)
+        kinds["entry"] = {"oneOf": [kinds["entry"], kinds["gap"]]}
+        found |= {f"{stream.name}-{kind}": each for kind, each in kinds.items()}
     return {"$schema": DRAFT, "title": "What stands in Redis", "$defs": found}
 
 
-def _of(stream: Stream) -> Schema:
-    entry, gap = _object(fields.entry(stream)), _object(fields.GAP)
-    latest = _object(fields.ours(stream))
-    latest["patternProperties"] = {UPSTREAMS: TEXT}
-    return {
-        "entry": {"oneOf": [entry, gap]},
-        "gap": gap,
+def of(stream: Stream) -> dict[str, Schema]:
+    """Return those of one stream by kind; its log has entries, and gaps."""
+    record = _object(fields.ours(stream))
+    record["patternProperties"] = {UPSTREAMS: TEXT}
+    latest = {**record, "required": ["_symbol", *record["required"]]}
+    found = {
+        "entry": _object(fields.entry(stream)),
+        "gap": _object(fields.GAP),
         "history": _object(fields.history(stream)),
         "latest": latest,
+        "record": {"oneOf": [record, _object(fields.GONE)]},
+        "rejected": _object(fields.REJECTED),
         "status": _object(fields.STATUS),
+        "changed": {"type": "string", "pattern": CHANGED},
+        "fresh": {"type": "string", "enum": [*fields.FRESH]},
     }
+    if stream.state != "records":
+        del found["record"]
+    return found
 
 
 def _object(of: Iterable[Field]) -> Schema:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bzredis import __version__
+from bzredis.bridge.status import CONTRACT
 from bzredis.commands import cli, form, logs, run, simulate
+from bzredis.contract.asyncapi import document
 from bzredis.contract.keys import KEYS
 from bzredis.errors import FeedLost
 from bzredis.settings.config import OPTIONS, Config
@@ -285,6 +288,11 @@ def test_keys_shows_the_table_under_its_prefix() -> None:
             there = f"{{x}}:{stream.name}:{key.name} " in shown
             assert there == (stream.state in key.state)
         assert " ".join(head.name for head in stream.headline) in shown
+
+
+def test_keys_shows_an_asyncapi_document_under_its_prefix() -> None:
+    shown = invoke("keys", "--format", "asyncapi", "--prefix", "IDX").stdout
+    assert json.loads(shown) == document("IDX", CONTRACT)
 
 
 def test_an_interrupt_before_anything_ran_is_a_stop(

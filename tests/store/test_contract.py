@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from inspect import getsource
 from typing import Any, get_args
 
 import pytest
@@ -10,13 +12,15 @@ from jsonschema import Draft202012Validator, ValidationError
 from store.servers import HOST, Peer, consensus, deleted, message, rating
 from store.steps import STEPS
 
+from bzredis.bridge import bridge
 from bzredis.bridge.status import FIELDS, Identity, State, StreamStatus
 from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import GaveUp, Opened
 from bzredis.contract import fields
 from bzredis.contract.fields import Field
-from bzredis.contract.schemas import schemas
+from bzredis.contract.schemas import of, schemas
 from bzredis.ports import Sign
+from bzredis.store.script import lua
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
 OF_EACH = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
@@ -94,12 +98,12 @@ def test_all_that_stands_in_redis_is_as_the_schemas_say(
     for name in peer.redis.keys(f"{stem}:*"):
         kind = name.split(":")[2]
         if kind in {"latest", "record"}:
-            check("latest", peer.redis.hgetall(name))
-        elif kind == "history":
+            check(kind, peer.redis.hgetall(name))
+        elif kind in {"history", "rejected"}:
             for _, entry in peer.redis.xrange(name):
-                check("history", entry)
+                check(kind, entry)
     check("status", peer.hash(f"{stream.name}:status"))
-    assert checked == {"entry", "gap", "history", "latest", "status"}
+    assert checked == {*of(stream)} - {"changed", "fresh"}
 
 
 WRONG: dict[str, dict[str, Any]] = {
@@ -121,3 +125,10 @@ def test_the_schemas_refuse_what_is_wrong(peer: Peer, change: dict[str, Any]) ->
     wrong = {k: v for k, v in {**entry, **change}.items() if v is not None}
     with pytest.raises(ValidationError):
         check.validate(wrong)
+
+
+def test_why_nothing_is_fresh_is_what_the_code_says() -> None:
+    told = re.findall(r'(?:return|_:) \(?"\w+", "(\w+)"', getsource(bridge))
+    [line] = re.findall("local why = .*", lua("status"))
+    told += re.findall("'(\\w+)'", line)
+    assert {*told} == {*fields.REASONS}
