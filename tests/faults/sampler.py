@@ -88,7 +88,7 @@ class Log:
     ) -> None:
         for identity, fields in entries:
             self.last_rejected = identity.decode()
-            self.here.add(number_in(fields[b"raw"].decode(errors="replace")))
+            self.here.add(number_in(fields.get(b"raw", b"").decode(errors="replace")))
 
     def note_worked(self, taken: Sequence[Fields]) -> None:
         """Take what a reader removed so far, however Redis came back since."""

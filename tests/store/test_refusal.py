@@ -96,6 +96,12 @@ def test_a_frame_that_cannot_be_used_is_kept_once(peer: Peer) -> None:
     (entry,) = peer.entries("ratings:rejected")
     assert list(entry) == ["reason", "received", "raw"]
     assert entry["raw"] == "garbage ü"
+
+
+def test_of_a_frame_without_text_stands_only_the_reason(peer: Peer) -> None:
+    assert peer.one("") == "rejected"
+    (entry,) = peer.entries("ratings:rejected")
+    assert entry.keys() == {"reason", "received"}
     assert entry["received"] == rfc3339(RECEIVED)
     assert "not JSON" in entry["reason"]
 

@@ -27,8 +27,9 @@ end
 
 local function add(change, reason, raw)
   entry.in_hand.wrote = true
-  redis.call('XADD', REJECTED, 'MAXLEN', '~', set.rejected_maxlen, '*', 'reason', reason,
-    'received', change[at.received], 'raw', raw)
+  local told = { 'reason', reason, 'received', change[at.received] }
+  if raw ~= '' then told[5], told[6] = 'raw', raw end
+  redis.call('XADD', REJECTED, 'MAXLEN', '~', set.rejected_maxlen, '*', unpack(told))
 end
 
 local function rejected(change)
