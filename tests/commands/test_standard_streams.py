@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 import trio
+from hurt import seconds_to_end
 
 from bzredis.commands import embedded
 from bzredis.commands.outlet import WAITING, Outlet
@@ -77,8 +78,8 @@ async def until_fresh(server: embedded.Server) -> None:
 
 
 async def stopped(process: trio.Process, number: signal.Signals) -> int:
-    process.send_signal(number)
-    with trio.fail_after(STOP):
+    with trio.fail_after(LIMIT):
+        assert await seconds_to_end(process, number) < STOP
         return await process.wait()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import trio
@@ -97,8 +98,19 @@ async def test_a_state_folder_that_cannot_be(rig: Rig) -> None:
     assert "--state-dir" in rig.bridge.said()
 
 
-def damage_spool(rig: Rig) -> None:
+def spool_of(rig: Rig) -> Path:
     [spool] = (rig.bridge.state / "spool").glob("*.sqlite3")
+    return spool
+
+
+def spooled(rig: Rig) -> int:
+    with closing(sqlite3.connect(spool_of(rig))) as db:
+        (count,) = db.execute("SELECT count(*) FROM item").fetchone()
+    return int(count)
+
+
+def damage_spool(rig: Rig) -> None:
+    spool = spool_of(rig)
     with closing(sqlite3.connect(spool)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with spool.open("r+b") as file:
@@ -113,7 +125,7 @@ async def test_a_damaged_spool(rig: Rig, *, is_running: bool) -> None:
     await rig.settled()
     await rig.server.kill()
     rig.publish(300)  # more than the replay brings back
-    await trio.sleep(1.2)  # long enough for the disk
+    await until(lambda: spooled(rig) >= 300 * len(STREAMS))
     if is_running:
         damage_spool(rig)
         await rig.server.start()
