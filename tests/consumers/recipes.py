@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -34,8 +35,8 @@ BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PREAMBLE: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIMES: Final = re.compile(r"\b(?:\d{4}-\d\d-\d\d|\d{13}|\d{10})(?!\d)")
 SHIM: Final = """#!/bin/sh
-if [ -p /dev/stdout ]; then exec {cli} -p {port} "$@"; fi
-exec {cli} --no-raw -p {port} "$@"
+if [ -p /dev/stdout ]; then exec {cli} "$@"; fi
+exec {cli} --no-raw "$@"
 """
 GOES_ON: Final = " " * 4
 PATIENCE: Final = 20  # s
@@ -55,11 +56,12 @@ class Command:
 
 @attrs.frozen
 class Block:
-    """The commands of one block, and under which heading it stands."""
+    """The commands of one block, the heading above it, and what is said below."""
 
     title: str
     text: str
     commands: tuple[Command, ...]
+    said: str
 
     def with_outputs(self, outputs: list[str]) -> str:
         """Return its text with other outputs."""
@@ -69,7 +71,12 @@ class Block:
 
 def blocks(markdown: str) -> list[Block]:
     return [
-        Block(_title(markdown[: found.start()]), found[1], tuple(_commands(found[1])))
+        Block(
+            title=_title(markdown[: found.start()]),
+            text=found[1],
+            commands=tuple(_commands(found[1])),
+            said=re.split(r"\n(?:#|```)", markdown[found.end() :])[0],
+        )
         for found in BLOCK.finditer(markdown)
     ]
 
@@ -80,13 +87,17 @@ def preamble(markdown: str) -> str:
 
 
 def _title(before: str) -> str:
-    return re.findall(r"^#+ (.*)$", before, re.MULTILINE)[-1]
+    titles: list[str] = re.findall(r"^#+ (.*)$", before, re.MULTILINE)
+    return titles[-1]
 
 
 def _commands(block: str) -> Iterator[Command]:
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         lines = part.splitlines(keepends=True)
-        command = [lines[0], *takewhile(lambda line: line.startswith(GOES_ON), lines[1:])]
+        command = [
+            lines[0],
+            *takewhile(lambda line: line.startswith(GOES_ON), lines[1:]),
+        ]
         text = "".join(command).removesuffix("\n")
         yield Command(text, "".join(lines[len(command) :]))
 
@@ -100,9 +111,10 @@ class Shell:
     start: int  # s: the day of the log that is there
 
     @classmethod
-    def of(cls, folder: Path, cli: str, port: int, before: str, start: int) -> Shell:
+    def of(cls, folder: Path, cli: Iterable[str], before: str, start: int) -> Shell:
+        """Make one, with a `redis-cli` that stands for these words."""
         for name, text in (
-            ("redis-cli", SHIM.format(cli=cli, port=port)),
+            ("redis-cli", SHIM.format(cli=shlex.join(cli))),
             ("bzredis", f'#!/bin/sh\nexec {sys.executable} -m bzredis "$@"\n'),
         ):
             (folder / name).write_text(text)

@@ -18,62 +18,71 @@ import pytest
 from consumers.conftest import until
 from consumers.languages import is_here
 from consumers.recipes import ERROR, ROOT, Block, Shell, blocks, preamble
-from consumers.week import Bridge, Week, today
+from consumers.week import Bridge, today
+from redis import Redis
+from redis.exceptions import NoPermissionError
 from store.servers import BINARIES, Peer, binary, running
+
+from bzredis.store.acl import reader
 
 COOKBOOK: Final = ROOT / "scripts" / "consumers" / "cookbook.md"
 PAGES: Final = (COOKBOOK,)
 UPDATE: Final = bool(os.environ.get("UPDATE"))
-# A module to load, where it is: no server that is found here brings it.
-SEARCH: Final = os.environ.get("REDISEARCH", "")
-NEWER: Final = ("7.0 on",)  # words of a recipe that asks for a server of Redis 7.0
+# A module to load into Valkey: no server that is found here brings it.
+MODULE: Final = os.environ.get("REDISEARCH", "")
+SEARCH: Final = "valkey with RediSearch"
+LEAST: Final = 20  # recipes
 ABOUT: Final = re.compile(r"~(\d+)")
-CASES: Final = [
-    pytest.param(page, number, id=f"{page.stem}-{block.title}")
-    for page in PAGES
-    for number, block in enumerate(blocks(page.read_text()))
-]
+Servers = Callable[[str], Peer]
+
+
+def cases() -> Iterator[tuple[str, Path, int]]:
+    """Yield each block of each page, with each server that it is for."""
+    for page in PAGES:
+        for number, block in enumerate(blocks(page.read_text())):
+            if "FT." in block.text:
+                yield SEARCH, page, number
+                continue
+            wants_newer = "Redis 7.0 on" in block.said
+            for name in BINARIES:
+                if not (wants_newer and name == "redis-6.2"):
+                    yield name, page, number
+
+
+def named(case: tuple[str, Path, int]) -> str:
+    name, page, number = case
+    return f"{page.stem}-{blocks(page.read_text())[number].title}-{name}"
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Peer]]:
-    """Return what gives the server of a name, once it is wanted."""
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Return what gives the server of a name, where it is here."""
+    if not is_here("shell"):
+        pytest.skip("no redis-cli 7.0 here, or no jq")
     with ExitStack() as stack:
 
         @cache
         def server(name: str) -> Peer:
-            settings = {"loadmodule": SEARCH} if name == "search" else {}
-            found = "valkey" if name == "search" else name
-            folder = tmp_path_factory.mktemp(name)
-            return stack.enter_context(running(found, folder, **settings))
+            folder = tmp_path_factory.mktemp("server")
+            if name != SEARCH:
+                return stack.enter_context(running(name, folder))
+            return stack.enter_context(running("valkey", folder, loadmodule=MODULE))
 
-        yield server
+        def found(name: str) -> Peer:
+            if name == SEARCH and not MODULE:
+                pytest.skip("no RediSearch here: REDISEARCH names no module")
+            if name != SEARCH and binary(name) is None:
+                pytest.skip(f"no {name} here")
+            return server(name)
 
-
-@pytest.fixture(params=(*BINARIES, "search"))
-def name(request: pytest.FixtureRequest) -> str:
-    """Return the name of a server that is here."""
-    name: str = request.param
-    if not is_here("shell"):
-        pytest.skip("no redis-cli 7.0 here, or no jq")
-    if name == "search" and not SEARCH:
-        pytest.skip("no RediSearch here: REDISEARCH does not name the module")
-    if name != "search" and binary(name) is None:
-        pytest.skip(f"no {name} here")
-    return name
-
-
-@pytest.fixture
-def log(servers: Callable[[str], Peer], name: str) -> Bridge:
-    """Return the bridge that has written the week, and nothing else."""
-    return written(servers(name))
+        yield found
 
 
 def written(peer: Peer) -> Bridge:
+    """Return the bridge that has written the week into a server, and nothing else."""
     peer.redis.flushall()
-    for user in peer.redis.acl_users():
-        if user != "default":
-            peer.redis.acl_deluser(user)
+    for user in {*peer.redis.acl_users()} - {"default"}:
+        peer.redis.acl_deluser(user)
     bridge = Bridge(peer)
     bridge.write()
     leave_behind(peer)
@@ -89,18 +98,23 @@ def leave_behind(peer: Peer) -> None:
     peer.redis.xclaim(events, "team", "ann", 0, ids, idle=7_200_000, justid=True)
 
 
-def printed(log: Bridge, block: Block, before: str, folder: Path) -> list[str]:
-    """Return what each command of a block prints, one after the other."""
+def shell(log: Bridge, before: str, folder: Path, *words: str) -> Shell:
+    """Return a shell whose `redis-cli` asks the log's server, in more words."""
     cli = shutil.which("redis-cli")
     assert cli
-    port = log.peer.server.port
-    shell = Shell.of(folder, cli, port, before, log.week.start)
+    port = str(log.peer.server.port)
+    return Shell.of(folder, (cli, "-p", port, *words), before, log.week.start)
+
+
+def printed(log: Bridge, block: Block, before: str, folder: Path) -> list[str]:
+    """Return what each command of a block prints, one after the other."""
 
     def meanwhile() -> None:
         until(lambda: is_waiting(log.peer))
         log.go_on()
 
-    return [shell.run(command, meanwhile) for command in block.commands]
+    run = shell(log, before, folder).run
+    return [run(command, meanwhile) for command in block.commands]
 
 
 def is_waiting(peer: Peer) -> bool:
@@ -116,40 +130,96 @@ def differ(a: str, b: str) -> bool:
     return any(not int(x) / 2 <= int(y) <= int(x) * 2 for x, y in pairs)
 
 
-@pytest.mark.parametrize(("page", "number"), CASES)
+@pytest.mark.parametrize("case", [*cases()], ids=named)
 def test_what_it_prints_is_what_is_shown(
-    page: Path,
-    number: int,
-    name: str,
-    servers: Callable[[str], Peer],
-    tmp_path: Path,
+    case: tuple[str, Path, int], servers: Servers, tmp_path: Path
 ) -> None:
+    name, page, number = case
     text = page.read_text()
     block = blocks(text)[number]
-    searches = "FT." in block.text
-    if searches != (name == "search"):
-        pytest.skip("only where RediSearch is" if searches else "not on RediSearch")
-    after = text.partition(block.text)[2].partition("\n#")[0]
-    peer = servers(name)
-    if peer.version < (7,) and any(words in after for words in NEWER):
-        pytest.skip("its recipe asks for Redis 7.0")
-    if UPDATE and name not in {"valkey", "search"}:
-        pytest.skip("written from what Valkey prints")
+    if UPDATE and name not in {"valkey", SEARCH}:
+        pytest.skip("what is written is what Valkey prints")
     while True:
-        log = written(peer)
+        log = written(servers(name))
         outputs = printed(log, block, preamble(text), tmp_path)
         if log.week.start == today():
             break  # else midnight came in between
-    for output in outputs:
-        assert not ERROR.search(output)
-    if UPDATE:
-        changed = [
-            new if differ(command.output, new) else command.output
-            for command, new in zip(block.commands, outputs, strict=True)
-        ]
-        new = block.with_outputs(changed)
-        page.write_text(page.read_text().replace(block.text, new, 1))
-        return
+    assert not any(map(ERROR.search, outputs)), outputs
     shown = [command.output for command in block.commands]
-    if any(map(differ, shown, outputs)):
-        assert outputs == shown
+    kept = [
+        new if differ(old, new) else old
+        for old, new in zip(shown, outputs, strict=True)
+    ]
+    if UPDATE:
+        page.write_text(text.replace(block.text, block.with_outputs(kept), 1))
+        return
+    assert kept == shown
+
+
+def test_there_are_enough() -> None:
+    text = COOKBOOK.read_text()
+    assert len({block.title for block in blocks(text)}) >= LEAST
+    headings = re.findall(r"^### (.*)$", text, re.MULTILINE)
+    assert headings == [block.title for block in blocks(text)]
+    assert all(command.output for block in blocks(text) for command in block.commands)
+
+
+# ------------------------------------------------- what it says beside the outputs
+
+
+def test_who_only_reads_may_see_the_board_but_not_sort(
+    servers: Servers, tmp_path: Path
+) -> None:
+    log = written(servers("valkey"))
+    peer = log.peer
+    peer.redis.execute_command(*reader("bz", "%R~").split(" "))
+    port = peer.server.port
+    with (
+        Redis(port=port, username="bzreader", password="PASSWORD") as redis,
+        pytest.raises(NoPermissionError),
+    ):
+        redis.sort("bz:ratings:symbols", by="nosort", get="bz:ratings:latest:*->x")
+    text = COOKBOOK.read_text()
+    (board,) = [one for one in blocks(text) if "the board" in one.title]
+    command = board.commands[1]
+    user = ("--user", "bzreader", "--pass", "PASSWORD", "--no-auth-warning")
+    asks = shell(log, "", tmp_path, *user)
+    assert asks.run(command, lambda: None) == command.output
+
+
+def test_the_form_of_what_needs_the_module(servers: Servers, tmp_path: Path) -> None:
+    """Where the module is not: the commands arrive, and name fields that there are."""
+    log = written(servers("valkey"))
+    (block,) = [one for one in blocks(COOKBOOK.read_text()) if "FT." in one.text]
+    create, search = (command.text for command in block.commands)
+    for command, output in zip(
+        block.commands, printed(log, block, "", tmp_path), strict=True
+    ):
+        asked = command.text.split()[1]
+        assert re.match(rf"\(error\) ERR unknown command '{asked}'", output)
+    prefix = re.search(r"ON HASH PREFIX 1 (\S+) SCHEMA", create)
+    assert prefix
+    schema = create.partition(" SCHEMA ")[2].replace("\\\n", "").split()
+    kinds = {"TAG", "TEXT", "NUMERIC", "SORTABLE"}
+    fields = {word for word in schema if word not in kinds}
+    held = log.peer.redis.hgetall(f"{prefix[1]}AAPL")
+    assert fields <= {*held}
+    assert {*re.findall(r"@(\w+):", search)} <= fields
+
+
+def test_the_index_stays_current(servers: Servers) -> None:
+    log = written(servers(SEARCH))
+    with Redis(port=log.peer.server.port, protocol=2) as redis:
+        create = (
+            "FT.CREATE latest ON HASH PREFIX 1 bz:ratings:latest: SCHEMA _firm TEXT"
+        )
+        redis.execute_command(*create.split())
+
+        def found(firm: str) -> bytes:
+            count, *rest = redis.execute_command("FT.SEARCH", "latest", firm)
+            return bytes(rest[0]) if count else b""
+
+        until(lambda: found("Goldman") == b"bz:ratings:latest:XOM")
+        log.go_on()
+        until(lambda: not found("Goldman"))
+        assert found("Barclays") == b"bz:ratings:latest:XOM"

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from hashlib import sha1
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
@@ -25,7 +26,7 @@ from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.changes.from_frame import read
 from bzredis.changes.from_rest import looked_up, row
 from bzredis.changes.kinds import Change, GaveUp, Heard, Opened, Packed
-from bzredis.messages.times import EASTERN, datetime, rfc3339
+from bzredis.messages.times import EASTERN, rfc3339
 from bzredis.ports import Applied, Batch, Coverage, Log, Presence, Sign
 from bzredis.store.client import Script, Store
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
@@ -199,7 +200,9 @@ class Week:
     def frame(self, stream: Stream, at: int, **data: Any) -> Change:
         """Return what a frame says that came at a time."""
         envelope = {
-            "id": str(uuid5(NAMESPACE_URL, f"{data.get('id')} {at - 1000 * self.start}")),
+            "id": str(
+                uuid5(NAMESPACE_URL, f"{data.get('id')} {at - 1000 * self.start}")
+            ),
             "api_version": "websocket/v1",
             "kind": f"data/v2.1/calendar/{stream.name}",
             "data": data,
@@ -243,7 +246,7 @@ class Week:
         yield Heard(self.at(0, "13:30"), self.at(0, "13:30"))
 
     def consensus(self) -> Iterator[Packed]:
-        """Yield what REST told of symbols, and a frame that does not say whose it is."""
+        """Yield what REST told of symbols, and a frame that is nobody's."""
         yield Opened(self.at(-31, "00:00"))
         for day, clock, symbol, rating, value, target in CONSENSUSES:
             at = self.at(day, clock, 250)
