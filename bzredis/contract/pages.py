@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib.resources import files
 from typing import Final
 
 from bzredis.contract import fields
@@ -19,10 +20,31 @@ UNITS: Final = {
 }
 HEAD: Final = """# What stands in Redis
 
-All values are text. **What is not known has no field**, in entries and hashes alike.
-`latest` is the newest call of *any* firm about the symbol; what each firm says stands
-in `record:ID`, in the order of `timeline:SYM`.
+`{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
+capitals, bare in the United States (`AAPL`, `BRK.B`), else with its exchange
+(`TSX:SHOP`). ID is the id of a record: one call of one firm on one symbol, however often
+upstream changes it.
+
+- All values are text. **What is not known has no field**, in entries and hashes alike.
+- **`latest` is the newest call of *any* firm about the symbol**, by the time of its
+  publication and not by when it came. What each firm says stands in `record:ID`, in the
+  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
+- `latest` is fresh exactly while `alive` is there.
+- An entry of the log says what happened. **Act on those that have `news`**: most updates
+  only say again what was known.
+- What stands under `{prefix}:STREAM:internal:` is the bridge's own: rely on none of it.
+
+The number of all this is 1 (`contract` in `status`).
 """
+COOKBOOK: Final = """More questions and their answers: [the cookbook](../../scripts/consumers/cookbook.md).
+Programs in nine languages to copy from: [consumers](../../scripts/consumers/README.md).
+What is shown here was printed by a test, of data that is made up.
+"""
+REASONS: Final = """
+The reasons of `fresh`: `disconnected`; `behind` (what was read waits for Redis);
+`missing` (something is still to be fetched or announced); `silent` (upstream does not
+answer); `evicting` (Redis may take keys away); `stopped`. A bridge that was killed says
+nothing: `alive` expires."""
 
 
 def keys_of(stream: Stream) -> list[Key]:
@@ -46,31 +68,72 @@ def text(prefix: str) -> Iterator[str]:
 
 
 def markdown(prefix: str) -> Iterator[str]:
-    """Yield the lines of a page: each key, and each field with all there is to know."""
-    yield HEAD
+    """Yield the parts of a page: examples, each key, and each field with its type."""
+    yield HEAD.format(prefix=prefix)
+    yield f"## Look at it\n\n{_examples(prefix)}\n{COOKBOOK}"
+    yield from _keys(prefix)
+    yield from _entries(prefix)
+    yield from _hashes(prefix)
+    yield f"\n## The status: `{prefix}:STREAM:status`\n"
+    yield (
+        "It is at most a second behind. What the bridge said last stays there when it is"
+        " killed: it counts while `alive` is there."
+    )
+    yield from _table(fields.STATUS)
+
+
+def _examples(prefix: str) -> str:
+    shown = (files("bzredis.contract") / "examples.md").read_text("utf-8")
+    return shown.replace(" bz:", f" {prefix}:")
+
+
+def _keys(prefix: str) -> Iterator[str]:
+    yield "## Keys\n\n| key | type | content |\n|---|---|---|"
     for stream in STREAMS:
-        stem = f"{prefix}:{stream.name}"
-        yield f"## {stream.name}\n\n| key | type | content |\n|---|---|---|"
         for one in keys_of(stream):
             yield f"| `{key(prefix, stream, one.name)}` | {one.type} | {one.content} |"
-        yield from _table(f"An entry of `{stem}:events`", fields.entry(stream))
-        yield (
-            f"\nAn entry of `{stem}:history:SYM` is one that had `news`, with `event`"
-            " (its id in the log) for `raw`."
-        )
-        title = f"What the bridge adds to `{stem}:latest:SYM`"
-        yield from _table(title, fields.ours(stream))
-        yield (
-            "\nThe content's own fields stand under their own names; nested ones are"
-            " joined with `_`, arrays and booleans are JSON.\n"
-        )
-    yield from _table("A `gap` in any log", fields.GAP)
-    yield from _table("`status` of each stream", fields.STATUS)
+    yield REASONS
 
 
-def _table(title: str, of: Iterable[Field]) -> Iterator[str]:
-    yield f"\n### {title}\n\n| field | type | meaning | not there where |"
-    yield "|---|---|---|---|"
+def _entries(prefix: str) -> Iterator[str]:
+    yield f"\n## An entry of the log: `{prefix}:STREAM:events`\n"
+    yield "All streams have these fields, in this order:"
+    yield from _table(fields.ENTRY)
+    for stream in STREAMS:
+        yield f"\nThen those of {stream.name}:"
+        yield from _table(fields.HEADLINES[stream.name])
+    yield "\nAnd last:"
+    yield from _table([fields.RAW])
+    yield (
+        "\nA deletion has the symbol and these fields of what is gone, where they were"
+        f" known. `{prefix}:STREAM:history:SYM` has the entries of the symbol that are"
+        " `news`, and in the place of `raw`:"
+    )
+    yield from _table([fields.EVENT])
+    yield "\n### A gap in the log\n\nIt has these fields alone:"
+    yield from _table(fields.GAP)
+
+
+def _hashes(prefix: str) -> Iterator[str]:
+    yield f"\n## A hash: `{prefix}:STREAM:latest:SYM` and `{prefix}:STREAM:record:ID`\n"
+    yield (
+        "The content's own fields stand under upstream's names, numbers in the digits in"
+        " which they were sent. Nested ones are joined with `_` (`security_symbol`),"
+        " arrays and booleans are JSON; `null` and empty text have no field. What the"
+        " bridge adds begins with `_`:"
+    )
+    yield from _table(fields.OURS)
+    for stream in STREAMS:
+        yield f"\nAnd for {stream.name}:"
+        yield from _table(fields.DERIVED[stream.name])
+    yield (
+        "\nOf a deleted record only the fields of the first table are left, and they for"
+        " 35 days."
+    )
+
+
+def _table(of: Iterable[Field]) -> Iterator[str]:
+    yield "\n| field | type | meaning | absent where |\n|---|---|---|---|"
     for each in of:
         kind = " ".join(f"`{word}`" for word in each.words)
         kind = kind or UNITS.get(each.type, each.type)

@@ -1,8 +1,8 @@
 """Commands in Markdown with what they print: found, run in a shell, and put back.
 
 A block of ``console`` has commands after ``$ ``, which go on in lines that begin with
-four spaces, and under each what it prints. `redis-cli` is that of the `PATH`, and asks the
-server of the test; it writes as to a terminal, unless into a pipe.
+four spaces, and under each what it prints. `redis-cli` is the one that is
+here, and asks the server of the test; it writes as to a terminal, unless into a pipe.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Command:
 
     text: str  # as it stands, over several lines
     output: str
+    after: str = ""  # an empty line
 
     @property
     def waits(self) -> bool:
@@ -66,7 +67,7 @@ class Block:
     def with_outputs(self, outputs: list[str]) -> str:
         """Return its text with other outputs."""
         pairs = zip(self.commands, outputs, strict=True)
-        return "".join(f"$ {command.text}\n{output}" for command, output in pairs)
+        return "".join(f"$ {one.text}\n{output}{one.after}" for one, output in pairs)
 
 
 def blocks(markdown: str) -> list[Block]:
@@ -88,7 +89,7 @@ def preamble(markdown: str) -> str:
 
 def _title(before: str) -> str:
     titles: list[str] = re.findall(r"^#+ (.*)$", before, re.MULTILINE)
-    return titles[-1]
+    return titles[-1] if titles else before.split("\n\n")[-2]
 
 
 def _commands(block: str) -> Iterator[Command]:
@@ -99,7 +100,9 @@ def _commands(block: str) -> Iterator[Command]:
             *takewhile(lambda line: line.startswith(GOES_ON), lines[1:]),
         ]
         text = "".join(command).removesuffix("\n")
-        yield Command(text, "".join(lines[len(command) :]))
+        rest = lines[len(command) :]
+        after = rest.pop() if rest and rest[-1] == "\n" else ""
+        yield Command(text, "".join(rest), after)
 
 
 @attrs.frozen
@@ -173,7 +176,7 @@ class Shell:
                     at = datetime.fromisoformat(words) + timedelta(days=days)
                     return f"{at:%Y-%m-%d}"
                 return words
-            unit = 1000 if len(words) > 10 else 1  # noqa: PLR2004 - digits of seconds
+            unit = 1000 if len(words) > 10 else 1
             at_s = int(words) // unit
             near = abs(at_s - self.start) < 365 * DAY
             return str(int(words) + days * DAY * unit) if near else words
