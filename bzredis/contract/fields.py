@@ -69,14 +69,14 @@ ENTRY: Final = (
     ),
     Field(
         *("effect", "words"),
-        "what it changed. `latest`: the newest of the symbol; `record`: an older record;"
+        "what it changed. `latest`: the newest of the symbol; `record`: an older one;"
         " `none`: nothing, for it was out of date when it came",
         words=("latest", "record", "none"),
     ),
     Field(
         *("news", "flag"),
-        "act on this: firm, direction, rating or target (of consensus: a figure) are not"
-        " what was said before, or the record is new or deleted (look at `action`)",
+        "act on this: firm, direction, rating or target (of consensus: a figure) are"
+        " not what was said before, or the record is new or deleted (look at `action`)",
         "it only says the same again, or is out of date",
     ),
 )
@@ -94,8 +94,8 @@ _FIRM: Final = Field("firm", "text", "the bank or broker whose call it is", NOT_
 _DIRECTION: Final = Field(
     *("direction", "words"),
     "what the firm did. `up`, `down`: it upgraded or downgraded; `same`: it kept its"
-    " rating, though the target may have moved; `new`, `end`: it begins or ends to cover"
-    " the symbol",
+    " rating, though the target may have moved; `new`, `end`: it begins or ends to"
+    " cover the symbol",
     UNKNOWN_WORD,
     DIRECTIONS,
 )

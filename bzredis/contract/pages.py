@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from typing import Final
 
 from bzredis.contract import fields
+from bzredis.contract.examples import EXAMPLES
 from bzredis.contract.fields import Field
 from bzredis.contract.keys import KEYS, Key, key
 from bzredis.streams import STREAMS, Stream
@@ -22,22 +22,23 @@ HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
 capitals, bare in the United States (`AAPL`, `BRK.B`), else with its exchange
-(`TSX:SHOP`). ID is the id of a record: one call of one firm on one symbol, however often
-upstream changes it.
+(`TSX:SHOP`). ID is the id of a record: one call of one firm on one symbol, however
+often upstream changes it.
 
 - All values are text. **What is not known has no field**, in entries and hashes alike.
 - **`latest` is the newest call of *any* firm about the symbol**, by the time of its
   publication and not by when it came. What each firm says stands in `record:ID`, in the
   order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
 - `latest` is fresh exactly while `alive` is there.
-- An entry of the log says what happened. **Act on those that have `news`**: most updates
-  only say again what was known.
+- An entry of the log says what happened. **Act on those that have `news`**: most
+  updates only say again what was known.
 - What stands under `{prefix}:STREAM:internal:` is the bridge's own: rely on none of it.
 
 The number of all this is 1 (`contract` in `status`).
 """
-COOKBOOK: Final = """More questions and their answers: [the cookbook](../../scripts/consumers/cookbook.md).
-Programs in nine languages to copy from: [consumers](../../scripts/consumers/README.md).
+COOKBOOK: Final = """More questions and their answers:
+[the cookbook](../../scripts/consumers/cookbook.md). Programs in nine languages to copy
+from: [consumers](../../scripts/consumers/README.md).
 What is shown here was printed by a test, of data that is made up.
 """
 REASONS: Final = """
@@ -70,21 +71,16 @@ def text(prefix: str) -> Iterator[str]:
 def markdown(prefix: str) -> Iterator[str]:
     """Yield the parts of a page: examples, each key, and each field with its type."""
     yield HEAD.format(prefix=prefix)
-    yield f"## Look at it\n\n{_examples(prefix)}\n{COOKBOOK}"
+    yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
     yield from _keys(prefix)
     yield from _entries(prefix)
     yield from _hashes(prefix)
     yield f"\n## The status: `{prefix}:STREAM:status`\n"
     yield (
-        "It is at most a second behind. What the bridge said last stays there when it is"
-        " killed: it counts while `alive` is there."
+        "It is at most a second behind. It stays as it was when the bridge is killed:"
+        " it counts while `alive` is there."
     )
     yield from _table(fields.STATUS)
-
-
-def _examples(prefix: str) -> str:
-    shown = (files("bzredis.contract") / "examples.md").read_text("utf-8")
-    return shown.replace(" bz:", f" {prefix}:")
 
 
 def _keys(prefix: str) -> Iterator[str]:
@@ -117,8 +113,8 @@ def _entries(prefix: str) -> Iterator[str]:
 def _hashes(prefix: str) -> Iterator[str]:
     yield f"\n## A hash: `{prefix}:STREAM:latest:SYM` and `{prefix}:STREAM:record:ID`\n"
     yield (
-        "The content's own fields stand under upstream's names, numbers in the digits in"
-        " which they were sent. Nested ones are joined with `_` (`security_symbol`),"
+        "The content's own fields stand under upstream's names, numbers in the digits"
+        " in which they were sent. Nested ones are joined with `_` (`security_symbol`),"
         " arrays and booleans are JSON; `null` and empty text have no field. What the"
         " bridge adds begins with `_`:"
     )
@@ -127,8 +123,8 @@ def _hashes(prefix: str) -> Iterator[str]:
         yield f"\nAnd for {stream.name}:"
         yield from _table(fields.DERIVED[stream.name])
     yield (
-        "\nOf a deleted record only the fields of the first table are left, and they for"
-        " 35 days."
+        "\nOf a deleted record only the fields of the first table are left, and they"
+        " for 35 days."
     )
 
 

@@ -1,7 +1,15 @@
+"""What one may type at `redis-cli`, for the page; what it prints, a test wrote here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXAMPLES: Final = r"""
 The newest rating of a symbol, whichever firm it is of; and whether that is fresh:
 
 ```console
-$ redis-cli HMGET bz:ratings:latest:AAPL _firm _direction rating_current pt_current pt_prior _pt_change_pct
+$ redis-cli HMGET bz:ratings:latest:AAPL _firm _direction \
+    rating_current pt_current pt_prior _pt_change_pct
 1) "Evercore ISI Group"
 2) "up"
 3) "Outperform"
@@ -64,7 +72,8 @@ $ redis-cli ZREVRANGE bz:ratings:timeline:AAPL 0 2
 1) "0e3e4731e95c7a1d9a6986ea"
 2) "8c38c3553c13f2cfd7bc4421"
 3) "fa2f1cc72bc557d6a0662775"
-$ redis-cli HMGET bz:ratings:record:8c38c3553c13f2cfd7bc4421 _firm _direction rating_current pt_current
+$ redis-cli HMGET bz:ratings:record:8c38c3553c13f2cfd7bc4421 \
+    _firm _direction rating_current pt_current
 1) "Jefferies"
 2) "down"
 3) "Underperform"
@@ -74,7 +83,8 @@ $ redis-cli HMGET bz:ratings:record:8c38c3553c13f2cfd7bc4421 _firm _direction ra
 The consensus of all firms, and where it went:
 
 ```console
-$ redis-cli HMGET bz:consensus:latest:AAPL consensus_rating consensus_rating_val consensus_price_target _shift
+$ redis-cli HMGET bz:consensus:latest:AAPL consensus_rating \
+    consensus_rating_val consensus_price_target _shift
 1) "BUY"
 2) "3.68"
 3) "278.4"
@@ -98,3 +108,4 @@ $ redis-cli HMGET bz:ratings:status state covered_until missing
 2) "2026-11-20T13:30:00.000Z"
 3) "2026-11-14T02:02:30.000Z/2026-11-14T02:14:06.000Z"
 ```
+"""
