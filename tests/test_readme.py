@@ -1,8 +1,12 @@
-"""The README is under test: it names what there is, all of it, and nothing else."""
+"""README and reference are under test: they name what there is, and nothing else.
+
+The reference names all of it, of which the README has what one needs at first.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -11,14 +15,27 @@ import pytest
 
 from bzredis.bridge.status import CONTRACT, FIELDS, State
 from bzredis.commands.keys import keys
-from bzredis.contract.fields import CAUSES, ENTRY, GAP, HEADLINES, REASONS
+from bzredis.contract import fields
+from bzredis.contract.fields import (
+    CAUSES,
+    DIRECTIONS,
+    ENTRY,
+    GAP,
+    REASONS,
+    SOURCES,
+    Field,
+)
 from bzredis.contract.keys import KEYS, Key
 from bzredis.settings.config import OPTIONS
 from bzredis.settings.options import Option
 from bzredis.store.script import TOMBSTONE_DAYS
-from bzredis.streams import STREAMS, Stream
+from bzredis.streams import RATINGS, STREAMS, Stream
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "bzredis" / "contract" / "reference.md").read_text()
+PAGES = ("README.md", "bzredis/contract/reference.md", "scripts/consumers/README.md")
+LONGEST = 200  # lines
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
@@ -62,31 +79,80 @@ def test_no_key_is_told_that_does_not_exist() -> None:
     assert set(re.findall(rf"bz:(?:{names}):([a-z]+)", README)) <= kinds
 
 
-def test_the_fields_of_a_log_entry_are_told() -> None:
-    for field in (*ENTRY, *GAP):
-        assert f"`{field.name}`" in README
-    for cause in CAUSES:
-        assert f"`{cause}`" in README
+def table(after: str) -> dict[str, str]:
+    """Return the fields of the reference's first table after these words, and types."""
+    rows = REFERENCE.partition(after)[2].partition("|---|")[2].partition("\n\n")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", rows, re.MULTILINE))
+
+
+def names(of: Iterable[Field]) -> list[str]:
+    return [field.name for field in of]
+
+
+def in_readme(begins: str) -> set[str]:
+    """Return the names in the paragraph of the README that begins with these words."""
+    (paragraph,) = [each for each in README.split("\n\n") if each.startswith(begins)]
+    return set(re.findall(r"`(\w+)`", paragraph))
+
+
+def test_the_reference_tells_each_field_with_all_there_is_to_know() -> None:
+    told = set(
+        re.findall(r"^\| `(\w+)` \| .+ \| .+ \| .+ \|$", REFERENCE, re.MULTILINE)
+    )
+    all_of_them = {*fields.STATUS, *GAP, fields.EVENT}
+    for stream in STREAMS:
+        all_of_them |= {*fields.entry(stream), *fields.ours(stream)}
+    assert told == {*names(all_of_them)}
+    assert [*table("An entry of the log:")] == names(ENTRY)
+    assert [*table("A gap in the log")] == names(GAP)
+
+
+def test_the_readme_tells_fields_that_there_are() -> None:
+    entry = in_readme("An entry has")
+    known = {field.name for field in (*fields.entry(RATINGS), *GAP)}
+    values = {*fields.ACTIONS, "gap", *SOURCES}
+    assert values <= entry <= known | values | {"ping"}
+    assert {"news", "action", "symbol", "version", "published", "raw"} <= entry
+    ours = {each.name for stream in STREAMS for each in fields.ours(stream)}
+    assert in_readme("All values are text") - {"_"} <= ours | {*DIRECTIONS, "events"}
+    status = in_readme("`status` says")
+    assert {"covered_until", "missing"} <= status <= {*FIELDS, "status"}
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_each_streams_headline_is_told(stream: Stream) -> None:
-    told = ", ".join(f"`{field.name}`" for field in HEADLINES[stream.name])
-    assert re.search(rf"\b{stream.name} {re.escape(told)}[;)]", README)
+    headline = names(fields.HEADLINES[stream.name])
+    assert [*table(f"Then those of {stream.name}:")] == headline
+    told = ", ".join(f"`{name}`" for name in headline)
+    assert stream is not RATINGS or f"of ratings {told})" in README
 
 
 def test_the_status_is_told_as_it_is() -> None:
-    table = README.partition("| field of `status` |")[2].partition("\n\n")[0]
-    told = [row.split("|")[1:3] for row in table.splitlines()[2:]]
-    names = [name for row in told for name in re.findall(r"`(\w+)`", row[0])]
-    assert sorted(names) == sorted(FIELDS)
-    [states] = [words for name, words in told if "`state`" in name]
-    assert set(re.findall(r"`(\w+)`", states)) == set(get_args(State))
-    assert f"this page: {CONTRACT} |" in README
+    told = table("## The status:")
+    assert sorted(told) == sorted(FIELDS)
+    assert {*re.findall(r"`(\w+)`", told["state"])} == {*get_args(State)}
+    assert f"The number of all this is {CONTRACT} " in REFERENCE
+
+
+def test_what_the_words_mean_is_told() -> None:
+    for word in (*CAUSES, *SOURCES, *DIRECTIONS, "refused", "full", "retrying"):
+        assert REFERENCE.count(f"`{word}`") > 1, word
+
+
+def test_the_readme_is_not_long() -> None:
+    assert len(README.splitlines()) < LONGEST
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text())
+    assert links
+    for link in links:
+        assert ((ROOT / page).parent / link).exists(), link
 
 
 def test_why_nothing_is_fresh_is_told() -> None:
-    told = README.partition("says `0`, the reason is ")[2].partition(";")[0]
+    told = REFERENCE.partition("The reasons of `fresh`: ")[2].partition(" A bridge")[0]
     assert tuple(re.findall(r"`(\w+)`", told)) == REASONS
 
 
@@ -98,9 +164,10 @@ def test_every_format_of_the_contract_is_told() -> None:
 
 
 def test_how_long_a_deleted_record_is_remembered_is_told() -> None:
-    assert f"for {TOMBSTONE_DAYS} days" in README
+    for page in (README, REFERENCE):
+        assert f"for {TOMBSTONE_DAYS} days" in page
 
 
 def test_scripts_that_it_names_exist() -> None:
     for name in re.findall(r"scripts/([a-z-]+)", README):
-        assert (Path(__file__).parent.parent / "scripts" / name).exists()
+        assert (ROOT / "scripts" / name).exists()

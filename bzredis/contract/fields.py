@@ -39,77 +39,139 @@ FRESH: Final = ("1", *(f"0 {reason}" for reason in REASONS))  # all that `fresh`
 STATES: Final = ("connecting", "live", "retrying", "refused", "full", "stopped")
 NOT_SAID: Final = "upstream did not say"
 NOTHING_BEFORE: Final = "nothing was known before"
+NO_RECORD: Final = "it is a consensus, which as a rule has none"
+NOT_SENT: Final = "it came over REST; most consensus has none either"
+UNKNOWN_WORD: Final = "the firm's own word for it is none that we know"
 
 # In front of each stream's headline.
 ENTRY: Final = (
-    Field("envelope", "text", "upstream's id of the message", "REST; some streams"),
+    Field(
+        *("envelope", "text", "upstream's id of this message"),
+        "it came over REST, or upstream sent none",
+    ),
     Field("action", "words", "what upstream did to the record", words=ACTIONS),
-    Field("record", "text", "the record's id", "documented consensus"),
+    Field("record", "text", "the id of the record", NO_RECORD),
     Field(
-        "symbol", "text", "whose it is", "that is not certain, or no plausible symbol"
+        *("symbol", "text", "the symbol that it is about"),
+        "that is not certain, or what upstream says can be no symbol",
     ),
-    Field(
-        "timestamp", "text", "when upstream sent it, as sent", "REST, most consensus"
-    ),
+    Field("timestamp", "text", "when upstream sent it, in upstream's form", NOT_SENT),
     Field("received", "time", "when the bridge got it"),
-    Field("source", "words", "how it came; no rule hangs on it", words=SOURCES),
-    Field("version", "ms", "the record's last change: of a record the highest wins"),
-    Field("published", "ms", "when it was published; `latest` is the newest of these"),
+    Field(
+        *("source", "words"),
+        "`live`: when it happened; `replay`: sent once more after a connect; `rest`:"
+        " fetched. It is for your information, no rule hangs on it",
+        words=SOURCES,
+    ),
+    Field(
+        *("version", "ms"),
+        "when the record was last changed; of one record the highest counts",
+    ),
+    Field(
+        *("published", "ms"),
+        "when the call was published; `latest` is the record with the highest",
+    ),
     Field(
         *("effect", "words"),
-        "`latest`: it changed what is newest of the symbol; `record`: an older record;"
-        " `none`: it was out of date when it came",
+        "what it changed. `latest`: the newest of the symbol; `record`: an older one;"
+        " `none`: nothing, for it was out of date when it came",
         words=("latest", "record", "none"),
     ),
     Field(
         *("news", "flag"),
-        "firm, direction, rating or target (of consensus: a figure) are not what was"
-        " said before, or the record is new or deleted (look at `action`): act on this",
+        "act on this: firm, direction, rating or target (of consensus: a figure) are"
+        " not what was said before, or the record is new or deleted (look at `action`)",
         "it only says the same again, or is out of date",
     ),
 )
-RAW: Final = Field("raw", "text", "the frame byte for byte; of `rest` the row's JSON")
-SHIFT: Final = Field(
-    *("shift", "words", "where the value went"), NOTHING_BEFORE, words=SHIFTS
+RAW: Final = Field(
+    *("raw", "text"),
+    "the frame as it came, byte for byte; of what came over REST the row, as JSON",
 )
-EVENT: Final = Field("event", "id", "the entry in `events` that it is a copy of")
-_FIRM: Final = Field("firm", "text", "whose call it is", NOT_SAID)
+SHIFT: Final = Field(
+    *("shift", "words", "where the value went since the consensus before"),
+    NOTHING_BEFORE,
+    words=SHIFTS,
+)
+EVENT: Final = Field("event", "id", "the id of the same entry in `events`")
+_FIRM: Final = Field("firm", "text", "the bank or broker whose call it is", NOT_SAID)
 _DIRECTION: Final = Field(
-    *("direction", "words", "what the firm did: `new` begins, `end` ends to follow it"),
-    "the firm's word for it is none of the known ones",
+    *("direction", "words"),
+    "what the firm did. `up`, `down`: it upgraded or downgraded; `same`: it kept its"
+    " rating, though the target may have moved; `new`, `end`: it begins or ends to"
+    " cover the symbol",
+    UNKNOWN_WORD,
     DIRECTIONS,
+)
+_RATING: Final = Field(
+    "rating", "text", "what the firm says, in its own words", NOT_SAID
+)
+_PT: Final = Field(
+    *("pt", "number"),
+    "its price target, in the `currency` of the hash",
+    "it names none",
 )
 HEADLINES: Final = {
     RATINGS.name: (
         _FIRM,
         _DIRECTION,
-        Field("rating", "text", "what the firm says now, in its words", NOT_SAID),
+        _RATING,
         Field("rating_prior", "text", "what it said before", NOT_SAID),
-        Field("pt", "number", "its price target now, in `currency`", "it names none"),
+        _PT,
         Field("pt_prior", "number", "its price target before", "it named none"),
-        Field("importance", "number", "0 to 5, as upstream sees it", NOT_SAID),
+        Field(
+            *("importance", "number"),
+            "how much it matters in upstream's eyes, from 0 to 5",
+            NOT_SAID,
+        ),
     ),
     INSIGHTS.name: (
         _FIRM,
         _DIRECTION,
-        Field("rating", "text", "what the firm says now, in its words", NOT_SAID),
-        Field("pt", "number", "its price target", "it names none"),
-        Field("rating_id", "text", "the record of the rating it belongs to", NOT_SAID),
+        _RATING,
+        attrs.evolve(_PT, meaning="its price target"),
+        Field(
+            *("rating_id", "text"),
+            "the id of the record in `ratings` that it explains",
+            NOT_SAID,
+        ),
     ),
     CONSENSUS.name: (
-        Field("rating", "text", "all firms together, in capitals", NOT_SAID),
-        Field("value", "number", "the same as a number, as upstream has it", NOT_SAID),
-        Field("target", "number", "the mean price target", NOT_SAID),
+        Field(
+            *("rating", "text"),
+            "what all firms together say: `STRONG_BUY`, `BUY`, `HOLD`, `SELL` or"
+            " `STRONG_SELL`",
+            NOT_SAID,
+        ),
+        Field(
+            *("value", "number"),
+            "the same as a number, more is better; it is upstream's own, so take the"
+            " word from `rating`",
+            NOT_SAID,
+        ),
+        Field("target", "number", "the price target of all firms together", NOT_SAID),
         SHIFT,
     ),
 }
 GAP: Final = (
-    Field("action", "words", "it is a gap: messages may be missing", words=("gap",)),
-    Field("received", "time", "when it was given up to look for them"),
-    Field("from", "time", "not before then"),
-    Field("to", "time", "not after then"),
-    Field("cause", "words", "what happened", words=CAUSES),
-    Field("recovered", "count", "messages that a replay or REST brought all the same"),
+    Field(*("action", "words", "it is a gap: messages may be missing"), words=("gap",)),
+    Field("received", "time", "when the bridge announced it, having looked in vain"),
+    Field(
+        "from",
+        "time",
+        "what is missing was sent after this (when upstream last answered a `ping`) …",
+    ),
+    Field("to", "time", "… and before this"),
+    Field(
+        *("cause", "words"),
+        "`reconnect`: the connection was lost; `restart`: the bridge did not run;"
+        " `redis-rollback`: Redis came back without what it had",
+        words=CAUSES,
+    ),
+    Field(
+        *("recovered", "count"),
+        "messages that upstream's replay or REST had brought all the same by then",
+    ),
 )
 
 REJECTED: Final = (
@@ -120,17 +182,18 @@ REJECTED: Final = (
 
 # What the bridge adds to a hash, beside the content's own fields.
 OURS: Final = (
-    Field("_symbol", "text", "whose it is", "a record without a plausible symbol"),
-    Field("_record", "text", "the record's id", "documented consensus"),
-    Field("_action", "words", "the last thing upstream did to it", words=ACTIONS[:2]),
-    Field("_version", "ms", "its last change"),
-    Field("_published", "ms", "when it was published"),
     Field(
-        "_timestamp", "text", "when upstream sent it, as sent", "REST, most consensus"
+        *("_symbol", "text", "the symbol that it is about"),
+        "what upstream says can be no symbol",
     ),
+    Field("_record", "text", "the id of the record", NO_RECORD),
+    Field("_action", "words", "the last thing upstream did to it", words=ACTIONS[:2]),
+    Field("_version", "ms", "when it was last changed"),
+    Field("_published", "ms", "when it was published"),
+    Field("_timestamp", "text", "when upstream sent it, in upstream's form", NOT_SENT),
     Field("_received", "time", "when the bridge got it"),
-    Field("_source", "words", "how it came", words=SOURCES),
-    Field("_event", "id", "the entry in `events` of its last change"),
+    Field("_source", "words", "how it came, as `source` of an entry", words=SOURCES),
+    Field("_event", "id", "the id of the entry in `events` that wrote it"),
 )
 # All that is kept of a record that was deleted.
 GONE: Final = tuple(
@@ -138,29 +201,37 @@ GONE: Final = tuple(
     for each in OURS
 )
 _CALL: Final = (
-    Field("_firm", "text", "whose call it is", NOT_SAID),
-    Field("_direction", "words", "what the firm did", _DIRECTION.absent, DIRECTIONS),
+    Field("_firm", "text", _FIRM.meaning, NOT_SAID),
+    Field(
+        *("_direction", "words", "what the firm did, as `direction` of an entry"),
+        UNKNOWN_WORD,
+        DIRECTIONS,
+    ),
 )
 DERIVED: Final = {
     RATINGS.name: (
         *_CALL,
-        Field("_pt_change", "number", "the target's change, exact", "one is missing"),
         Field(
-            *("_pt_change_pct", "number", "… in per cent, two decimals, half-even"),
-            "one is missing, or was 0",
+            *("_pt_change", "number"),
+            "the target's change, exact, of the adjusted targets where both are there",
+            "there is no target now, or there was none before",
+        ),
+        Field(
+            *("_pt_change_pct", "number"),
+            "the same in per cent, with two decimals (half-even)",
+            "there is no `_pt_change`, or the target before was 0",
         ),
     ),
     INSIGHTS.name: _CALL,
     CONSENSUS.name: (
         Field(
-            "_previous_consensus_rating", "text", "the last other one", NOTHING_BEFORE
-        ),
-        Field(
-            *("_previous_consensus_rating_val", "number", "the last other value"),
+            *("_previous_consensus_rating", "text"),
+            "the rating of the consensus before, which had other figures",
             NOTHING_BEFORE,
         ),
+        Field("_previous_consensus_rating_val", "number", "its value", NOTHING_BEFORE),
         Field(
-            *("_previous_consensus_price_target", "number", "the last other target"),
+            *("_previous_consensus_price_target", "number", "its price target"),
             NOTHING_BEFORE,
         ),
         attrs.evolve(SHIFT, name="_shift"),
@@ -168,30 +239,44 @@ DERIVED: Final = {
 }
 _NOT_YET: Final = "there was none since the start"
 STATUS: Final = (
-    Field("contract", "count", "the number of this contract"),
-    Field("state", "words", "what the bridge said last", words=STATES),
+    Field("contract", "count", "the number of what stands on this page"),
+    Field(
+        *("state", "words"),
+        "what the connection does. `retrying`: it was lost or not made, and is tried"
+        " again; `refused`: upstream said 401 or 403, and is asked again every 15"
+        " minutes; `full`: it was closed on purpose, until there is room on disk",
+        words=STATES,
+    ),
     Field("since", "time", "since when it is in this state"),
     Field("connected_at", "time", "when this connection began", "there is none"),
     Field("last_frame_at", "time", "when anything came from upstream", _NOT_YET),
-    Field("last_event_at", "time", "when a message came", _NOT_YET),
-    Field("last_pong_at", "time", "when a `ping` was answered", _NOT_YET),
-    Field("covered_until", "time", "until when all is here", "that is not known yet"),
-    Field("missing", "text", "what before that is not, as FROM/TO pairs", "nothing is"),
-    Field("events", "count", "entries written since the start"),
-    Field("duplicates", "count", "messages that came again"),
+    Field("last_event_at", "time", "when a message with data came", _NOT_YET),
+    Field("last_pong_at", "time", "when upstream answered a `ping`", _NOT_YET),
+    Field(
+        *("covered_until", "time"),
+        "until when all that upstream sent is in Redis, but for `missing`",
+        "that is not known yet",
+    ),
+    Field(
+        *("missing", "text"),
+        "what may not be in Redis before that, as `FROM/TO` pairs with spaces between",
+        "nothing is missing",
+    ),
+    Field("events", "count", "messages that were logged, since the start"),
+    Field("duplicates", "count", "messages that had come before"),
     Field("rejected", "count", "frames that could not be used"),
     Field("unattributed", "count", "consensus whose symbol is not certain"),
-    Field("gaps", "count", "gaps announced"),
+    Field("gaps", "count", "gaps that were announced"),
     Field("reconnects", "count", "connections after the first"),
     Field("fetched", "count", "rows of REST that took effect"),
-    Field("backlog", "count", "read, and not in Redis yet"),
-    Field("spooled", "count", "of those, on disk"),
-    Field("bridge", "text", "which bridge this is; its id stands in `alive` too"),
-    Field("version", "text", "of the program"),
-    Field("started_at", "time", "since when it runs"),
+    Field("backlog", "count", "messages that were read and are not in Redis yet"),
+    Field("spooled", "count", "how many of those wait on disk"),
+    Field("bridge", "text", "the id of this bridge, which stands in `alive` too"),
+    Field("version", "text", "the version of the bridge's program"),
+    Field("started_at", "time", "since when this bridge runs"),
     Field("upstream", "text", "the host that it reads from"),
-    Field("subscription", "text", "`*`, or the watch-list"),
-    Field("error", "text", "the last one, in words", "there is none"),
+    Field("subscription", "text", "`*` for all there is, or the watch-list"),
+    Field("error", "text", "the last error, in words, however old", _NOT_YET),
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from bzredis.contract import fields
+from bzredis.contract.examples import EXAMPLES
 from bzredis.contract.fields import Field
 from bzredis.contract.keys import KEYS, Key, key
 from bzredis.streams import STREAMS, Stream
@@ -19,10 +20,32 @@ UNITS: Final = {
 }
 HEAD: Final = """# What stands in Redis
 
-All values are text. **What is not known has no field**, in entries and hashes alike.
-`latest` is the newest call of *any* firm about the symbol; what each firm says stands
-in `record:ID`, in the order of `timeline:SYM`.
+`{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
+capitals, bare in the United States (`AAPL`, `BRK.B`), else with its exchange
+(`TSX:SHOP`). ID is the id of a record: one call of one firm on one symbol, however
+often upstream changes it.
+
+- All values are text. **What is not known has no field**, in entries and hashes alike.
+- **`latest` is the newest call of *any* firm about the symbol**, by the time of its
+  publication and not by when it came. What each firm says stands in `record:ID`, in the
+  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
+- `latest` is fresh exactly while `alive` is there.
+- An entry of the log says what happened. **Act on those that have `news`**: most
+  updates only say again what was known.
+- What stands under `{prefix}:STREAM:internal:` is the bridge's own: rely on none of it.
+
+The number of all this is 1 (`contract` in `status`).
 """
+COOKBOOK: Final = """More questions and their answers:
+[the cookbook](../../scripts/consumers/cookbook.md). Programs in nine languages to copy
+from: [consumers](../../scripts/consumers/README.md).
+What is shown here was printed by a test, of data that is made up.
+"""
+REASONS: Final = """
+The reasons of `fresh`: `disconnected`; `behind` (what was read waits for Redis);
+`missing` (something is still to be fetched or announced); `silent` (upstream does not
+answer); `evicting` (Redis may take keys away); `stopped`. A bridge that was killed says
+nothing: `alive` expires."""
 
 
 def keys_of(stream: Stream) -> list[Key]:
@@ -46,37 +69,69 @@ def text(prefix: str) -> Iterator[str]:
 
 
 def markdown(prefix: str) -> Iterator[str]:
-    """Yield the lines of a page: each key, and each field with all there is to know."""
-    yield HEAD
+    """Yield the parts of a page: examples, each key, and each field with its type."""
+    yield HEAD.format(prefix=prefix)
+    yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
+    yield from _keys(prefix)
+    yield from _entries(prefix)
+    yield from _hashes(prefix)
+    yield f"\n## The status: `{prefix}:STREAM:status`\n"
+    yield (
+        "It is at most a second behind. It stays as it was when the bridge is killed:"
+        " it counts while `alive` is there."
+    )
+    yield from _table(fields.STATUS)
+
+
+def _keys(prefix: str) -> Iterator[str]:
+    yield "## Keys\n\n| key | type | content |\n|---|---|---|"
     for stream in STREAMS:
-        stem = f"{prefix}:{stream.name}"
-        yield f"## {stream.name}\n\n| key | type | content |\n|---|---|---|"
         for one in keys_of(stream):
             yield f"| `{key(prefix, stream, one.name)}` | {one.type} | {one.content} |"
-        yield from _table(f"An entry of `{stem}:events`", fields.entry(stream))
-        yield (
-            f"\nAn entry of `{stem}:history:SYM` is one that had `news`, with `event`"
-            " (its id in the log) for `raw`; `symbol` is always there."
-        )
-        title = f"What the bridge adds to `{stem}:latest:SYM`"
-        yield from _table(title, fields.ours(stream))
-        yield (
-            "\nThe content's own fields stand under their own names; nested ones are"
-            " joined with `_`, arrays and booleans are JSON.\n"
-        )
-        if stream.state == "records":
-            yield (
-                f"Of a deleted record `{stem}:record:ID` keeps what the bridge added,"
-                " up to `_event`: its `_action` is `deleted`.\n"
-            )
-    yield from _table("A `gap` in any log", fields.GAP)
-    yield from _table("What is `rejected`, of any stream", fields.REJECTED)
-    yield from _table("`status` of each stream", fields.STATUS)
+    yield REASONS
 
 
-def _table(title: str, of: Iterable[Field]) -> Iterator[str]:
-    yield f"\n### {title}\n\n| field | type | meaning | not there where |"
-    yield "|---|---|---|---|"
+def _entries(prefix: str) -> Iterator[str]:
+    yield f"\n## An entry of the log: `{prefix}:STREAM:events`\n"
+    yield "All streams have these fields, in this order:"
+    yield from _table(fields.ENTRY)
+    for stream in STREAMS:
+        yield f"\nThen those of {stream.name}:"
+        yield from _table(fields.HEADLINES[stream.name])
+    yield "\nAnd last:"
+    yield from _table([fields.RAW])
+    yield (
+        "\nA deletion has the symbol and these fields of what is gone, where they were"
+        f" known. `{prefix}:STREAM:history:SYM` has the entries of the symbol that are"
+        " `news`, always with `symbol`, and in the place of `raw`:"
+    )
+    yield from _table([fields.EVENT])
+    yield "\n### A gap in the log\n\nIt has these fields alone:"
+    yield from _table(fields.GAP)
+    yield f"\n## What could not be used: `{prefix}:STREAM:rejected`"
+    yield from _table(fields.REJECTED)
+
+
+def _hashes(prefix: str) -> Iterator[str]:
+    yield f"\n## A hash: `{prefix}:STREAM:latest:SYM` and `{prefix}:STREAM:record:ID`\n"
+    yield (
+        "The content's own fields stand under upstream's names, numbers in the digits"
+        " in which they were sent. Nested ones are joined with `_` (`security_symbol`),"
+        " arrays and booleans are JSON; `null` and empty text have no field. What the"
+        " bridge adds begins with `_`:"
+    )
+    yield from _table(fields.OURS)
+    for stream in STREAMS:
+        yield f"\nAnd for {stream.name}:"
+        yield from _table(fields.DERIVED[stream.name])
+    yield (
+        "\nOf a deleted record only the fields of the first table are left, and they"
+        " for 35 days: its `_action` is `deleted`."
+    )
+
+
+def _table(of: Iterable[Field]) -> Iterator[str]:
+    yield "\n| field | type | meaning | absent where |\n|---|---|---|---|"
     for each in of:
         kind = " ".join(f"`{word}`" for word in each.words)
         kind = kind or UNITS.get(each.type, each.type)
