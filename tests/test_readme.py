@@ -99,12 +99,13 @@ def test_the_reference_tells_each_field_with_all_there_is_to_know() -> None:
     told = set(
         re.findall(r"^\| `(\w+)` \| .+ \| .+ \| .+ \|$", REFERENCE, re.MULTILINE)
     )
-    all_of_them = {*fields.STATUS, *GAP, fields.EVENT}
+    all_of_them = {*fields.STATUS, *GAP, *fields.REJECTED, fields.EVENT}
     for stream in STREAMS:
         all_of_them |= {*fields.entry(stream), *fields.ours(stream)}
     assert told == {*names(all_of_them)}
     assert [*table("An entry of the log:")] == names(ENTRY)
     assert [*table("A gap in the log")] == names(GAP)
+    assert [*table("What could not be used")] == names(fields.REJECTED)
 
 
 def test_the_readme_tells_fields_that_there_are() -> None:
