@@ -6,6 +6,8 @@ The reference names all of it, of which the README has what one needs at first.
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
@@ -172,3 +174,24 @@ def test_how_long_a_deleted_record_is_remembered_is_told() -> None:
 def test_scripts_that_it_names_exist() -> None:
     for name in re.findall(r"scripts/([a-z-]+)", README):
         assert (ROOT / "scripts" / name).exists()
+
+
+def test_what_redis_needs_is_told_as_it_is_measured() -> None:
+    """Of what is as large with few messages as with many."""
+    done = subprocess.run(
+        [sys.executable, "-P", str(ROOT / "scripts" / "memory.py"), "--ratings", "300"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    sizes = re.findall(
+        r"^  (events|latest) +\d+ of +(\d+) bytes", done.stdout, re.MULTILINE
+    )
+    found = {kind: [int(n) for k, n in sizes if k == kind] for kind, _ in sizes}
+    for words, kind in (("an entry of the log", "events"), ("`latest` of a", "latest")):
+        [row] = re.findall(rf"^\| {words}.*?\| (.*) \|$", README, re.MULTILINE)
+        cells = [re.findall(r"[\d,]+", cell)[0] for cell in row.split(" | ")]
+        told = [int(cell.replace(",", "")) for cell in cells]
+        assert len(told) == len(STREAMS)
+        assert found[kind] == pytest.approx(told, rel=0.1)
