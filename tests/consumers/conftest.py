@@ -15,6 +15,7 @@ import attrs
 import pytest
 from consumers.languages import LANGUAGES, is_here
 from consumers.lines import STATES
+from consumers.recording import Recording, recorded
 from consumers.written import write
 from store.servers import Peer, running
 
@@ -127,6 +128,13 @@ def consume(
     yield consumer
     for each in made:
         each.stop()
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Return what a bridge wrote; all workers of a run share one."""
+    folder = tmp_path_factory.getbasetemp()
+    return recorded(folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder)
 
 
 @pytest.fixture

@@ -1,0 +1,137 @@
+"""What a bridge wrote while upstream and Redis came and went: recorded once a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import trio
+from consumers.odd import OddPress
+from faults.checker import Keys, Tally
+from faults.press import STREAMS
+from faults.rig import Rig, rigged, until
+
+Fields = dict[str, str]
+Log = dict[str, Fields]  # by entry id, in order
+
+SEED: Final = 11  # of the words; the times are the clock's
+MINUTES: Final = 180.0  # s for all of it
+PATIENCE: Final = 2 * MINUTES  # s for who waits while another records
+REPLAY: Final = 100  # messages of a stream that a replay has
+
+
+@attrs.frozen
+class Recording:
+    """By stream what upstream sent, the log that came of it, and `latest` by symbol."""
+
+    sent: dict[str, list[str]]
+    log: dict[str, Log]
+    latest: dict[str, dict[str, Fields]]
+
+    def many(self, count: int, stream: str = "ratings") -> Log:
+        """Return so many entries: the log over and over, under ids of its own."""
+        entries = [*self.log[stream].items()]
+        span = int(entries[-1][0].partition("-")[0]) + 1
+        made: Log = {}
+        for number in range(count):
+            round_, at = divmod(number, len(entries))
+            identity, fields = entries[at]
+            ms, _, rest = identity.partition("-")
+            made[f"{int(ms) + round_ * span}-{rest}"] = fields
+        return made
+
+
+def recorded(folder: Path) -> Recording:
+    """Return the recording in a folder; who comes first makes it, others wait."""
+    file = folder / "recording.json"
+    with (folder / "recording.lock").open("wb") as lock:
+        trio.run(_locked, lock.fileno())
+        if not file.exists():
+            text = json.dumps(attrs.asdict(trio.run(_record, folder / "recording")))
+            file.write_text(text)
+    return Recording(**json.loads(file.read_text()))
+
+
+async def _locked(number: int) -> None:
+    with trio.fail_after(PATIENCE):
+        while True:
+            try:
+                return flock(number, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                await trio.sleep(0.1)
+
+
+async def _record(folder: Path) -> Recording:
+    with trio.fail_after(MINUTES):
+        async with rigged(folder, SEED, rest=True) as rig:
+            rig.press = OddPress(rig.rng, apart=True)
+            try:
+                await _history(rig)
+            except BaseException:
+                print(rig.bridge.said()[-4_000:])  # noqa: T201 - pytest shows it
+                raise
+            with rig.redis() as redis:
+                return Recording(
+                    {
+                        stream: [text for name, text in rig.simulator.sent if name == stream]
+                        for stream in STREAMS
+                    },
+                    {s: dict(Keys(redis, f"bz:{s}").entries("events")) for s in STREAMS},
+                    {s: _latest(Keys(redis, f"bz:{s}")) for s in STREAMS},
+                )
+
+
+def _latest(keys: Keys) -> dict[str, Fields]:
+    return {symbol: keys.hash(f"latest:{symbol}") for symbol in keys.names("latest")}
+
+
+async def _history(rig: Rig) -> None:
+    """Let happen what fills a log with entries of every kind."""
+    await rig.start()
+    await until(rig.is_fresh)  # else the replay brings them
+    rig.publish(90)
+    await _whole(rig)
+
+    await _away(rig, 30)  # the replay has it all
+    await _whole(rig)
+    # REST has the rest; but not of consensus, where it knows US symbols alone.
+    await _away(rig, REPLAY + 50, "ratings", "insights")
+    await _whole(rig)
+
+    await rig.server.stop()
+    rig.publish(20)
+    await rig.server.start()
+    await _whole(rig)
+
+    await rig.bridge.stop()
+    rig.bridge.rest = False
+    rig.publish(REPLAY + 20)
+    await rig.start()
+    tally = await _whole(rig)
+    assert len(tally.gaps) == len(STREAMS), tally
+    rig.publish(20)
+    await _whole(rig)
+    await rig.bridge.stop()
+
+
+async def _whole(rig: Rig) -> Tally:
+    """Wait until all is there that can be had, and what cannot is announced."""
+    tally = await rig.settled(lambda tally: tally.is_sound)
+    await until(rig.is_fresh)
+    return tally
+
+
+async def _away(rig: Rig, count: int, *streams: str) -> None:
+    """Have upstream hang up, and say so much before it lets anybody in again."""
+    for stream in STREAMS:
+        rig.simulator.faults[stream].hang_up = True
+        rig.simulator.drop(stream)
+    await until(lambda: not any(map(rig.is_connected, STREAMS)))
+    rig.publish(count, *streams)
+    for stream in STREAMS:
+        rig.simulator.faults[stream].hang_up = False
+    await rig.connected()
