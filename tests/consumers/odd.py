@@ -32,12 +32,13 @@ TARGETS: Final = (
     *(("0.0012", "0.0010"), ("12.1234", "11.0214")),
     ("12345678901234567890.1234567890", None),
 )
-LABELS: Final = ("BUY", "Overweight", "überkaufen", None)
+LABELS: Final = ("BUY", "Overweight", "Überkaufen", None)
 VALUES: Final = ("3.50", "4", "4.000000000000001", None, "2.10")
 PRICES: Final = ("293.69192307692305", "300.00", None, "0.10", "1000000")
 TEXT: Final = "“Margins” hold: 利益率 📈\n" * 100  # 3 KB and more
 NOTHING: Final = ("", None, "left out")  # how upstream says that it has no value
-PLAIN: Final = re.compile(r"(0|[1-9]\d*)(\.\d+)?")  # what JSON takes for a number
+# What JSON takes for a number; not so many digits that the simulator's REST loses some.
+PLAIN: Final = re.compile(r"(0|[1-9]\d{0,6})(\.\d+)?")
 MARKED: Final = re.compile(r'"digits:([^"]*)"')
 
 
