@@ -8,18 +8,38 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Final
 
 import attrs
 import pytest
 from consumers.languages import LANGUAGES, is_here
 from consumers.lines import STATES
-from consumers.recording import Recording, recorded
-from consumers.written import write
+from consumers.recording import Fields, Log, Recording, recorded
 from store.servers import Peer, running
 
-Write = Callable[..., dict[str, dict[str, str]]]
+LOG: Final = "bz:ratings:events"
+PAGE: Final = 500  # entries at once
+
+
+@attrs.define
+class Feed:
+    """A bridge's log, appended to a server's under its own ids as a test wants it."""
+
+    _entries: Iterator[tuple[str, Fields]]
+    key: str = LOG
+
+    def append(self, redis: Any, count: int) -> Log:
+        """Append so many entries more, and return them."""
+        made: Log = {}
+        while page := [*islice(self._entries, min(PAGE, count - len(made)))]:
+            pipeline = redis.pipeline(transaction=False)
+            for identity, fields in page:
+                pipeline.xadd(self.key, fields, identity)
+            assert pipeline.execute() == [identity for identity, _ in page]
+            made.update(page)
+        return made
 
 
 @attrs.define
@@ -138,9 +158,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 @pytest.fixture
-def log() -> Write:
-    """Return what appends to a server's log, and returns what was sent by entry id."""
-    return write
+def feed(recording: Recording) -> Feed:
+    """Return what appends to a server's log what stood in a bridge's."""
+    return Feed(recording.over_and_over())
 
 
 def until(holds: Callable[[], bool], limit: float = 60) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 from faults.press import DAY, Json, Press, Record
+
+Words = Mapping[str, str | None]
 
 SYMBOLS: Final = (
     *(("AAPL", "NASDAQ"), ("BRK.B", "NYSE"), ("BF-B", "NYSE"), ("BIP-UN.A", "TSX")),
@@ -70,7 +73,7 @@ class OddPress(Press):
 
     def _content(self, stream: str, record: Record, number: int, at: int) -> Json:
         content = super()._content(stream, record, number, at)
-        if record.id not in self._heads or self.rng.random() < 0.5:  # noqa: PLR2004
+        if record.id not in self._heads or self.rng.random() < 0.5:
             self._heads[record.id] = self._worded
             self._worded += 1
         head = self._heads[record.id]  # else an update that only repeats it
@@ -92,8 +95,8 @@ class OddPress(Press):
     def _consensus(self, number: int, at: int) -> Json:
         data: Any = super()._consensus(number, at)
         content = data.get("content", data)
-        if "total_analyst_count" not in content:  # a deletion
-            return data  # type: ignore[no-any-return]
+        if "total_analyst_count" not in content:  # a deletion: all others stay
+            return {**data, "ticker": SYMBOLS[0][0], "exchange": SYMBOLS[0][1]}
         figures = {
             "consensus_rating": LABELS[number % len(LABELS)],
             "consensus_rating_val": VALUES[number % len(VALUES)],
@@ -103,11 +106,11 @@ class OddPress(Press):
         return {**data, "content": found} if "content" in data else found
 
 
-def without(content: Json, said: Json) -> Json:
+def without(content: Json, said: Words) -> Json:
     return {name: value for name, value in content.items() if name not in said}
 
 
-def worded(said: Json, number: int) -> Json:
+def worded(said: Words, number: int) -> Json:
     """Write what is absent, and numbers, in one of the ways in which upstream may."""
     nothing = NOTHING[number % len(NOTHING)]
     found: Json = {}

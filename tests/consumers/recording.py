@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import trio
@@ -32,17 +33,18 @@ class Recording:
     log: dict[str, Log]
     latest: dict[str, dict[str, Fields]]
 
-    def many(self, count: int, stream: str = "ratings") -> Log:
-        """Return so many entries: the log over and over, under ids of its own."""
+    def over_and_over(self, stream: str = "ratings") -> Iterator[tuple[str, Fields]]:
+        """Yield the entries of a log without end, each round under ids of its own."""
         entries = [*self.log[stream].items()]
-        span = int(entries[-1][0].partition("-")[0]) + 1
-        made: Log = {}
-        for number in range(count):
-            round_, at = divmod(number, len(entries))
-            identity, fields = entries[at]
-            ms, _, rest = identity.partition("-")
-            made[f"{int(ms) + round_ * span}-{rest}"] = fields
-        return made
+        span = _ms(entries[-1][0]) - _ms(entries[0][0]) + 1
+        for round_ in count():
+            for identity, fields in entries:
+                sequence = identity.partition("-")[2]
+                yield f"{_ms(identity) + round_ * span}-{sequence}", fields
+
+
+def _ms(identity: str) -> int:
+    return int(identity.partition("-")[0])
 
 
 def recorded(folder: Path) -> Recording:
@@ -75,14 +77,16 @@ async def _record(folder: Path) -> Recording:
                 print(rig.bridge.said()[-4_000:])  # noqa: T201 - pytest shows it
                 raise
             with rig.redis() as redis:
+                keys = {stream: Keys(redis, f"bz:{stream}") for stream in STREAMS}
                 return Recording(
-                    {
-                        stream: [text for name, text in rig.simulator.sent if name == stream]
-                        for stream in STREAMS
-                    },
-                    {s: dict(Keys(redis, f"bz:{s}").entries("events")) for s in STREAMS},
-                    {s: _latest(Keys(redis, f"bz:{s}")) for s in STREAMS},
+                    {stream: _sent(rig, stream) for stream in STREAMS},
+                    {s: dict(each.entries("events")) for s, each in keys.items()},
+                    {stream: _latest(each) for stream, each in keys.items()},
                 )
+
+
+def _sent(rig: Rig, stream: str) -> list[str]:
+    return [text for name, text in rig.simulator.sent if name == stream]
 
 
 def _latest(keys: Keys) -> dict[str, Fields]:

@@ -3,62 +3,90 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 import pytest
-from consumers.meant import content, meant
-from consumers.odd import FIRMS, PRICES, SYMBOLS, TARGETS, TEXT, VALUES
+from consumers.meant import HEADLINES, meant
+from consumers.odd import FIRMS, LABELS, PRICES, TARGETS, TEXT, VALUES
 from consumers.recording import Recording
 from faults.press import STREAMS
 
-# What the bridge alone can know. That it is there is asked for below.
-OWN = ("envelope", "timestamp", "received", "source", "published", "raw")
+OWN: Final = ("envelope", "timestamp", "received", "source", "published", "raw")
+SYMBOLS: Final = {
+    *("AAPL", "BRK.B", "BF-B", "TSX:BIP-UN.A", "TSX:RY", "LONDON-STOCK-EXCHANGE:Q1"),
+}
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_each_entry_says_what_was_sent(recording: Recording, stream: str) -> None:
     log = [*recording.log[stream].values()]
     entries = [entry for entry in log if entry["action"] != "gap"]
-    for entry, wanted in zip(
-        entries, meant(stream, log, recording.sent[stream]), strict=True
-    ):
+    wanted = meant(stream, log, recording.sent[stream])
+    for entry, fields in zip(entries, wanted, strict=True):
         found = {name: entry[name] for name in entry if name not in OWN}
-        if wanted.get("effect") != "none":
+        if fields.get("effect") != "none":
             assert found.pop("effect") in ("latest", "record")
-        assert found == wanted
+        assert found == fields
         assert entry["published"].isdigit()
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_each_entry_has_it_byte_for_byte(recording: Recording, stream: str) -> None:
+def test_each_frame_is_there_once_byte_for_byte(
+    recording: Recording, stream: str
+) -> None:
     sent = {json.loads(text)["id"]: text for text in recording.sent[stream]}
-    for entry in recording.log[stream].values():
-        if entry.get("source") in ("live", "replay"):
-            assert entry["raw"] == sent[entry["envelope"]]
-            data = json.loads(entry["raw"])["data"]
-            assert entry.get("timestamp") == data.get("timestamp")
-    envelopes = [entry.get("envelope") for entry in recording.log[stream].values()]
-    assert len({*envelopes} - {None}) == len([e for e in envelopes if e])
+    logged = [each for each in recording.log[stream].values() if "envelope" in each]
+    for entry in logged:
+        text = sent.pop(entry["envelope"])
+        assert entry["raw"] == text
+        assert entry.get("timestamp") == json.loads(text)["data"].get("timestamp")
+    assert {each["source"] for each in logged} == {"live", "replay"}
+    assert len(logged) > 100
 
 
-def test_there_is_all_that_may_be_in_a_log(recording: Recording) -> None:
+@pytest.mark.parametrize("stream", STREAMS)
+def test_latest_says_what_its_entry_says(recording: Recording, stream: str) -> None:
+    latest, log = recording.latest[stream], recording.log[stream]
+    assert SYMBOLS - {"AAPL"} <= {*latest} <= SYMBOLS
+    for held in latest.values():
+        entry = log[held["_event"]]
+        for name in ("version", "record", "symbol", "firm", "direction"):
+            assert held.get(f"_{name}") == entry.get(name)
+        for name, field in HEADLINES[stream].items():
+            if name != "direction":
+                value = held.get(field)
+                wanted = entry.get(name)
+                assert value == wanted or (value or "").upper() == wanted
+
+
+def test_the_log_holds_all_that_may_come(recording: Recording) -> None:
     log = recording.log["ratings"].values()
-    for field, wanted in {
+    wanted: dict[str, set[str | None]] = {
         "source": {None, "live", "replay", "rest"},
         "action": {"created", "updated", "deleted", "gap"},
         "effect": {None, "latest", "record", "none"},
         "news": {None, "1"},
+        "symbol": {None, *SYMBOLS},
         "firm": {*FIRMS},
         "pt": {pt for pt, _ in TARGETS},
+        "pt_prior": {prior for _, prior in TARGETS},
         "direction": {None, "up", "down", "same", "new", "end"},
-    }.items():
-        found = {entry.get(field) for entry in log}
-        assert wanted <= found, field
-    for symbol in ("AAPL", "BRK.B", "BF-B", "TSX:BIP-UN.A", "TSX:RY"):
-        assert any(entry.get("symbol") == symbol for entry in log)
-    assert any(entry.get("symbol") == "LONDON-STOCK-EXCHANGE:Q1" for entry in log)
-    assert len(SYMBOLS) == 7
-    gone = [entry for entry in log if entry["action"] == "deleted"]
-    assert any("firm" in entry for entry in gone)
-    for source in ("live", "replay", "rest"):
-        mine = [e for e in log if e.get("source") == source]
-        assert any(TEXT in json.loads(e["raw"]).get("data", {}).get("content", json.loads(e["raw"])).get("notes", "") for e in mine)
+    }
+    for name, values in wanted.items():
+        assert values <= {entry.get(name) for entry in log}, name
+    rows = [each for each in log if each.get("source") == "rest"]
+    assert all("timestamp" not in each for each in rows)
+    assert {each["action"] for each in rows} == {"updated", "deleted"}
+    gone = [each for each in log if each["action"] == "deleted"]
+    assert any("firm" in each for each in gone)
+    assert any("firm" not in each for each in gone)
+    assert any(TEXT in json.loads(row["raw"]).get("notes", "") for row in rows)
+    consensus = recording.log["consensus"].values()
+    figures: dict[str, set[str | None]] = {
+        "rating": {label and label.upper() for label in LABELS},
+        "value": {*VALUES},
+        "target": {*PRICES},
+        "shift": {None, "up", "down", "same"},
+    }
+    for name, values in figures.items():
+        assert values <= {entry.get(name) for entry in consensus}, name
