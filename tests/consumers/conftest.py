@@ -72,7 +72,7 @@ class Consumer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=self.environment,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert not done.returncode, done.stderr.decode()

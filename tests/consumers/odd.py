@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
-from faults.press import DAY, Json, Press, Record
+from faults.press import STREAMS, Json, Press, Record
 
 Words = Mapping[str, str | None]
 
@@ -49,7 +49,7 @@ MARKED: Final = re.compile(r'"digits:([^"]*)"')
 class OddPress(Press):
     """A press of odd words; lists of different lengths give every mixture of them."""
 
-    _worded: int = 0
+    _worded: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(STREAMS, 0))
     _heads: dict[str, int] = attrs.field(factory=dict)  # what was last said of a record
 
     def next(self, stream: str) -> str:
@@ -66,16 +66,15 @@ class OddPress(Press):
 
     def _new(self, at: int) -> Record:
         """Publish some of nothing that has a symbol."""
-        identity = f"{self.rng.getrandbits(96):024x}"
-        security = SYMBOLS[self._worded % len(SYMBOLS)]
-        published = at - self.rng.randrange(10 * DAY)
-        return Record(identity, *security, published, at // 10**9)
+        security = self.rng.choice(SYMBOLS)
+        record = super()._new(at)
+        return attrs.evolve(record, ticker=security[0], exchange=security[1])
 
     def _content(self, stream: str, record: Record, number: int, at: int) -> Json:
         content = super()._content(stream, record, number, at)
         if record.id not in self._heads or self.rng.random() < 0.5:
-            self._heads[record.id] = self._worded
-            self._worded += 1
+            self._heads[record.id] = self._worded[stream]
+            self._worded[stream] += 1
         head = self._heads[record.id]  # else an update that only repeats it
         prose = f"#{number} {TEXT if head % 4 == 0 else ''}"
         rating, rating_prior = RATINGS[head // 3 % len(RATINGS)]

@@ -42,7 +42,7 @@ def test_redis_is_away_for_a_while(
     until(lambda: output.read_bytes().endswith(b"stale\n"))
     trio.run(kept.server.start)
     sent |= feed.append(kept.redis, 150)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     said = split(output.read_bytes())
     assert news(said) == [line for id_, of in sent.items() for line in lines(id_, of)]
     assert [line for line in said if line in STATES] == ["fresh", "stale", "fresh"]

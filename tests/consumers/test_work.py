@@ -91,5 +91,5 @@ def test_what_was_left_behind_and_is_trimmed_away(
     with output.open("wb") as file:
         consume(any_age).start("work", "group", "me", "0", output=file)
     lines_sent = {line for id_, of in sent.items() for line in lines(id_, of)}
-    until(lambda: lines_sent <= {*split(output.read_bytes())}, 10)
+    until(lambda: lines_sent <= {*split(output.read_bytes())})
     assert {*news(split(output.read_bytes()))} == lines_sent
