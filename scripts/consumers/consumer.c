@@ -15,17 +15,16 @@ static const char *LATEST[] = {"_record", "_version", "_firm", "_direction",
     "rating_current", "rating", "consensus_rating", "pt_current", "pt",
     "consensus_price_target", NULL};
 static const char *GAP[] = {"from", "to", "cause", "recovered", NULL};
-static char keys[256], events[300];
+static char keys[256], events[300], last[64] = "0-0"; // the entry acted on
+static long left; // entries until the end; 0: there is none
 static redisContext *redis;
 
 // NULL where the field is absent.
 static const char *field(const redisReply *of, const char *name) {
-    for (size_t i = 0; of && i + 1 < of->elements; i += 2)
+    for (size_t i = 0; i + 1 < of->elements; i += 2)
         if (!strcmp(of->element[i]->str, name)) return of->element[i + 1]->str;
     return NULL;
 }
-
-static void say(const char *word, const char *of_what) { printf("%s\t%s", word, of_what); }
 
 static void put(const char *name, const char *value) {
     if (!value) return;
@@ -36,13 +35,11 @@ static void put(const char *name, const char *value) {
 static void put_all(const redisReply *of, const char **names) {
     for (; *names; names++) put(*names, field(of, *names));
     putchar('\n');
-    fflush(stdout);
 }
 
 static void tell(const char *state) {
     static const char *told;
     if (!told || strcmp(told, state)) puts(state);
-    fflush(stdout);
     told = state;
 }
 
@@ -58,19 +55,19 @@ static int moved(const char *pt, const char *prior) {
 static void act(const char *id, const redisReply *of) {
     const char *action = field(of, "action"), *why = field(of, "direction");
     if (!strcmp(action, "gap")) {
-        say("gap", id);
+        printf("gap\t%s", id);
         put_all(of, GAP);
         return;
     }
-    say("entry", id);
+    printf("entry\t%s", id);
     put_all(of, ENTRY);
     if (!why || (strcmp(why, "up") && strcmp(why, "down")))
         why = moved(field(of, "pt"), field(of, "pt_prior")) ? "target" : NULL;
     if (why && field(of, "news") && strcmp(action, "deleted")) {
-        say("alert", id);
+        printf("alert\t%s", id);
         put("symbol", field(of, "symbol"));
         put("why", why);
-        put_all(NULL, GAP);
+        putchar('\n');
     }
 }
 
@@ -122,62 +119,62 @@ static int latest(const char *symbol) {
 }
 
 // Act on each of a list of entries; return how many, -1 where the connection was lost.
-static int each(const redisReply *entries, const char *group, char *last, long *left) {
+static int each(const redisReply *entries, const char *group) {
     int found = 0;
     for (size_t i = 0; i < entries->elements; i++) {
         const redisReply *entry = entries->element[i];
         if (entry->type == REDIS_REPLY_NIL) continue; // trimmed away meanwhile
         found++;
-        const char *id = entry->element[0]->str;
-        act(id, entry->element[1]);
-        if (last) strcpy(last, id);
-        if (left && --*left == 0) exit(0);
-        redisReply *done = group ? ask("XACK %s %s %s", events, group, id) : NULL;
+        snprintf(last, sizeof last, "%s", entry->element[0]->str);
+        act(last, entry->element[1]);
+        if (left && --left == 0) exit(0);
+        redisReply *done = group ? ask("XACK %s %s %s", events, group, last) : NULL;
         if (group && !done) return -1;
         freeReplyObject(done);
     }
     return found;
 }
 
-// One round of `tail` or, where there is a group, of `work`; 0 where it failed.
-static int once(char *at, long *left, const char *group, const char *name, const char *idle) {
-    redisReply *reply = NULL;
-    int found = 0;
-    if (group) {
-        freeReplyObject(redisCommand(redis, "XGROUP CREATE %s %s 0 MKSTREAM", events, group));
-        reply = ask("XAUTOCLAIM %s %s %s %s %s COUNT 100", events, group, name, idle, at);
-        if (!reply) return 0;
-        strcpy(at, reply->element[0]->str); // where the next scan begins
-        found = each(reply->element[1], group, NULL, NULL);
-    }
-    freeReplyObject(reply);
-    if (found) return found > 0;
-    if (group)
-        reply = ask("XREADGROUP GROUP %s %s COUNT 100 BLOCK 1000 STREAMS %s >", group, name, events);
-    else
-        reply = ask("XREAD COUNT 100 BLOCK 1000 STREAMS %s %s", events, at);
-    if (!reply) return 0;
-    if (reply->type == REDIS_REPLY_ARRAY)
-        found = each(reply->element[0]->element[1], group, group ? NULL : at, group ? NULL : left);
+// The same of a reply with one stream, or none, that it frees; 0 where it failed.
+static int each_read(redisReply *reply, const char *group) {
+    int is_any = reply && reply->type == REDIS_REPLY_ARRAY;
+    int found = is_any ? each(reply->element[0]->element[1], group) : reply ? 0 : -1;
     freeReplyObject(reply);
     return found >= 0;
 }
 
+static int tail(void) {
+    return each_read(ask("XREAD COUNT 100 BLOCK 1000 STREAMS %s %s", events, last), NULL);
+}
+
+static int work(const char *group, const char *name, const char *idle) {
+    static char cursor[64] = "0-0";
+    freeReplyObject(redisCommand(redis, "XGROUP CREATE %s %s 0 MKSTREAM", events, group));
+    redisReply *old = ask("XAUTOCLAIM %s %s %s %s %s COUNT 100", events, group, name, idle, cursor);
+    if (!old) return 0;
+    snprintf(cursor, sizeof cursor, "%s", old->element[0]->str);
+    int found = each(old->element[1], group);
+    freeReplyObject(old);
+    if (found) return found > 0;
+    return each_read(ask("XREADGROUP GROUP %s %s COUNT 100 BLOCK 1000 STREAMS %s >", group, name,
+        events), group);
+}
+
 int main(int argc, char **argv) {
     const char *url = getenv("REDIS_URL"), *under = getenv("KEYS"), *now;
-    char at[64] = "0-0";
-    int works = argc > 3 && !strcmp(argv[1], "work");
-    long left = !works && argc > 3 ? atol(argv[3]) : 0;
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); // a line at once, to a pipe too
     snprintf(keys, sizeof keys, "%s", under ? under : "bz:ratings");
     snprintf(events, sizeof events, "%s:events", keys);
     if (argc > 2 && !strcmp(argv[1], "latest")) return !connect_to(url) || latest(argv[2]);
-    if (!works && argc > 2) snprintf(at, sizeof at, "%s", argv[2]);
+    int works = argc > 3 && !strcmp(argv[1], "work");
+    if (!works && argc > 2) snprintf(last, sizeof last, "%s", argv[2]);
+    if (!works && argc > 3) left = atol(argv[3]);
+    const char *idle = argc > 4 ? argv[4] : "60000";
     for (;;) {
         if (connect_to(url))
             while ((now = state())) {
                 tell(now);
-                if (!once(at, &left, works ? argv[2] : NULL, argv[3], argc > 4 ? argv[4] : "60000"))
-                    break;
+                if (!(works ? work(argv[2], argv[3], idle) : tail())) break;
             }
         tell("stale");
         usleep(500000);

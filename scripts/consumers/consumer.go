@@ -14,17 +14,20 @@ import (
 )
 
 var (
-	keys  = or(os.Getenv("KEYS"), "bz:ratings")
-	log   = keys + ":events"
-	entry = strings.Fields(`action symbol record version published effect news firm direction
-		rating rating_prior pt pt_prior rating_id value target shift`)
-	latest = strings.Fields(`_record _version _firm _direction rating_current rating
-		consensus_rating pt_current pt consensus_price_target`)
-	gap     = strings.Fields("from to cause recovered")
-	alert   = strings.Fields("symbol why")
+	keys    = or(os.Getenv("KEYS"), "bz:ratings")
+	log     = keys + ":events"
 	oneLine = strings.NewReplacer("\t", " ", "\r", " ", "\n", " ")
 	told    string
+	pool    = redis.Pool{MaxIdle: 1, Dial: func() (redis.Conn, error) {
+		url := or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379")
+		return redis.DialURL(url, redis.DialReadTimeout(5*time.Second))
+	}}
 )
+
+type entry struct {
+	id     string
+	fields map[string]string
+}
 
 func or(given, otherwise string) string {
 	if given == "" {
@@ -33,8 +36,8 @@ func or(given, otherwise string) string {
 	return given
 }
 
-func say(words string, of map[string]string, names []string) {
-	for _, name := range names {
+func say(words string, of map[string]string, names string) {
+	for _, name := range strings.Fields(names) {
 		if value, there := of[name]; there {
 			words += "\t" + name + "=" + oneLine.Replace(value)
 		}
@@ -49,142 +52,132 @@ func tell(state string) {
 	told = state
 }
 
-func act(id string, of map[string]string) {
+func act(e entry) {
+	of := e.fields
 	if of["action"] == "gap" {
-		say("gap\t"+id, of, gap)
+		say("gap\t"+e.id, of, "from to cause recovered")
 		return
 	}
-	say("entry\t"+id, of, entry)
+	say("entry\t"+e.id, of, `action symbol record version published effect news firm direction
+		rating rating_prior pt pt_prior rating_id value target shift`)
 	why := of["direction"]
 	if why != "up" && why != "down" {
-		if !moved(of["pt"], of["pt_prior"]) {
-			return
-		}
-		why = "target"
+		why = moved(of["pt"], of["pt_prior"])
 	}
-	if of["news"] != "" && of["action"] != "deleted" {
+	if why != "" && of["news"] != "" && of["action"] != "deleted" {
 		of["why"] = why
-		say("alert\t"+id, of, alert)
+		say("alert\t"+e.id, of, "symbol why")
 	}
 }
 
-// moved is to the digit, and false where one is absent or no number.
-func moved(pt, prior string) bool {
+// moved is to the digit, and "" where one is absent or no number.
+func moved(pt, prior string) string {
 	now, is := new(big.Rat).SetString(pt)
 	before, was := new(big.Rat).SetString(prior)
-	if !is || !was {
-		return false
+	if is && was {
+		change := new(big.Rat).Sub(now, before)
+		if change.Mul(change.Abs(change), big.NewRat(10, 1)).Cmp(before) > 0 {
+			return "target"
+		}
 	}
-	change := new(big.Rat).Sub(now, before)
-	return change.Mul(change.Abs(change), big.NewRat(10, 1)).Cmp(before) > 0
+	return ""
 }
 
-func connect() (redis.Conn, error) {
-	url := or(os.Getenv("REDIS_URL"), "redis://127.0.0.1:6379")
-	return redis.DialURL(url, redis.DialReadTimeout(5*time.Second))
+func do(command string, words ...interface{}) (interface{}, error) {
+	conn := pool.Get()
+	defer conn.Close()
+	return conn.Do(command, words...)
 }
 
-func state(conn redis.Conn) (string, error) {
-	alive, err := redis.Bool(conn.Do("EXISTS", keys+":alive"))
+func state() (string, error) {
+	alive, err := redis.Bool(do("EXISTS", keys+":alive"))
 	if alive {
 		return "fresh", err
 	}
 	return "stale", err
 }
 
-func showLatest(symbol string) error {
-	conn, err := connect()
+func latest(symbol string) error {
+	alive, err := state() // first: what is read after it is no older
 	if err != nil {
 		return err
 	}
-	alive, err := state(conn) // first: what is read after it is no older
+	of, err := redis.StringMap(do("HGETALL", keys+":latest:"+symbol))
 	if err != nil {
 		return err
 	}
-	of, err := redis.StringMap(conn.Do("HGETALL", keys+":latest:"+symbol))
-	say("latest\t"+symbol+"\t"+alive, of, latest)
-	return err
+	say("latest\t"+symbol+"\t"+alive, of, `_record _version _firm _direction
+		rating_current rating consensus_rating pt_current pt consensus_price_target`)
+	return nil
 }
 
 func tail(last string, left int) {
-	forEver(func(conn redis.Conn) error {
-		entries, err := read(conn.Do("XREAD", "COUNT", 100, "BLOCK", 1000, "STREAMS", log, last))
-		_, err = each(entries, err, func(id string) error {
-			if last, left = id, left-1; left == 0 {
+	forEver(func() error {
+		found, err := read(do("XREAD", "COUNT", 100, "BLOCK", 1000, "STREAMS", log, last))
+		for _, each := range found {
+			act(each)
+			if last, left = each.id, left-1; left == 0 {
 				os.Exit(0)
 			}
-			return nil
-		})
+		}
 		return err
 	})
 }
 
 func work(group, name, idle string) {
 	cursor := "0-0"
-	forEver(func(conn redis.Conn) error {
-		acknowledge := func(id string) error {
-			_, err := conn.Do("XACK", log, group, id)
+	forEver(func() error {
+		do("XGROUP", "CREATE", log, group, 0, "MKSTREAM") // an error where it is there
+		left, err := redis.Values(do("XAUTOCLAIM", log, group, name, idle, cursor, "COUNT", 100))
+		if err != nil {
 			return err
 		}
-		conn.Do("XGROUP", "CREATE", log, group, 0, "MKSTREAM") // an error where it is there
-		var left []interface{}
-		claimed, err := redis.Values(conn.Do("XAUTOCLAIM", log, group, name, idle, cursor, "COUNT", 100))
-		if err == nil {
-			_, err = redis.Scan(claimed, &cursor, &left)
+		cursor = string(left[0].([]byte))
+		batch := entries(left[1])
+		if len(batch) == 0 {
+			batch, err = read(do("XREADGROUP", "GROUP", group, name,
+				"COUNT", 100, "BLOCK", 1000, "STREAMS", log, ">"))
 		}
-		if done, err := each(left, err, acknowledge); done > 0 || err != nil {
-			return err
+		for _, each := range batch {
+			act(each)
+			if _, err := do("XACK", log, group, each.id); err != nil {
+				return err
+			}
 		}
-		entries, err := read(conn.Do("XREADGROUP", "GROUP", group, name,
-			"COUNT", 100, "BLOCK", 1000, "STREAMS", log, ">"))
-		_, err = each(entries, err, acknowledge)
 		return err
 	})
 }
 
 // read returns the entries of the one stream that was read, none where none came in time.
-func read(reply interface{}, err error) (entries []interface{}, _ error) {
-	streams, err := redis.Values(reply, err)
-	if err == redis.ErrNil {
-		return nil, nil
+func read(reply interface{}, err error) ([]entry, error) {
+	if reply == nil || err != nil {
+		return nil, err
 	}
-	if err == nil {
-		var key string
-		_, err = redis.Scan(streams[0].([]interface{}), &key, &entries)
-	}
-	return entries, err
+	return entries(reply.([]interface{})[0].([]interface{})[1]), nil
 }
 
-// each acts on entries, and then does what is to be done with an id; it counts them.
-func each(entries []interface{}, err error, then func(id string) error) (done int, _ error) {
-	for _, entry := range entries {
-		if pair, there := entry.([]interface{}); there && err == nil { // else trimmed meanwhile
-			id := string(pair[0].([]byte))
-			of, _ := redis.StringMap(pair[1], nil)
-			act(id, of)
-			err = then(id)
-			done++
+func entries(list interface{}) (found []entry) {
+	for _, each := range list.([]interface{}) {
+		if pair, there := each.([]interface{}); there { // else trimmed away meanwhile
+			fields, _ := redis.StringMap(pair[1], nil)
+			found = append(found, entry{string(pair[0].([]byte)), fields})
 		}
 	}
-	return done, err
+	return found
 }
 
-func forEver(once func(redis.Conn) error) {
+func forEver(once func() error) {
 	for {
-		conn, err := connect()
-		for err == nil {
-			var now string
-			if now, err = state(conn); err == nil {
-				tell(now)
-				err = once(conn)
-			}
+		now, err := state()
+		if err == nil {
+			tell(now)
+			err = once()
 		}
-		if conn != nil {
-			conn.Close()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			tell("stale")
+			time.Sleep(500 * time.Millisecond)
 		}
-		fmt.Fprintln(os.Stderr, err)
-		tell("stale")
-		time.Sleep(500 * time.Millisecond)
 	}
 }
 
@@ -192,7 +185,7 @@ func main() {
 	words := append(os.Args[1:], "", "", "") // what is not given is ""
 	switch words[0] {
 	case "latest":
-		if err := showLatest(words[1]); err != nil {
+		if err := latest(words[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -49,10 +49,10 @@ function act(string $entry, array $of): void
         return;
     }
     say("entry\t$entry", ENTRY, $of);
-    $why = $of['direction'] ?? '';
-    if ($why !== 'up' && $why !== 'down') {
-        $why = moved($of['pt'] ?? '', $of['pt_prior'] ?? '') ? 'target' : '';
-    }
+    $why = match ($of['direction'] ?? '') {
+        'up', 'down' => $of['direction'],
+        default => moved($of['pt'] ?? '', $of['pt_prior'] ?? '') ? 'target' : '',
+    };
     if ($why && isset($of['news']) && $of['action'] !== 'deleted') {
         say("alert\t$entry", 'symbol why', ['why' => $why] + $of);
     }
@@ -83,10 +83,16 @@ function latest(string $symbol): void
 
 // Not xRead and xReadGroup: when Redis goes away while phpredis 5.3 waits in them, they
 // damage its memory, and entries come mixed up afterwards.
-function entries(array|false $reply): array
+function read(Redis $redis, string ...$command): array
+{
+    $reply = $redis->rawCommand(...$command);
+    return entries($reply[0][1] ?? []);
+}
+
+function entries(array $list): array
 {
     $entries = [];
-    foreach (array_filter($reply ?: []) as [$entry, $flat]) { // null: trimmed meanwhile
+    foreach (array_filter($list) as [$entry, $flat]) { // null: trimmed away meanwhile
         $entries[$entry] = array_column(array_chunk($flat, 2), 1, 0);
     }
     return $entries;
@@ -97,8 +103,7 @@ function tail(string $last = '0-0', string $count = '0'): void
     $left = (int) $count;
     forEver(function (Redis $redis) use (&$last, &$left) {
         $how = ['COUNT', '100', 'BLOCK', '1000', 'STREAMS', LOG, $last];
-        $read = $redis->rawCommand('XREAD', ...$how);
-        foreach (entries($read[0][1] ?? false) as $last => $of) {
+        foreach (read($redis, 'XREAD', ...$how) as $last => $of) {
             act($last, $of);
             if (--$left === 0) {
                 exit;
@@ -114,13 +119,8 @@ function work(string $group, string $name, string $idle = '60000'): void
         $redis->xGroup('CREATE', LOG, $group, '0', true); // false where it is there
         $claim = [LOG, $group, $name, $idle, $cursor, 'COUNT', '100'];
         [$cursor, $left] = $redis->rawCommand('XAUTOCLAIM', ...$claim) ?: ['0-0', []];
-        $batch = entries($left);
-        if (!$batch) {
-            $how = ['GROUP', $group, $name, 'COUNT', '100', 'BLOCK', '1000'];
-            $read = $redis->rawCommand('XREADGROUP', ...$how, ...['STREAMS', LOG, '>']);
-            $batch = entries($read[0][1] ?? false);
-        }
-        foreach ($batch as $entry => $of) {
+        $how = ['GROUP', $group, $name, 'COUNT', '100', 'BLOCK', '1000', 'STREAMS', LOG, '>'];
+        foreach (entries($left) ?: read($redis, 'XREADGROUP', ...$how) as $entry => $of) {
             act($entry, $of);
             $redis->xAck(LOG, $group, [$entry]);
         }

@@ -4,7 +4,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -18,16 +18,16 @@ ENTRY = """action symbol record version published effect news firm direction rat
     rating_prior pt pt_prior rating_id value target shift"""
 LATEST = """_record _version _firm _direction rating_current rating consensus_rating
     pt_current pt consensus_price_target"""
-redis: Any = Redis.from_url(
-    os.environ.get("REDIS_URL", "redis://127.0.0.1:6379"), decode_responses=True
-)
+ONE_LINE = str.maketrans("\t\r\n", "   ")
+URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
+redis: Any = Redis.from_url(URL, decode_responses=True)
 told = ""
 
 
-def say(words: str, names: str = "", of: dict[str, str] | None = None) -> None:
-    fields = [f"{name}={of[name]}" for name in names.split() if of and name in of]
-    one_line = str.maketrans("\t\r\n", "   ")
-    print("\t".join([words, *(f.translate(one_line) for f in fields)]), flush=True)
+def say(words: str, names: str = "", of: Mapping[str, str] = {}) -> None:
+    fields = [f"{name}={of[name]}" for name in names.split() if name in of]
+    flat = [field.translate(ONE_LINE) for field in fields]
+    print("\t".join([words, *flat]), flush=True)
 
 
 def tell(state: str) -> None:
@@ -39,12 +39,12 @@ def tell(state: str) -> None:
 
 def act(entry: str, of: dict[str, str]) -> None:
     if of["action"] == "gap":
-        return say(f"gap\t{entry}", "from to cause recovered", of)
+        say(f"gap\t{entry}", "from to cause recovered", of)
+        return
     say(f"entry\t{entry}", ENTRY, of)
     why = of["direction"] if of.get("direction") in ("up", "down") else moved(of)
     if why and "news" in of and of["action"] != "deleted":
         say(f"alert\t{entry}", "symbol why", {**of, "why": why})
-    return None
 
 
 def moved(of: dict[str, str]) -> str:
@@ -110,10 +110,6 @@ async def for_ever(once: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.5)
 
 
-COMMANDS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
-    "latest": latest,
-    "tail": tail,
-    "work": work,
-}
+commands: Any = {"latest": latest, "tail": tail, "work": work}
 with suppress(KeyboardInterrupt):
-    asyncio.run(COMMANDS[sys.argv[1]](*sys.argv[2:]))
+    asyncio.run(commands[sys.argv[1]](*sys.argv[2:]))

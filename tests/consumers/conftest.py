@@ -8,17 +8,38 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Final
 
 import attrs
 import pytest
 from consumers.languages import LANGUAGES, is_here
 from consumers.lines import STATES
-from consumers.written import write
+from consumers.recording import Fields, Log, Recording, recorded
 from store.servers import Peer, running
 
-Write = Callable[..., dict[str, dict[str, str]]]
+LOG: Final = "bz:ratings:events"
+PAGE: Final = 500  # entries at once
+
+
+@attrs.define
+class Feed:
+    """A bridge's log, appended to a server's under its own ids as a test wants it."""
+
+    _entries: Iterator[tuple[str, Fields]]
+    key: str = LOG
+
+    def append(self, redis: Any, count: int) -> Log:
+        """Append so many entries more, and return them."""
+        made: Log = {}
+        while page := [*islice(self._entries, min(PAGE, count - len(made)))]:
+            pipeline = redis.pipeline(transaction=False)
+            for identity, fields in page:
+                pipeline.xadd(self.key, fields, identity)
+            assert pipeline.execute() == [identity for identity, _ in page]
+            made.update(page)
+        return made
 
 
 @attrs.define
@@ -51,7 +72,7 @@ class Consumer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=self.environment,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert not done.returncode, done.stderr.decode()
@@ -129,10 +150,17 @@ def consume(
         each.stop()
 
 
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Return what a bridge wrote; all workers of a run share one."""
+    folder = tmp_path_factory.getbasetemp()
+    return recorded(folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder)
+
+
 @pytest.fixture
-def log() -> Write:
-    """Return what appends to a server's log, and returns what was sent by entry id."""
-    return write
+def feed(recording: Recording) -> Feed:
+    """Return what appends to a server's log what stood in a bridge's."""
+    return Feed(recording.over_and_over())
 
 
 def until(holds: Callable[[], bool], limit: float = 60) -> None:

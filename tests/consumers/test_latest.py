@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from consumers.conftest import Consumer
 from consumers.lines import latest
+from consumers.recording import Recording
 from store.servers import Peer
 
 from bzredis.store.acl import reader
@@ -23,14 +25,36 @@ HASH = {
 }
 
 
-def test_of_a_symbol(consume: Callable[[Peer], Consumer], peer: Peer) -> None:
-    for symbol in ("AAPL", "BRK.B", "TSX:BIP-UN.A"):
-        peer.redis.hset(f"bz:ratings:latest:{symbol}", mapping=HASH)
+@pytest.mark.parametrize(
+    ("stream", "symbol"),
+    [
+        ("ratings", "BRK.B"),
+        ("ratings", "TSX:BIP-UN.A"),
+        ("insights", "BF-B"),
+        ("consensus", "LONDON-STOCK-EXCHANGE:Q1"),
+    ],
+)
+def test_of_a_symbol(
+    consume: Callable[[Peer], Consumer],
+    peer: Peer,
+    recording: Recording,
+    stream: str,
+    symbol: str,
+) -> None:
+    for each, held in recording.latest[stream].items():
+        peer.redis.hset(f"bz:{stream}:latest:{each}", mapping=held)
     consumer = consume(peer)
-    assert consumer.run("latest", "BRK.B") == [latest("BRK.B", "stale", HASH)]
+    consumer.environment["KEYS"] = f"bz:{stream}"
+    wanted = latest(symbol, "stale", recording.latest[stream][symbol])
+    assert consumer.run("latest", symbol) == [wanted]
+
+
+def test_of_a_fresh_one(consume: Callable[[Peer], Consumer], peer: Peer) -> None:
+    symbol = HASH["_symbol"]
+    peer.redis.hset(f"bz:ratings:latest:{symbol}", mapping=HASH)
     peer.redis.set(ALIVE, "bridge", ex=15)
-    symbol = "TSX:BIP-UN.A"
-    assert consumer.run("latest", symbol) == [latest(symbol, "fresh", HASH)]
+    wanted = [latest(symbol, "fresh", HASH)]
+    assert consume(peer).run("latest", symbol) == wanted
 
 
 def test_what_is_absent_is_no_number(
@@ -40,17 +64,6 @@ def test_what_is_absent_is_no_number(
     assert consumer.run("latest", "NONE") == ["latest\tNONE\tstale"]
     peer.redis.hset("bz:ratings:latest:A", mapping={"_record": "a", "_version": "1"})
     assert consumer.run("latest", "A") == ["latest\tA\tstale\t_record=a\t_version=1"]
-
-
-def test_of_other_streams(consume: Callable[[Peer], Consumer], peer: Peer) -> None:
-    figures = {
-        "consensus_rating": "BUY",
-        "consensus_price_target": "293.69192307692305",
-    }
-    peer.redis.hset("bz:consensus:latest:A", mapping=figures)
-    consumer = consume(peer)
-    consumer.environment["KEYS"] = "bz:consensus"
-    assert consumer.run("latest", "A") == [latest("A", "stale", figures)]
 
 
 def test_as_one_who_may_only_read(

@@ -76,7 +76,9 @@ def _version(content: dict[str, Any], timestamp: int) -> int:
 
 def _symbol(ticker: str, security: dict[str, Any]) -> str:
     exchange = security.get("exchange", "")
-    return ticker if exchange in AMERICAN else f"{exchange}:{ticker}" if ticker else ""
+    if not ticker or exchange in AMERICAN:
+        return ticker
+    return f"{'-'.join(exchange.upper().split())}:{ticker}"
 
 
 def _published(content: dict[str, Any]) -> int:
@@ -109,7 +111,7 @@ def timelines(words: Iterable[Message]) -> dict[str, list[tuple[int, str, int]]]
     """Return each symbol's live records, oldest first: published, record, number."""
     lines: dict[str, list[tuple[int, str, int]]] = {}
     for word in words:
-        if not word.deletes:
+        if word.symbol and not word.deletes:
             line = lines.setdefault(word.symbol, [])
             line.append((word.published, word.record, word.number))
     return {symbol: sorted(line) for symbol, line in lines.items()}
