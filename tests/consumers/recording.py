@@ -21,8 +21,8 @@ Fields = dict[str, str]
 Log = dict[str, Fields]  # by entry id, in order
 
 SEED: Final = 11  # of the words; the times are the clock's
-MINUTES: Final = 180.0  # s for all of it
-PATIENCE: Final = 2 * MINUTES  # s for who waits while another records
+LIMIT: Final = 180.0  # s for all of it
+PATIENCE: Final = LIMIT + 30  # s for who waits while another records
 REPLAY: Final = 100  # messages of a stream that a replay has
 
 
@@ -72,7 +72,7 @@ async def _locked(number: int) -> None:
 
 
 async def _record(folder: Path) -> Recording:
-    with trio.fail_after(MINUTES):
+    with trio.fail_after(LIMIT):
         async with rigged(folder, SEED, rest=True) as rig:
             rig.press = OddPress(rig.rng, apart=True)
             try:
