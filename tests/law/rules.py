@@ -177,9 +177,10 @@ class Rules:
         self.stamp = max(self._time, last + 1) if on("stamps") else self._time
         return self.stamp
 
-    def _new_id(self) -> str:
+    def _new_id(self, begin: int) -> str:
         self._tick()
-        return f"{self.stamp}-{self._at_work}" if on("id-change") else f"{self.stamp}"
+        change = f"-{self._at_work}" if on("id-change") else ""
+        return f"{self.stamp}{change}" + (f"-{begin}" if on("id-begin") else "")
 
     def _one(
         self,
@@ -215,7 +216,7 @@ class Rules:
             resume = begin
         elif not resume:
             resume = begin - (CLOCKS if on("clocks") else 0)
-        identity = self._new_id()
+        identity = self._new_id(begin)
         # Where the coverage is gone, what is seen proves nothing of it.
         opened = 0 if self.until is None else self.stamp
         self.holes.append(Hole(identity, begin, end, cause, resume, opened))
@@ -234,7 +235,7 @@ class Rules:
         one.announced = both if on("join-announced") else any_
         one.recovered = max(one.recovered, other.recovered)
         if on("join-id"):
-            one.id = self._new_id()
+            one.id = self._new_id(one.begin)
         self.holes.remove(other)
 
     def _lacking(self, log: Log, end: int, since: int | None) -> None:
@@ -251,7 +252,7 @@ class Rules:
             self._subscribe(log, end, both if on("share") else log.subscription)
         for hole in self.holes:  # no mark on its way may close one
             if on("new-ids"):
-                hole.id = self._new_id()
+                hole.id = self._new_id(hole.begin)
         if on("unprove"):
             self.proving = False
 

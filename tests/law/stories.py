@@ -121,6 +121,11 @@ STORIES: Final[dict[str, tuple[Plan, str]]] = {
     "id-change": (BOTH, f"""
         {FETCHED} say:3*8 read*9 write:4*2 B.write kill connect write quiet:2
         ask ask:7 drop quiet:7 quiet:3 empty:3 B.connect B.write write:4*2"""),
+    # The change that opened a hole opens a larger one.
+    "id-begin": (REST, f"""
+        {FETCHED} say*7 read*7 quiet:7 quiet:4 ping:1 say read*2 write:4*2 quiet:7*4
+        kill connect write quiet:2 ask ask:7 write:4*2 quiet:7 quiet:4 empty:3
+        write:4*4"""),
 
     # ---- two holes become one
     "join-id": (BOTH, """

@@ -65,6 +65,7 @@ RULES: Final = (
     *("late-unproves", "skip late-unproves"),
     *("known-before", "stamps", "forget", "proving", "first-unproven", "grown"),
     *("row-proves-nothing", "row-newest", "resume", "clocks", "ids", "id-change"),
+    "id-begin",
     *("join-id", "join-opened", "join-resume", "join-announced", "once"),
     "newest-reader",
     *("sign-confirmed", "sign-whole"),

@@ -56,6 +56,9 @@ RECIPES: Final = {
     "ids": "cut, say 1, move 6, cut 6, say 1, move 9",
     "id-change": """
         TIME still 0 300, cut, say 1, empty 9, say 2, cut 2, say 2, empty 9, say 2""",
+    "id-begin": """
+        no replay 0 900, say*3, killed 6 0.01, TIME still 0 300, empty 30,
+        REST fails 0 150, say 9""",
     "reader": """
         no replay 0 300, wall clock, say 40, killed 1 0.1, other 0.2, say 0.2, say 1""",
     "alive: counts": "wall clock, say 40, other 9, say*2 1",

@@ -169,7 +169,8 @@ class Link:
             self.put("pong", self.upstream.late())
         elif text == "replay":
             for pause, frame in self.upstream.replay(self):
-                self.put(frame, pause)
+                behind = max(0.0, self._last - trio.current_time())
+                self.put(frame, behind + pause)
 
     async def receive(self) -> str | bytes:
         await trio.lowlevel.checkpoint()

@@ -39,9 +39,11 @@ local function announce(hole, t)
   coverage.due = true
 end
 
--- No two are alike, also in a Redis that was emptied and whose TIME stepped back.
-local function new_id(log, number)
-  return server.whole(seen.tick()) .. '-' .. log.id .. '-' .. server.whole(number)
+-- No two are alike, also in a Redis that was emptied and whose TIME is the same again: then
+-- the same change may open a larger one.
+local function new_id(log, number, begin)
+  local whole = server.whole
+  return table.concat({ whole(seen.tick()), log.id, whole(number), whole(begin) }, '-')
 end
 
 local function keep(wanted)
@@ -53,11 +55,12 @@ local function keep(wanted)
 end
 
 -- The two oldest of a kind become one. No mark that is on its way means that one.
-local function join(a, b, id)
+local function join(a, b, log, number)
   a.begin, a['end'] = math.min(a.begin, b.begin), math.max(a['end'], b['end'])
   a.resume, a.opened = math.min(a.resume, b.resume), math.min(a.opened, b.opened)
   a.recovered = math.max(a.recovered, b.recovered)
-  a.announced, a.cause, a.id = a.announced and b.announced, b.cause, id
+  a.announced, a.cause = a.announced and b.announced, b.cause
+  a.id = new_id(log, number, a.begin)
   keep(function(hole) return hole ~= b end)
 end
 
@@ -66,7 +69,7 @@ local function open(log, begin, finish, cause, number)
   local resume, alike = tonumber(now.newest), {}
   if not resume or cause == 'first' then resume = begin - CLOCKS end
   list[#list + 1] = {
-    id = new_id(log, number), begin = begin, ['end'] = finish, cause = cause,
+    id = new_id(log, number, begin), begin = begin, ['end'] = finish, cause = cause,
     resume = resume, announced = false, recovered = 0,
     -- Where the coverage is gone, what is remembered of messages proves nothing of it.
     opened = tonumber(now['until']) and seen.tick() or 0,
@@ -75,7 +78,7 @@ local function open(log, begin, finish, cause, number)
     if (hole.cause == 'first') == (cause == 'first') then alike[#alike + 1] = hole end
   end
   if #alike > (cause == 'first' and 1 or MOST) then
-    join(alike[1], alike[2], new_id(log, number))
+    join(alike[1], alike[2], log, number)
   end
 end
 
@@ -110,7 +113,7 @@ local function lacking(log, t)
     -- The Opened that told of the subscription may be lost as well.
     change('subscription', shared(log.subscription, now.subscription))
   end
-  for _, hole in ipairs(list) do hole.id = new_id(log, log.first) end
+  for _, hole in ipairs(list) do hole.id = new_id(log, log.first, hole.begin) end
   change('proving', '')
 end
 
