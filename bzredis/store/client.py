@@ -69,6 +69,8 @@ class Store:
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
     _evicted: bytes = attrs.field(init=False, default=b"")  # run and keys, at first
+    # By stream, the server's TIME in s when a status was last answered.
+    _answered: dict[str, int | bytes] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
@@ -105,9 +107,11 @@ class Store:
         """Write a stream's status whole, and its sign of life.
 
         Returns False where `alive` does not stand as was wanted: another bridge holds
-        it, and we are not connected; Redis has less than it confirmed; or what it has
-        came from another upstream. Raises StoreDown, and StoreEvicts where the server
-        may evict our keys, or did: then the status is written, and `alive` is not.
+        it, and we are not connected; Redis has less than it confirmed; it did not
+        answer for so long that this process may have slept since the sign was made; or
+        what it has came from another upstream. Raises StoreDown, and StoreEvicts where
+        the server may evict our keys, or did: then the status is written, and `alive`
+        is not.
         """
         pairs = [part for pair in fields.items() for part in pair]
         ours = ("holder", f"log:{sign.log}", "coverage")
@@ -119,9 +123,11 @@ class Store:
             sign.presence,
             sign.confirmed,
         ]
-        args += [fields.get("upstream", ""), self._evicted, sign.why, *pairs]
+        answered = self._answered.get(stream.name, "")
+        args += [fields.get("upstream", ""), self._evicted, sign.why, answered, *pairs]
         answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
-        stands, evicted = cast("tuple[int, bytes]", answer)
+        stands, evicted, time = cast("tuple[int, bytes, int | bytes]", answer)
+        self._answered[stream.name] = time
         # Each run of a server counts for itself, where it names that; but it may only
         # have been away.
         is_new = evicted.partition(b" ")[0] != self._evicted.partition(b" ")[0]

@@ -68,7 +68,7 @@ RULES: Final = (
     "id-begin",
     *("join-id", "join-opened", "join-resume", "join-announced", "once"),
     "newest-reader",
-    *("sign-confirmed", "sign-whole"),
+    *("sign-confirmed", "sign-whole", "sign-young"),
 )
 # What the bridge knows, and the step that sets `alive` looks for itself.
 TWICE: Final = {"alive: no hole", "alive: counts", "alive: all of it"}

@@ -399,6 +399,7 @@ class Client:
     redis: Redis
     machine: Machine
     is_killed: bool = False
+    answered: int = 0  # when its last status was
 
     async def _reach(self) -> None:
         ails, rng = self.redis.ails, self.redis.rng
@@ -452,7 +453,9 @@ class Client:
         at, _used = held.position.get(sign.log, (-1, 0))
         has_all = at >= sign.confirmed or not on("sign-confirmed")
         is_whole = held.is_whole_for(sign.log) or not on("sign-whole")
-        alive = sign.presence == "fresh" and has_all and is_whole
+        answered, self.answered = self.answered, now
+        is_young = now - (answered or now) <= ALIVE or not on("sign-young")
+        alive = sign.presence == "fresh" and has_all and is_whole and is_young
         held.alive_until = now + ALIVE if alive else 0
         if alive:
             self.redis.world.look_alive(sign, is_current=at == sign.confirmed)

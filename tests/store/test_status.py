@@ -52,6 +52,23 @@ async def test_alive_is_there_only_while_it_is_fresh(
     assert peer.hash("ratings:status") == {"a": "c"}
 
 
+async def test_a_sign_that_was_made_before_the_machine_slept_is_not_believed(
+    peer: Peer,
+) -> None:
+    """It may be on its way: a thread stands still, and goes on long after."""
+    store = peer.store()
+    with peer.redis.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe("bz:ratings:fresh")
+        for slept, is_fresh in ((0, True), (13, True), (17, False), (0, True)):
+            answered = store._answered.get("ratings")
+            if isinstance(answered, int):
+                store._answered["ratings"] = answered - slept
+            wrote = await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+            assert wrote == is_fresh == bool(peer.redis.exists(ALIVE))
+        found = [listener.get_message(timeout=1) for _ in range(4)]
+    assert [each["data"] for each in found if each] == ["1", "0 silent", "1"]
+
+
 async def test_who_listens_hears_when_it_is_fresh_and_why_not(peer: Peer) -> None:
     store, log = peer.store(), new_log()
     gone: list[tuple[str, Presence]] = [

@@ -13,14 +13,16 @@
 -- ARGV[6]  the server's run, and how many keys it had evicted when it was first asked, ''
 --          for not yet
 -- ARGV[7]  why nothing is fresh, in a word, '' where it is
--- ARGV[8…] the status' fields: name, value, …
+-- ARGV[8]  TIME, in s, when the bridge was last answered, '' for not yet
+-- ARGV[9…] the status' fields: name, value, …
 --
 -- Upstream allows one connection: who has it takes over, and nobody else does as long as
 -- the holder writes. Returns 1 where `alive` stands as was wanted, 0 where another bridge
 -- holds it, where Redis has less than it confirmed or knows of something missing (nothing
--- is fresh then), or where all this came from another upstream; -1 where the server may
--- evict our keys, or did (nor is anything fresh then); and its run and how many keys it has
--- evicted, '' where it does not say.
+-- is fresh then), where the bridge was not answered for so long that it may have slept since
+-- it made its sign of life, or where all this came from another upstream; -1 where the server
+-- may evict our keys, or did (nor is anything fresh then); its run and how many keys it has
+-- evicted, '' where it does not say; and TIME.
 
 local PRESSED = 0.9 -- of maxmemory; what comes within a second is less than the rest
 local me, lasts, state, host = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
@@ -66,24 +68,32 @@ end
 
 local holder = redis.pcall('GET', KEYS[3])
 if failed(holder) then return holder end
-if type(holder) == 'string' and holder ~= me and not connected then return { 0, ARGV[6] } end
+local clock = redis.pcall('TIME')
+local time, answered = tonumber(clock[1]), tonumber(ARGV[8])
+local function answer(stands, count) return { stands, count, time or '' } end
+if type(holder) == 'string' and holder ~= me and not connected then
+  return answer(0, ARGV[6])
+end
 coverage = redis.pcall('HMGET', KEYS[5], 'upstream', 'reader', 'holes')
 if failed(coverage) then return coverage end
-if host ~= '' and coverage[1] and coverage[1] ~= host then return { 0, ARGV[6] } end
+if host ~= '' and coverage[1] and coverage[1] ~= host then return answer(0, ARGV[6]) end
 local position = redis.pcall('GET', KEYS[4])
 position = type(position) == 'string' and tonumber(position) or -1
-local stands = state ~= 'fresh' or (position >= tonumber(ARGV[4]) and is_whole())
+local is_old = time and answered and math.abs(time - answered) > tonumber(lasts)
+local stands = state ~= 'fresh' or
+  (not is_old and position >= tonumber(ARGV[4]) and is_whole())
 local taken, count = false, ARGV[6]
 if state == 'fresh' then taken, count = evicts() end
 local was_there = type(redis.pcall('GET', KEYS[2])) == 'string'
 local is_there = state == 'fresh' and stands and not taken
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-redis.call('HSET', KEYS[1], unpack(ARGV, 8))
+redis.call('HSET', KEYS[1], unpack(ARGV, 9))
 if is_there then redis.call('SET', KEYS[2], me, 'EX', lasts) end
 if is_there ~= was_there then
-  local why = taken and 'evicting' or not stands and 'missing' or ARGV[7]
+  local why = taken and 'evicting' or state == 'fresh' and is_old and 'silent'
+    or not stands and 'missing' or ARGV[7]
   local channel = string.sub(KEYS[1], 1, -7) .. 'fresh' -- in the place of 'status'
   redis.pcall('PUBLISH', channel, is_there and '1' or '0 ' .. why)
 end
 if state ~= 'gone' then redis.call('SET', KEYS[3], me, 'EX', lasts) end
-return { taken and -1 or stands and 1 or 0, count }
+return answer(taken and -1 or stands and 1 or 0, count)
