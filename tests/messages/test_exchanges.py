@@ -13,8 +13,12 @@ UNITED_STATES = (
     *("NYSE MKT", "NYSEARCA", "NYSE Arca", "ASE", "XNYS", "XNAS", "NasdaqGS", "PINX"),
     *("NASDAQ Capital Market", "Nasdaq Global Select", "Cboe BZX", "OTC Markets"),
     *("OTC", "OTCQB", "otc pink", "NYSE-American", "nyse_american", " NYSE  ARCA "),
+    *("XASE", "ARCX", "PCX", "XCHI", "NMS", "NCM", "NGS", "XNGS", "BZX", "EDGX"),
 )
-PLACEHOLDERS = ("", " ", "N/A", "n/a", "-", "--", "NONE", "null", "Unknown", "?", ".")
+PLACEHOLDERS = (
+    *("", " ", "N/A", "n/a", "-", "--", "?", "."),
+    *("NONE", "null", "Unknown", "nil", "undefined"),
+)
 OTHERS = {
     "TSX": "TSX",
     "Toronto Stock Exchange": "TSX",
