@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from store.servers import Peer, consensus, deleted, message, rating
+from store.servers import BASE, Peer, consensus, deleted, message, rating
 
 from bzredis.changes.from_rest import removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS
@@ -65,6 +65,9 @@ def test_what_is_out_of_date_is_no_news(peer: Peer) -> None:
     peer.one(rating("a", 5, **SAID))
     assert peer.one(rating("a", 1, **(SAID | NEWS["another rating"]))) == "none"
     assert news(peer) == ["1", ""]
+    seconds = [int(each["version"]) // 1_000 - BASE for each in peer.entries()]
+    assert seconds == [5, 1]
+    assert len({each["published"] for each in peer.entries()}) == 1
 
 
 def test_what_is_too_old_for_the_timeline_is_no_news(peer: Peer) -> None:
@@ -90,7 +93,12 @@ def test_a_row_that_says_the_same_as_the_stream_is_no_news(peer: Peer) -> None:
     assert int(entry["version"]) == int(peer.hash("ratings:record:a")["_version"])
 
 
-@pytest.mark.parametrize("gone", [deleted("a", 2), "row"], ids=["frame", "row"])
+REPEATS = rating("a", 2, symbol="SHOP", exchange="TSX", action="deleted", **SAID)
+
+
+@pytest.mark.parametrize(
+    "gone", [deleted("a", 2), REPEATS, "row"], ids=["frame", "with content", "row"]
+)
 def test_a_deletion_tells_whose_call_is_gone(peer: Peer, gone: str) -> None:
     peer.one(rating("a", 1, symbol="SHOP", exchange="TSX", **SAID))
     change: Any = gone
