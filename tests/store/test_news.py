@@ -41,6 +41,7 @@ NO_NEWS: dict[str, dict[str, Any]] = {
     "notes": {"notes": "more"},
     "importance": {"importance": 5},
     "what was before": {"rating_prior": "Sell"},
+    "what the target was before": {"pt_prior": "180"},
     "another date": {"date": "2024-10-04"},
 }
 
@@ -124,6 +125,28 @@ def test_an_insight_names_its_rating(peer: Peer) -> None:
     peer.apply(INSIGHTS, message("i", said), message("i", other))
     assert [e["rating_id"] for e in peer.entries("insights:events")] == ["r1", "r2"]
     assert news(peer, "insights") == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_news"),
+    [
+        ({"firm": "Other"}, True),
+        ({"action": "Downgrades"}, True),
+        ({"rating": "Strong Buy"}, True),
+        ({"pt": "195.51"}, True),
+        ({"pt": "195.5"}, False),
+        ({"analyst_insights": "more"}, False),
+    ],
+)
+def test_an_insight_is_news_where_it_says_something_else(
+    peer: Peer, fields: dict[str, str], *, is_news: bool
+) -> None:
+    said = {"firm": "F", "action": "Upgrades", "rating": "Buy", "pt": "195.50"}
+    first = {"security": {"symbol": "AAPL"}, **said, "updated": BASE}
+    again = first | fields | {"updated": BASE + 1}
+    peer.apply(INSIGHTS, message("i", first), message("i", again, at=1))
+    assert news(peer, "insights") == ["1", "1" if is_news else ""]
+    assert len(peer.entries("insights:history:AAPL")) == 1 + is_news
 
 
 def test_a_consensus_is_news_where_its_figures_differ(peer: Peer) -> None:
