@@ -281,6 +281,7 @@ class FakeStore:
     questions: int = 0  # batches of nothing
     known: list[str] = attrs.field(factory=list)  # symbols that have a `latest`
     evicts: str = ""  # it takes keys away, in these words
+    fresh: list[str] = attrs.field(factory=list)  # what the channel of that name said
     _alive: dict[str, bool] = attrs.field(factory=dict)
     statuses: list[tuple[float, str, dict[str, str], bool]] = attrs.field(factory=list)
 
@@ -340,6 +341,8 @@ class FakeStore:
         is_whole = at >= sign.confirmed and kept.is_whole_for(sign.log)
         is_there = is_whole and not self.evicts
         alive = sign.presence == "fresh" and is_there
+        if alive != self.is_alive(stream.name):
+            self.fresh.append("1" if alive else f"0 {sign.why}")
         self._alive[stream.name] = alive
         self.statuses.append((trio.current_time(), stream.name, dict(fields), alive))
         if self.evicts and sign.presence == "fresh":

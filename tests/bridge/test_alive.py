@@ -17,6 +17,7 @@ from fakes import (
     Session,
     frame,
     frames,
+    now,
 )
 from trio.testing import MockClock
 
@@ -142,6 +143,28 @@ async def test_it_tells_until_when_all_is_here_and_what_is_missing(
 
 
 # ----------------------------------------------------------------- when it is not alive
+
+
+async def test_who_listens_hears_why_nothing_is_fresh(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    slept = 0
+    rig.clock = lambda: now() + slept
+    async with rig.running():
+        await trio.sleep(20)
+        rig.upstream.say(rig.lost)
+        await trio.sleep(60)
+        slept = 7_200_000
+        await trio.sleep(60)
+        rig.store.poison = "Some Company"  # it hangs over this
+        rig.upstream.say(frame(1))
+        await trio.sleep(3)
+        rig.store.poison = ""
+        await trio.sleep(60)
+    *told, last = rig.store.fresh
+    gone = ("disconnected", "silent", "behind")
+    assert told == [*(word for why in gone for word in ("1", f"0 {why}")), "1"]
+    assert last.startswith("0 ")
 
 
 async def test_not_alive_while_it_says_goodbye_to_a_lost_connection(

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from bzredis.bridge.coverage import ANSWERED, GIVE_UP, REST_HAS, Holes
+from bzredis.bridge.coverage import ANSWERED, GIVE_UP, REST_HAS, Holes, Silence
 from bzredis.ports import Coverage, Hole, Log
 
 OURS = Log("ours", "*", 0, "upstream")
@@ -261,3 +261,13 @@ def test_marks_come_after_one_another_and_after_what_was_read() -> None:
     assert it.not_before(40_000) == 40_000
     assert it.not_before(35_000) == 40_000
     assert it.stamp(35_000) == 40_001
+
+
+def test_who_slept_hears_upstream_once_that_answers_what_was_sent_since() -> None:
+    silence = Silence(0.0)
+    assert silence.is_over(lambda: 100, 5_000.0), "a clock that is set steps so far"
+    assert not silence.is_over(lambda: 100, 20_000.0)
+    silence.heard(99)  # an answer that was on its way all the time
+    assert not silence.is_over(lambda: 200, 20_000.0)
+    silence.heard(101)
+    assert silence.is_over(lambda: 200, 20_000.0)

@@ -13,8 +13,13 @@ UNITED_STATES = (
     *("NYSE MKT", "NYSEARCA", "NYSE Arca", "ASE", "XNYS", "XNAS", "NasdaqGS", "PINX"),
     *("NASDAQ Capital Market", "Nasdaq Global Select", "Cboe BZX", "OTC Markets"),
     *("OTC", "OTCQB", "otc pink", "NYSE-American", "nyse_american", " NYSE  ARCA "),
+    *("XASE", "ARCX", "PCX", "XCHI", "NMS", "NCM", "NGS", "XNGS", "BZX", "EDGX"),
+    "\uff2e\uff39\uff33\uff25",  # of full width
 )
-PLACEHOLDERS = ("", " ", "N/A", "n/a", "-", "--", "NONE", "null", "Unknown", "?", ".")
+PLACEHOLDERS = (
+    *("", " ", "N/A", "n/a", "-", "--", "?", "."),
+    *("NONE", "null", "Unknown", "nil", "undefined"),
+)
 OTHERS = {
     "TSX": "TSX",
     "Toronto Stock Exchange": "TSX",
@@ -53,6 +58,7 @@ def test_others_have_one_name(exchange: str, name: str) -> None:
 
 def test_an_exchange_nobody_knows_of_a_us_security_is_us() -> None:
     assert symbol("Q1", "Some Venue", "US0378331005") == "Q1"
+    assert symbol("Q1", "Some Venue", " us0378331005") == "Q1"
     assert symbol("Q1", "Some Venue", "CA0378331005") == "SOME-VENUE:Q1"
     assert symbol("SHOP", "TSX", "US82509L1076") == "TSX:SHOP"
 

@@ -6,12 +6,13 @@ import json
 
 import pytest
 import trio
+from redis.exceptions import ResponseError
 from store.servers import BASE, HOST, RECEIVED, Peer, new_log, pack, rating
 
 from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import Heard, Opened
 from bzredis.errors import StoreForeign
-from bzredis.ports import Batch, Behind, Coverage, Log
+from bzredis.ports import Batch, Behind, Coverage, Log, Sign
 from bzredis.streams import CONSENSUS, RATINGS
 
 T = RECEIVED
@@ -90,6 +91,39 @@ def test_logs_and_streams_stand_apart(peer: Peer) -> None:
     peer.apply(RATINGS, rating(), log=log)
     assert peer.send(CONSENSUS, log=log, first=1) == Behind(-1)
     assert peer.send(RATINGS, log=new_log(), first=1) == Behind(-1)
+
+
+# A reader's own, before the ids; XACKDEL is of Redis 8.2 and later.
+TAKES_OUT = {
+    "XDEL": (),
+    "XTRIM": ("MAXLEN", "0"),
+    "XACKDEL": ("mine", "DELREF", "IDS", "2"),
+}
+
+
+@pytest.mark.parametrize("command", TAKES_OUT)
+def test_what_a_reader_takes_out_of_the_log_is_no_rollback(
+    peer: Peer, command: str
+) -> None:
+    events, log, store = "bz:ratings:events", new_log(), peer.store()
+    peer.apply(RATINGS, Opened(T), rating("a"), rating("b"), log=log)
+    ids = [] if command == "XTRIM" else [each for each, _ in peer.redis.xrange(events)]
+    peer.redis.xgroup_create(events, "mine", "0")
+    peer.redis.xreadgroup("mine", "me", {events: ">"})
+    try:
+        peer.redis.execute_command(command, events, *TAKES_OUT[command], *ids)
+    except ResponseError as error:
+        if "unknown command" not in str(error):
+            raise
+        pytest.skip(f"this server has no {command}")
+    assert not peer.entries()
+    answer = peer.applied(RATINGS, rating("b"), rating("c"), log=log, first=3)
+    assert answer.results == ("duplicate", "latest")
+    assert not answer.coverage.holes
+    sign = Sign("me", "fresh", log.id, answer.last)
+    assert trio.run(store.write_status, RATINGS, {"a": "b"}, sign)
+    assert peer.redis.exists("bz:ratings:alive")
+    assert [each["record"] for each in peer.entries()] == ["c"]
 
 
 def test_another_upstream_is_refused(peer: Peer) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from store.servers import Peer, consensus, deleted, message, rating
+from store.servers import BASE, Peer, consensus, deleted, message, rating
 
 from bzredis.changes.from_rest import removal, row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS
@@ -41,6 +41,7 @@ NO_NEWS: dict[str, dict[str, Any]] = {
     "notes": {"notes": "more"},
     "importance": {"importance": 5},
     "what was before": {"rating_prior": "Sell"},
+    "what the target was before": {"pt_prior": "180"},
     "another date": {"date": "2024-10-04"},
 }
 
@@ -65,6 +66,9 @@ def test_what_is_out_of_date_is_no_news(peer: Peer) -> None:
     peer.one(rating("a", 5, **SAID))
     assert peer.one(rating("a", 1, **(SAID | NEWS["another rating"]))) == "none"
     assert news(peer) == ["1", ""]
+    seconds = [int(each["version"]) // 1_000 - BASE for each in peer.entries()]
+    assert seconds == [5, 1]
+    assert len({each["published"] for each in peer.entries()}) == 1
 
 
 def test_what_is_too_old_for_the_timeline_is_no_news(peer: Peer) -> None:
@@ -90,7 +94,12 @@ def test_a_row_that_says_the_same_as_the_stream_is_no_news(peer: Peer) -> None:
     assert int(entry["version"]) == int(peer.hash("ratings:record:a")["_version"])
 
 
-@pytest.mark.parametrize("gone", [deleted("a", 2), "row"], ids=["frame", "row"])
+REPEATS = rating("a", 2, symbol="SHOP", exchange="TSX", action="deleted", **SAID)
+
+
+@pytest.mark.parametrize(
+    "gone", [deleted("a", 2), REPEATS, "row"], ids=["frame", "with content", "row"]
+)
 def test_a_deletion_tells_whose_call_is_gone(peer: Peer, gone: str) -> None:
     peer.one(rating("a", 1, symbol="SHOP", exchange="TSX", **SAID))
     change: Any = gone
@@ -116,6 +125,28 @@ def test_an_insight_names_its_rating(peer: Peer) -> None:
     peer.apply(INSIGHTS, message("i", said), message("i", other))
     assert [e["rating_id"] for e in peer.entries("insights:events")] == ["r1", "r2"]
     assert news(peer, "insights") == ["1", ""]
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_news"),
+    [
+        ({"firm": "Other"}, True),
+        ({"action": "Downgrades"}, True),
+        ({"rating": "Strong Buy"}, True),
+        ({"pt": "195.51"}, True),
+        ({"pt": "195.5"}, False),
+        ({"analyst_insights": "more"}, False),
+    ],
+)
+def test_an_insight_is_news_where_it_says_something_else(
+    peer: Peer, fields: dict[str, str], *, is_news: bool
+) -> None:
+    said = {"firm": "F", "action": "Upgrades", "rating": "Buy", "pt": "195.50"}
+    first = {"security": {"symbol": "AAPL"}, **said, "updated": BASE}
+    again = first | fields | {"updated": BASE + 1}
+    peer.apply(INSIGHTS, message("i", first), message("i", again, at=1))
+    assert news(peer, "insights") == ["1", "1" if is_news else ""]
+    assert len(peer.entries("insights:history:AAPL")) == 1 + is_news
 
 
 def test_a_consensus_is_news_where_its_figures_differ(peer: Peer) -> None:

@@ -174,6 +174,7 @@ def test_a_move_of_an_older_record_is_no_news(peer: Peer) -> None:
         ({"symbol": "", "exchange": ""}, "TSX:SHOP"),
         ({"symbol": "A B", "exchange": "TSX"}, "TSX:SHOP"),
         ({"symbol": "SHOP", "exchange": ""}, "TSX:SHOP"),
+        ({"symbol": "SHOP", "exchange": "N/A"}, "TSX:SHOP"),
         ({"symbol": "SHOP", "exchange": "NYSE"}, "SHOP"),
         ({"symbol": "OTHER", "exchange": ""}, "OTHER"),
     ],

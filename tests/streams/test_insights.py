@@ -84,6 +84,24 @@ def test_a_foreign_security() -> None:
 
 
 @pytest.mark.parametrize(
+    ("security", "symbol", "has_market"),
+    [
+        ({}, "Q", False),
+        ({"exchange": "N/A"}, "Q", False),
+        ({"exchange": "XNAS"}, "Q", True),
+        ({"exchange": "A Venue", "isin": "US0378331005"}, "Q", True),
+        ({"exchange": "A Venue", "isin": "CA0378331005"}, "A-VENUE:Q", True),
+    ],
+)
+def test_whose_insight_it_is(
+    security: dict[str, str], symbol: str, *, has_market: bool
+) -> None:
+    found = read_content({"security": {"symbol": "q", **security}})
+    assert isinstance(found, Change)
+    assert (found.symbol, found.has_market) == (symbol, has_market)
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         ({"security": 7}, "expected an object @ content.security"),
