@@ -20,14 +20,13 @@ from bzredis.settings.options import (
     boolean,
     choice,
     duration,
-    isin,
     number,
     path,
     prefix,
     several,
     size,
-    ticker,
 )
+from bzredis.settings.securities import isin, ticker
 from bzredis.streams import STREAMS
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
