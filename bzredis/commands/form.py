@@ -16,8 +16,8 @@ import click
 
 from bzredis.commands.logs import add_secret, redact
 from bzredis.errors import ConfigError
-from bzredis.settings.config import OPTIONS, TOKEN_VARIABLE
-from bzredis.settings.file import APP, FILE_VARIABLE, default_file, load
+from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
+from bzredis.settings.file import APP, default_file, load
 
 # Exit codes: stopped by a signal, and where an option or the configuration is wrong.
 STOPPED, WRONG = 0, 2

@@ -6,7 +6,6 @@ Each field of `Config` is an option: flag, variable and TOML key derive from it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ import attrs
 
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Origin, RedisURL, origin, redis_urls
+from bzredis.settings.names import is_a_tokens, meant, refuse_unknown
 from bzredis.settings.options import (
     Form,
     Option,
@@ -30,6 +30,7 @@ from bzredis.settings.securities import isin, ticker
 from bzredis.streams import STREAMS
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
+FILE_VARIABLE = "BZREDIS_CONFIG"
 NAMES = tuple(stream.name for stream in STREAMS)
 SOME = several(choice(NAMES).read, "NAME")
 # Redis trims a stream by blocks of 100 entries, and one replay can bring 100: a shorter
@@ -188,6 +189,10 @@ OPTIONS = tuple(
     )
     for field in attrs.fields(Config)
 )
+VARIABLES = frozenset(
+    {name for option in OPTIONS for name in (option.variable, *option.variables)}
+    | {TOKEN_VARIABLE, FILE_VARIABLE}
+)
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
 
 
@@ -214,13 +219,12 @@ def configure(
     `state_dir` is this machine's default. Raises ConfigError: one line that names the
     option and where it came from. No file is read, not even the token's.
     """
+    refuse_unknown(environ, VARIABLES, TOKEN_VARIABLE)
     settings = _settings(toml, file)
     values: dict[str, Any] = {} if state_dir is None else {"state_dir": state_dir}
     for option in OPTIONS:
         flag = flags.get(option.key)
         given = [] if flag in (None, ()) else [_Given(option.flag, flag)]
-        # Unknown BZREDIS_ variables are not ours to refuse: Kubernetes sets some, as
-        # BZREDIS_PORT, in every pod that stands beside a service of our name.
         names = [option.variable, *option.variables]
         if option is _TOKEN_FILE:
             names.append(TOKEN_VARIABLE)
@@ -265,14 +269,15 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, list[_Given]]:
     settings: dict[str, list[_Given]] = {}
     for name, value in toml.items():
         key, source = name.replace("-", "_"), f"{file}: {name}"
-        if key == "token":
+        if key not in known and is_a_tokens(key):
             raise ConfigError(
                 f"{source}: a token has no place among settings, which get shown and"
                 f" copied; set {TOKEN_VARIABLE}, or {_TOKEN_FILE.name} to its file"
             )
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; is {known[near[0]]} meant?" if near else ""
+            hint = meant(key, known.values())
+            if isinstance(value, dict):
+                hint = "; options stand at the top of the file, in no [table]"
             raise ConfigError(f"{source}: there is no such option{hint}")
         if key in settings:
             raise ConfigError(f"{source}: stands there twice")

@@ -6,6 +6,7 @@ the file is not checked: container secrets are readable to all.
 
 from __future__ import annotations
 
+import re
 import stat
 import threading
 from collections.abc import Callable
@@ -18,8 +19,12 @@ import attrs
 from bzredis.errors import ConfigError, FeedLost
 from bzredis.settings.config import TOKEN_VARIABLE, Token
 from bzredis.settings.file import expanded
+from bzredis.settings.options import unquoted
 
 MOMENT = 0.2  # s that the file of a token is waited for; else what it held counts
+# What a file of variables is made of, and what a shell would have put a value for.
+_ASSIGNED = re.compile(r"(?:export\s+)?[A-Z_]+(?:TOKEN|KEY)=")
+_NOT_PUT_IN = re.compile(r"\$(?:[A-Z_]+|\{[A-Za-z_]+\})")
 LONGEST = 4_096  # bytes; a file larger than that is some other file
 
 
@@ -104,9 +109,13 @@ def read(token: Token) -> str:
             raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{where} is not text, so it holds no token") from None
-    found = text.strip()
+    found = unquoted(text).strip()
     if not found:
         raise ConfigError(f"{where} is empty: it has to hold the {TOKEN_VARIABLE}")
+    if _ASSIGNED.match(found) or _NOT_PUT_IN.fullmatch(found):
+        raise ConfigError(
+            f"{where} holds the name of a variable: it has to hold the token itself"
+        )
     if not (found.isascii() and found.isprintable()) or " " in found:
         raise ConfigError(
             f"{where} holds no token: there are white space or special characters in it"

@@ -12,10 +12,10 @@ import attrs
 from platformdirs import user_config_path, user_state_path
 
 from bzredis.errors import ConfigError
-from bzredis.settings.config import Config, configure
+from bzredis.settings.config import FILE_VARIABLE, Config, configure
+from bzredis.settings.options import unquoted
 
 APP = "bzredis"
-FILE_VARIABLE = "BZREDIS_CONFIG"
 
 
 def default_file() -> Path:
@@ -35,8 +35,8 @@ def load(file: Path | None, flags: Mapping[str, object]) -> Config:
 
     Raises ConfigError. A file that was named has to be there, the default one need not.
     """
-    variable = os.environ.get(FILE_VARIABLE, "")
-    named = file or (Path(variable) if variable.strip() else None)
+    variable = unquoted(os.environ.get(FILE_VARIABLE, "")).strip()
+    named = file or (Path(variable) if variable else None)
     path = named or default_file()
     # In a folder that we may not look into, none is meant for us: pathlib would raise.
     toml = _read(path) if named or os.path.isfile(path) else {}  # noqa: PTH113
@@ -53,7 +53,8 @@ def expanded(path: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin a file with a mark, which is no TOML.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

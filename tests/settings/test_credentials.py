@@ -15,6 +15,26 @@ def test_a_token_in_a_variable() -> None:
     assert credentials.read(Token("BENZINGA_TOKEN", " t0ken\n")) == "t0ken"
 
 
+@pytest.mark.parametrize("text", ["'t0ken'", '"t0ken"\n', " \"'t0ken'\" "])
+def test_quotes_around_it_are_taken_off(text: str) -> None:
+    assert credentials.read(Token("BENZINGA_TOKEN", text)) == "t0ken"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BENZINGA_TOKEN=t0ken",
+        "export BENZINGA_API_KEY='t0ken'",
+        "$BENZINGA_TOKEN",
+        "${TOKEN}",
+    ],
+)
+def test_a_variables_name_is_no_token(text: str) -> None:
+    with pytest.raises(ConfigError, match="the name of a variable") as caught:
+        credentials.read(Token("BENZINGA_TOKEN_FILE", text))
+    assert "t0ken" not in str(caught.value)
+
+
 def test_a_file_is_read_anew_at_each_use(tmp_path: Path) -> None:
     file = tmp_path / "token"
     token = Token("--token-file", path=file)
