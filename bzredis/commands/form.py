@@ -17,7 +17,7 @@ import click
 from bzredis.commands.logs import add_secret, redact
 from bzredis.errors import ConfigError
 from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
-from bzredis.settings.file import APP, default_file, load
+from bzredis.settings.file import APP, default_file, find, load
 from bzredis.settings.names import meant, nearest
 
 # Exit codes: stopped by a signal, and where an option or the configuration is wrong.
@@ -91,8 +91,13 @@ def _complain(words: str) -> int:
     return WRONG
 
 
-def with_options(names: Collection[str]) -> Callable[[Command], Command]:
-    """Give a command these of the table's options and `--config`, and it a Config."""
+def with_options(
+    names: Collection[str], *, origins: bool = False
+) -> Callable[[Command], Command]:
+    """Give a command these of the table's options and `--config`, and it a Config.
+
+    With `origins` it is given what was Found: where each value comes from as well.
+    """
     taken = [option for option in OPTIONS if option.name in names]
 
     def decorate(function: Command) -> Command:
@@ -120,7 +125,8 @@ def with_options(names: Collection[str]) -> Callable[[Command], Command]:
         @wraps(function)
         def command(file: Path | None, **values: Any) -> int:
             flags = {option.key: values.pop(option.key) for option in taken}
-            return function(load(file, flags), **values)
+            found = find(file, flags) if origins else load(file, flags)
+            return function(found, **values)
 
         return command
 

@@ -196,24 +196,53 @@ VARIABLES = frozenset(
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
 
 
+Kind = Literal["flag", "variable", "file", "default"]
+
+
 @attrs.frozen
 class _Given:
     """A value as it was given, and where: what an error about it begins with."""
 
     source: str
     value: object = attrs.field(repr=False)
-    is_variable: bool = False
+    kind: Kind
+
+    @property
+    def is_variable(self) -> bool:
+        return self.kind == "variable"
+
+
+@attrs.frozen
+class Setting:
+    """What is in force of an option, and who said so."""
+
+    option: Option
+    value: Any
+    kind: Kind = "default"
+    source: str = ""  # the flag, the variable, or the file and its key
+    passed_over: tuple[str, ...] = ()  # who said it too, and comes after that one
 
 
 def configure(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
     toml: Mapping[str, object],
+    **more: Any,
+) -> Config:
+    """Return the configuration; for all else see `settle`."""
+    found = settle(flags, environ, toml, **more)
+    return Config(**{each.option.field: each.value for each in found})
+
+
+def settle(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    toml: Mapping[str, object],
     *,
     file: str = "the configuration file",
     state_dir: Path | None = None,
-) -> Config:
-    """Return the configuration: flags before variables before the TOML `file`.
+) -> tuple[Setting, ...]:
+    """Return all settings: flags before variables before the TOML `file`.
 
     `flags` are by key (`no_replay`); None and () are flags that were not given.
     `state_dir` is this machine's default. Raises ConfigError: one line that names the
@@ -221,22 +250,29 @@ def configure(
     """
     refuse_unknown(environ, VARIABLES, TOKEN_VARIABLE)
     settings = _settings(toml, file)
-    values: dict[str, Any] = {} if state_dir is None else {"state_dir": state_dir}
+    defaults = {each.name: each.default for each in attrs.fields(Config)}
+    if state_dir is not None:
+        defaults["state_dir"] = state_dir
+    found = []
     for option in OPTIONS:
         flag = flags.get(option.key)
-        given = [] if flag in (None, ()) else [_Given(option.flag, flag)]
+        given = [] if flag in (None, ()) else [_Given(option.flag, flag, "flag")]
         names = [option.variable, *option.variables]
         if option is _TOKEN_FILE:
             names.append(TOKEN_VARIABLE)
         given += [
-            _Given(name, environ[name], True) for name in names if name in environ
+            _Given(name, environ[name], "variable") for name in names if name in environ
         ]
         given += settings.get(option.key, [])
         if option is _TOKEN_FILE:
-            values[option.field] = _token(given)
+            found.append(_setting_of_token(option, given))
         elif given:  # what comes first goes before the rest
-            values[option.field] = _read(given[0], option)
-    return Config(**values)
+            first, *others = given
+            value, after = _read(first, option), tuple(each.source for each in others)
+            found.append(Setting(option, value, first.kind, first.source, after))
+        else:
+            found.append(Setting(option, defaults[option.field]))
+    return tuple(found)
 
 
 def _read(given: _Given, option: Option) -> Any:
@@ -244,6 +280,16 @@ def _read(given: _Given, option: Option) -> Any:
         return option.form.read(given.value)
     except ValueError as error:
         raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _setting_of_token(option: Option, given: list[_Given]) -> Setting:
+    token = _token(given)
+    if token is None:
+        return Setting(option, None)
+    [kind] = {each.kind for each in given if each.source == token.source}
+    others = [each for each in given if each.source != token.source]
+    after = tuple(each.source for each in others if str(each.value).strip())
+    return Setting(option, token, kind, token.source, after)
 
 
 def _token(given: list[_Given]) -> Token | None:
@@ -281,5 +327,5 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, list[_Given]]:
             raise ConfigError(f"{source}: there is no such option{hint}")
         if key in settings:
             raise ConfigError(f"{source}: stands there twice")
-        settings[key] = [_Given(source, value)]
+        settings[key] = [_Given(source, value, "file")]
     return settings

@@ -79,6 +79,45 @@ def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, words: str) 
     assert str(caught.value).startswith(f"BENZINGA_TOKEN_FILE: the file {file}")
 
 
+@pytest.mark.parametrize(
+    ("mode", "warned"),
+    [(0o600, False), (0o400, False), (0o644, True), (0o640, True), (0o602, True)],
+)
+def test_a_file_that_others_may_use_is_told(
+    tmp_path: Path, *, mode: int, warned: bool
+) -> None:
+    file = tmp_path / "my token"
+    file.write_text("t")
+    file.chmod(mode)
+    said = credentials.exposed(Token("--token-file", path=file))
+    assert bool(said) == warned
+    assert not warned or said.endswith(f"with `chmod 600 '{file}'`")
+    assert not warned or f"has the mode 0{mode:o};" in said
+
+
+def test_what_nobody_here_can_mend_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As secrets of containers are: of another user, or on what is read-only."""
+    file = tmp_path / "token"
+    file.write_text("t")
+    file.chmod(0o644)
+    exposed = [
+        credentials.exposed(Token("BENZINGA_TOKEN", "t")),
+        credentials.exposed(Token("--token-file", path=Path("/absent"))),
+        credentials.exposed(Token("--token-file", path=Path("/dev/null"))),
+    ]
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    exposed.append(credentials.exposed(Token("--token-file", path=file)))
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    values = list(os.statvfs(file))
+    values[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(values))
+    exposed.append(credentials.exposed(Token("--token-file", path=file)))
+    assert exposed == [""] * len(exposed)
+
+
 def feed(pipe: Path, token: str) -> Thread:
     """Write a token into a pipe, once somebody reads it, and close it."""
     feeding = Thread(target=pipe.write_text, args=(token,))
