@@ -81,6 +81,7 @@ class Config:
         None,
         "REST origin; http:// for loopback hosts only.",
         "upstream's host",
+        sample="https://api.benzinga.com",
     )
     no_rest: bool = _option(
         Form(boolean),
@@ -106,9 +107,14 @@ class Config:
         (),
         "Watch-list of tickers, comma-separated.",
         "everything",
+        sample="AAPL,BRK.B,TSX:SHOP",
     )
     isins: tuple[str, ...] = _option(
-        several(isin, "LIST"), (), "Watch-list of ISINs, comma-separated.", "everything"
+        several(isin, "LIST"),
+        (),
+        "Watch-list of ISINs, comma-separated.",
+        "everything",
+        sample="US0378331005,US5949181045",
     )
     simplify: bool = _option(
         Form(boolean), False, "Consensus in Buy, Hold and Sell only.", "upstream's"
@@ -118,6 +124,7 @@ class Config:
         None,
         "How consensus tells its ratings.",
         "upstream's",
+        sample="number",
     )
     backfill: float = _option(
         duration("60s", "365d"),  # of more, upstream would send for hours
@@ -128,10 +135,10 @@ class Config:
         REFRESH, "6h", "How often each consensus is looked up over REST again."
     )
     no_replay: tuple[str, ...] = _option(
-        SOME, (), "Stream that must not be sent `replay`.", "none"
+        SOME, (), "Stream that must not be sent `replay`.", "none", sample="ratings"
     )
     no_ping: tuple[str, ...] = _option(
-        SOME, (), "Stream that must not be sent `ping`.", "none"
+        SOME, (), "Stream that must not be sent `ping`.", "none", sample="ratings"
     )
     prefix: str = _option(
         Form(prefix, "TEXT"),

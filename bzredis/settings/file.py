@@ -23,6 +23,11 @@ def default_file() -> Path:
     return _of_user(user_config_path, "~/.config") / "config.toml"
 
 
+def default_state_dir() -> Path:
+    """Return where state is kept unless someone says otherwise."""
+    return _of_user(user_state_path, "~/.local/state")
+
+
 def _of_user(folder: Callable[[str], Path], without_home: str) -> Path:
     try:
         return folder(APP)
@@ -57,8 +62,8 @@ def find(file: Path | None, flags: Mapping[str, object]) -> Found:
     path, named_by = place(file)
     # In a folder that we may not look into, none is meant for us: pathlib would raise.
     is_there = bool(named_by) or os.path.isfile(path)  # noqa: PTH113
-    toml = _read(path) if is_there else {}
-    state_dir = _of_user(user_state_path, "~/.local/state")
+    toml = read_toml(path) if is_there else {}
+    state_dir = default_state_dir()
     found = settle(flags, os.environ, toml, file=str(path), state_dir=state_dir)
     return Found(path, named_by, is_there, tuple(map(_at_home, found)))
 
@@ -84,7 +89,8 @@ def expanded(path: Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib would raise
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what stands in a file, or raise ConfigError that names it."""
     try:
         # Editors of Windows begin a file with a mark, which is no TOML.
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))

@@ -58,6 +58,7 @@ class Option:
     repeatable: bool
     switch: bool  # --name and --no-name (--no-x: alone), without a value
     variables: tuple[str, ...] = ()  # further names in the environment
+    sample: str = ""  # for whom the default teaches nothing of how to write one
 
     @property
     def key(self) -> str:

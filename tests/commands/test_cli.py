@@ -63,7 +63,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    for name in ("run", "demo", "simulate", "keys", "config"):
+    for name in ("run", "demo", "simulate", "keys", "init", "config"):
         assert f"\n  {name} " in result.stdout
 
 
