@@ -18,7 +18,7 @@ from pathlib import Path
 import attrs
 
 from bzredis.errors import ConfigError, FeedLost
-from bzredis.settings.config import TOKEN_VARIABLE, Token
+from bzredis.settings.config import TOKEN_VARIABLE, VARIABLES, Token
 from bzredis.settings.file import expanded
 from bzredis.settings.options import unquoted
 
@@ -63,6 +63,13 @@ def token_reader(token: Token, keep_secret: Callable[[str], None]) -> Callable[[
 def required(token: Token | None) -> Token:
     """Return where the token stands; ConfigError where nobody said that."""
     if token is None:
+        near = [name for name in sorted(os.environ) if name.startswith("BENZINGA_")]
+        others = [name for name in near if name not in VARIABLES]
+        if others:  # as BENZINGA_API_KEY, which other programs read
+            raise ConfigError(
+                f"there is no token: {others[0]} is set, and what is read is"
+                f" {TOKEN_VARIABLE}; is that meant?"
+            )
         raise ConfigError(
             f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it"
             " with --token-file, or let `bzredis init` ask for it (`bzredis demo` needs"
@@ -142,6 +149,11 @@ def read(token: Token) -> str:
             if len(raw) > LONGEST:
                 raise ConfigError(f"{where} is too large to hold a token")
             text = raw.decode("utf-8-sig")
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{where} cannot be read: {error.strerror}; put the token there, or let"
+                " `bzredis init` ask for it"
+            ) from None
         except OSError as error:
             raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:

@@ -11,6 +11,22 @@ from bzredis.settings import credentials
 from bzredis.settings.config import Token
 
 
+@pytest.mark.parametrize("name", ["BENZINGA_API_KEY", "BENZINGA_TOKN"])
+def test_where_there_is_none_a_name_like_its_own_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in os.environ:
+        if each.startswith("BENZINGA_"):
+            monkeypatch.delenv(each)
+    monkeypatch.setenv("BENZINGA_TOKEN_FILE", "")
+    with pytest.raises(ConfigError, match="there is no token: set BENZINGA_TOKEN, or"):
+        credentials.required(None)
+    monkeypatch.setenv(name, "t0ken")
+    with pytest.raises(ConfigError, match=f"{name} is set, and what is") as caught:
+        credentials.required(None)
+    assert "t0ken" not in str(caught.value)
+
+
 def test_a_token_in_a_variable() -> None:
     assert credentials.read(Token("BENZINGA_TOKEN", " t0ken\n")) == "t0ken"
 

@@ -26,14 +26,15 @@ ENDLESS: Final = 10_000  # columns of what is no terminal: there a line is an op
 @with_options(ALL, origins=True)
 @click.option("--json", "is_json", is_flag=True, help="The same for programs.")
 def config(found: Found, *, is_json: bool) -> int:
-    """Show what is in force and where each value comes from; secrets are masked.
+    """Show what is in force, and who said so; secrets are masked.
 
-    It takes the options of `run`, so that one sees what they would change.
+    It takes the options of `run`, so that one sees what they would change. Where `run`
+    would refuse, so does this, in the same words.
     """
     if is_json:
         click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
     else:
-        for line in _page(found, _columns()):
+        for line in page(found, _columns()):
             click.echo(line)
     _check(found.config.token)
     return 0
@@ -74,7 +75,7 @@ def _columns() -> int:
     return shutil.get_terminal_size().columns if is_terminal else ENDLESS
 
 
-def _page(found: Found, columns: int) -> Iterator[str]:
+def page(found: Found, columns: int) -> Iterator[str]:
     """Yield the lines of two tables: what somebody said, and what nobody did."""
     state = "" if found.is_there else " (not there; `bzredis init` writes one)"
     yield from _lines("Settings file  ", f"{found.file}{state}", columns)

@@ -50,7 +50,7 @@ QUESTION: Final = "Your Benzinga token (it is not shown; Enter alone: {}): "
     help="Take the token from standard input, as from a password manager.",
 )
 def init(named: Path | None, *, force: bool, is_piped: bool) -> int:
-    """Write a first file of settings, and keep the token in a file beside it.
+    """Write a first file of settings, and keep the token beside it.
 
     On a terminal it asks for the token, without showing it. A file that is there
     already stays as it is.

@@ -8,8 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import attrs
+import click
 import pytest
 from click.testing import Result
+
+from bzredis.commands.setup.config import ENDLESS, page
+from bzredis.settings.file import find
 
 SECRET = "hunter-2/3"
 QUOTED = "hunter-2%2F3"
@@ -123,6 +128,20 @@ def test_a_token_that_comes_but_once_is_left_to_run(
     os.mkfifo(pipe)  # whoever opened it would wait for ever
     ended = bzredis("config", "--token-file", str(pipe))
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_page_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ",".join(f"ABC.{number}" for number in range(60))
+    long = "redis://a-rather-long-name-of-a-host.somewhere.example:6379/0"
+    environ = {"BZREDIS_TICKERS": many, "BZREDIS_REDIS": long, "BENZINGA_TOKEN": "t0"}
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    found = find(None, {"consensus_refresh": "7d"})
+    for columns in (80, 100, 140):
+        lines = [*page(attrs.evolve(found, file=Path("/f")), columns)]
+        assert max(map(len, map(click.unstyle, lines))) <= columns
+    shown = "\n".join(page(found, ENDLESS))  # for what reads line by line
+    assert many.replace(",", ", ") in shown
 
 
 def test_a_token_that_others_may_read_is_warned_of(
