@@ -200,6 +200,7 @@ VARIABLES = frozenset(
     {name for option in OPTIONS for name in (option.variable, *option.variables)}
     | {TOKEN_VARIABLE, FILE_VARIABLE}
 )
+_FLAGS = {flag for each in OPTIONS for flag in (each.flag, f"--no-{each.name}")}
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
 
 
@@ -283,6 +284,11 @@ def settle(
 
 
 def _read(given: _Given, option: Option) -> Any:
+    if given.kind == "flag":  # click takes whatever stands there
+        values = given.value if isinstance(given.value, tuple) else (given.value,)
+        for name in (str(each).partition("=")[0] for each in values):
+            if name in _FLAGS:
+                raise ConfigError(f"{given.source}: its value is missing before {name}")
     try:
         return option.form.read(given.value)
     except ValueError as error:

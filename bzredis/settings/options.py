@@ -35,6 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _BYTES = re.compile(r"[\ud800-\udfff]")
 # Those around a whole value, as docker's --env-file leaves them there.
 _QUOTES = {"'": "'", '"': '"', "\u2018": "\u2019", "\u201c": "\u201d"}
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 _HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
 
 
@@ -101,7 +102,16 @@ def text(value: object) -> str:
 
 
 def path(value: object) -> Path:
-    return Path(text(value))
+    return Path(_put_in(text(value), "~ or the whole path"))
+
+
+def _put_in(found: str, instead: str) -> str:
+    """Return text that is no variable's name, into whose place no shell put a value."""
+    if name := _VARIABLE.match(found):
+        raise ValueError(
+            f"{found!r}: nothing is put in for {name[0]} here; write {instead}"
+        )
+    return found
 
 
 def boolean(value: object) -> bool:
@@ -216,6 +226,7 @@ def prefix(value: object) -> str:
     found = text(value)
     if found != unquoted(str(value)) or re.search(r"\s", found):
         raise ValueError("has white space in it")
+    _put_in(found, "the prefix itself")
     if found.endswith(":"):
         raise ValueError(f"{found!r} ends in a colon, which each key adds by itself")
     if "*" in found:

@@ -178,8 +178,31 @@ def test_and_those_around_an_address() -> None:
         ("''", "is empty"),
         (" bz", "has white space in it"),
         ("' bz'", "has white space in it"),
+        ("$PREFIX", r"nothing is put in for \$PREFIX here; write the prefix itself"),
     ],
 )
 def test_a_prefix_that_would_be_another(value: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         told("prefix", value)
+
+
+@pytest.mark.parametrize("value", ["$HOME/state", "${HOME}/state", "'$HOME/state'"])
+@pytest.mark.parametrize("name", ["state_dir", "token_file"])
+def test_a_folder_of_a_variables_name_is_not_made(name: str, value: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"nothing is put in for \$.*; write ~ or the"
+    ):
+        told(name, value)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"prefix": "--no-rest"}, "--prefix: its value is missing before --no-rest"),
+        ({"state_dir": "--prefix=x"}, "--state-dir: its value is missing before --pr"),
+        ({"tickers": ("AAPL", "--isins")}, "--tickers: its value is missing before"),
+    ],
+)
+def test_the_next_option_is_no_value(flags: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        configure(flags, {}, {})
