@@ -62,6 +62,10 @@ def init(named: Path | None, *, force: bool, is_piped: bool) -> int:
             "there is no home folder to write the settings to: name their file with"
             " --config"
         )
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:  # it could not name the token's file beside it
+        raise ConfigError(f"{by or file}: is not text in UTF-8") from None
     given = _from_standard_input() if is_piped else ""
     is_terminal = not is_piped and sys.stdin is not None and sys.stdin.isatty()
     secret = _settings_file(file, force=force, is_terminal=is_terminal)

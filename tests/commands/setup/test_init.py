@@ -228,6 +228,7 @@ def test_another_file_is_named_to_whoever_runs_it(
         (("--token-stdin",), f"two {SECRET}", "--token-stdin holds no token"),
         (("--config", "/dev/null/x"), "", "/dev/null/x cannot be written: Not a dir"),
         (("--config", "/"), "", "/: cannot be read: Is a directory"),
+        (("--config", os.fsdecode(b"/tmp/\xff")), "", "--config: is not text in UTF"),
         (("--confg", "x"), "", "No such option '--confg'; is --config meant?"),
     ],
 )
