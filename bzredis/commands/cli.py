@@ -9,11 +9,15 @@ from bzredis.commands.demo import demo
 from bzredis.commands.form import Group
 from bzredis.commands.keys import keys
 from bzredis.commands.run import run
+from bzredis.commands.setup.config import config
+from bzredis.commands.setup.init import init
 from bzredis.commands.simulate import simulate
 
 
 @click.group(
-    cls=Group, commands=[run, demo, simulate, keys], invoke_without_command=True
+    cls=Group,
+    commands=[run, demo, simulate, keys, init, config],
+    invoke_without_command=True,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context

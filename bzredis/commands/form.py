@@ -16,8 +16,9 @@ import click
 
 from bzredis.commands.logs import add_secret, redact
 from bzredis.errors import ConfigError
-from bzredis.settings.config import OPTIONS, TOKEN_VARIABLE
-from bzredis.settings.file import APP, FILE_VARIABLE, default_file, load
+from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
+from bzredis.settings.file import APP, default_file, find, load
+from bzredis.settings.names import meant, nearest
 
 # Exit codes: stopped by a signal, and where an option or the configuration is wrong.
 STOPPED, WRONG = 0, 2
@@ -43,12 +44,35 @@ class Group(click.Group):
             code = _complain(str(error))
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else APP
-            code = _complain(f"{error.format_message()} ({path} --help tells more)")
+            code = _complain(f"{_said(error)} ({path} --help tells more)")
         except click.ClickException as error:
             code = _complain(error.format_message())
         except click.Abort:  # Ctrl-C where nothing ran yet that would have to end well
             code = STOPPED
         sys.exit(code)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is to run, or name the nearest one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and name[:1].isalnum():
+            hint = meant(name, self.list_commands(ctx))
+            raise click.UsageError(f"No such command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _said(error: click.UsageError) -> str:
+    """Return click's words; of an option that is none ours, with the nearest one."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error.format_message()
+    words, command = f"No such option {error.option_name!r}", error.ctx.command
+    given = [(*each.opts, *each.secondary_opts) for each in command.params]
+    known = {flag for flags in given for flag in flags} - {"--token"}
+    if isinstance(command, Group) and (name := nearest(error.option_name, ALL)):
+        path = error.ctx.command_path
+        return f"{words} here: it stands behind a command, as `{path} run --{name}`"
+    return words + meant(error.option_name, known)
 
 
 def endings() -> list[signal.Signals]:
@@ -67,8 +91,13 @@ def _complain(words: str) -> int:
     return WRONG
 
 
-def with_options(names: Collection[str]) -> Callable[[Command], Command]:
-    """Give a command these of the table's options and `--config`, and it a Config."""
+def with_options(
+    names: Collection[str], *, origins: bool = False
+) -> Callable[[Command], Command]:
+    """Give a command these of the table's options and `--config`, and it a Config.
+
+    With `origins` it is given what was Found: where each value comes from as well.
+    """
     taken = [option for option in OPTIONS if option.name in names]
 
     def decorate(function: Command) -> Command:
@@ -96,7 +125,8 @@ def with_options(names: Collection[str]) -> Callable[[Command], Command]:
         @wraps(function)
         def command(file: Path | None, **values: Any) -> int:
             flags = {option.key: values.pop(option.key) for option in taken}
-            return function(load(file, flags), **values)
+            found = find(file, flags) if origins else load(file, flags)
+            return function(found, **values)
 
         return command
 

@@ -41,7 +41,7 @@ from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable, StoreForeign
 from bzredis.messages.symbols import sole_security
 from bzredis.ports import Log
 from bzredis.settings.config import TOKEN_VARIABLE, Config
-from bzredis.settings.credentials import token_reader
+from bzredis.settings.credentials import exposed, required, token_reader
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
@@ -90,13 +90,11 @@ def _refuse_token(context: click.Context, _: click.Parameter, value: object) -> 
 @click.option("--token", hidden=True, expose_value=False, callback=_refuse_token)
 def run(config: Config) -> int:
     """Run the bridge until it is stopped."""
-    if config.token is None:
-        raise ConfigError(
-            f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it"
-            " with --token-file (`bzredis demo` needs none)"
-        )
-    token = token_reader(config.token, add_secret)
+    where = required(config.token)
+    token = token_reader(where, add_secret)
     configure_logs(config.log_level, {s for each in config.redis for s in each.secrets})
+    if words := exposed(where):
+        log.warning(words)
     return run_bridge(config, token)
 
 

@@ -6,7 +6,6 @@ Each field of `Config` is an option: flag, variable and TOML key derive from it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,23 +13,24 @@ import attrs
 
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Origin, RedisURL, origin, redis_urls
+from bzredis.settings.names import is_a_tokens, meant, refuse_unknown
 from bzredis.settings.options import (
     Form,
     Option,
     boolean,
     choice,
     duration,
-    isin,
     number,
     path,
     prefix,
     several,
     size,
-    ticker,
 )
+from bzredis.settings.securities import isin, ticker
 from bzredis.streams import STREAMS
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
+FILE_VARIABLE = "BZREDIS_CONFIG"
 NAMES = tuple(stream.name for stream in STREAMS)
 SOME = several(choice(NAMES).read, "NAME")
 # Redis trims a stream by blocks of 100 entries, and one replay can bring 100: a shorter
@@ -81,6 +81,7 @@ class Config:
         None,
         "REST origin; http:// for loopback hosts only.",
         "upstream's host",
+        sample="https://api.benzinga.com",
     )
     no_rest: bool = _option(
         Form(boolean),
@@ -106,9 +107,14 @@ class Config:
         (),
         "Watch-list of tickers, comma-separated.",
         "everything",
+        sample="AAPL,BRK.B,TSX:SHOP",
     )
     isins: tuple[str, ...] = _option(
-        several(isin, "LIST"), (), "Watch-list of ISINs, comma-separated.", "everything"
+        several(isin, "LIST"),
+        (),
+        "Watch-list of ISINs, comma-separated.",
+        "everything",
+        sample="US0378331005,US5949181045",
     )
     simplify: bool = _option(
         Form(boolean), False, "Consensus in Buy, Hold and Sell only.", "upstream's"
@@ -118,6 +124,7 @@ class Config:
         None,
         "How consensus tells its ratings.",
         "upstream's",
+        sample="number",
     )
     backfill: float = _option(
         duration("60s", "365d"),  # of more, upstream would send for hours
@@ -128,10 +135,10 @@ class Config:
         REFRESH, "6h", "How often each consensus is looked up over REST again."
     )
     no_replay: tuple[str, ...] = _option(
-        SOME, (), "Stream that must not be sent `replay`.", "none"
+        SOME, (), "Stream that must not be sent `replay`.", "none", sample="ratings"
     )
     no_ping: tuple[str, ...] = _option(
-        SOME, (), "Stream that must not be sent `ping`.", "none"
+        SOME, (), "Stream that must not be sent `ping`.", "none", sample="ratings"
     )
     prefix: str = _option(
         Form(prefix, "TEXT"),
@@ -189,7 +196,15 @@ OPTIONS = tuple(
     )
     for field in attrs.fields(Config)
 )
+VARIABLES = frozenset(
+    {name for option in OPTIONS for name in (option.variable, *option.variables)}
+    | {TOKEN_VARIABLE, FILE_VARIABLE}
+)
+_FLAGS = {flag for each in OPTIONS for flag in (each.flag, f"--no-{each.name}")}
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")
+
+
+Kind = Literal["flag", "variable", "file", "default"]
 
 
 @attrs.frozen
@@ -198,49 +213,96 @@ class _Given:
 
     source: str
     value: object = attrs.field(repr=False)
-    is_variable: bool = False
+    kind: Kind
+
+    @property
+    def is_variable(self) -> bool:
+        return self.kind == "variable"
+
+
+@attrs.frozen
+class Setting:
+    """What is in force of an option, and who said so."""
+
+    option: Option
+    value: Any
+    kind: Kind = "default"
+    source: str = ""  # the flag, the variable, or the file and its key
+    passed_over: tuple[str, ...] = ()  # who said it too, and comes after that one
 
 
 def configure(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
     toml: Mapping[str, object],
+    **more: Any,
+) -> Config:
+    """Return the configuration; for all else see `settle`."""
+    found = settle(flags, environ, toml, **more)
+    return Config(**{each.option.field: each.value for each in found})
+
+
+def settle(
+    flags: Mapping[str, object],
+    environ: Mapping[str, str],
+    toml: Mapping[str, object],
     *,
     file: str = "the configuration file",
     state_dir: Path | None = None,
-) -> Config:
-    """Return the configuration: flags before variables before the TOML `file`.
+) -> tuple[Setting, ...]:
+    """Return all settings: flags before variables before the TOML `file`.
 
     `flags` are by key (`no_replay`); None and () are flags that were not given.
     `state_dir` is this machine's default. Raises ConfigError: one line that names the
     option and where it came from. No file is read, not even the token's.
     """
+    refuse_unknown(environ, VARIABLES, TOKEN_VARIABLE)
     settings = _settings(toml, file)
-    values: dict[str, Any] = {} if state_dir is None else {"state_dir": state_dir}
+    defaults = {each.name: each.default for each in attrs.fields(Config)}
+    if state_dir is not None:
+        defaults["state_dir"] = state_dir
+    found = []
     for option in OPTIONS:
         flag = flags.get(option.key)
-        given = [] if flag in (None, ()) else [_Given(option.flag, flag)]
-        # Unknown BZREDIS_ variables are not ours to refuse: Kubernetes sets some, as
-        # BZREDIS_PORT, in every pod that stands beside a service of our name.
+        given = [] if flag in (None, ()) else [_Given(option.flag, flag, "flag")]
         names = [option.variable, *option.variables]
         if option is _TOKEN_FILE:
             names.append(TOKEN_VARIABLE)
         given += [
-            _Given(name, environ[name], True) for name in names if name in environ
+            _Given(name, environ[name], "variable") for name in names if name in environ
         ]
         given += settings.get(option.key, [])
         if option is _TOKEN_FILE:
-            values[option.field] = _token(given)
+            found.append(_setting_of_token(option, given))
         elif given:  # what comes first goes before the rest
-            values[option.field] = _read(given[0], option)
-    return Config(**values)
+            first, *others = given
+            value, after = _read(first, option), tuple(each.source for each in others)
+            found.append(Setting(option, value, first.kind, first.source, after))
+        else:
+            found.append(Setting(option, defaults[option.field]))
+    return tuple(found)
 
 
 def _read(given: _Given, option: Option) -> Any:
+    if given.kind == "flag":  # click takes whatever stands there
+        values = given.value if isinstance(given.value, tuple) else (given.value,)
+        for name in (str(each).partition("=")[0] for each in values):
+            if name in _FLAGS:
+                raise ConfigError(f"{given.source}: its value is missing before {name}")
     try:
         return option.form.read(given.value)
     except ValueError as error:
         raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _setting_of_token(option: Option, given: list[_Given]) -> Setting:
+    token = _token(given)
+    if token is None:
+        return Setting(option, None)
+    [kind] = {each.kind for each in given if each.source == token.source}
+    others = [each for each in given if each.source != token.source]
+    after = tuple(each.source for each in others if str(each.value).strip())
+    return Setting(option, token, kind, token.source, after)
 
 
 def _token(given: list[_Given]) -> Token | None:
@@ -266,16 +328,17 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, list[_Given]]:
     settings: dict[str, list[_Given]] = {}
     for name, value in toml.items():
         key, source = name.replace("-", "_"), f"{file}: {name}"
-        if key == "token":
+        if key not in known and is_a_tokens(key):
             raise ConfigError(
                 f"{source}: a token has no place among settings, which get shown and"
                 f" copied; set {TOKEN_VARIABLE}, or {_TOKEN_FILE.name} to its file"
             )
         if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; is {known[near[0]]} meant?" if near else ""
+            hint = meant(key, known.values())
+            if isinstance(value, dict):
+                hint = "; options stand at the top of the file, in no [table]"
             raise ConfigError(f"{source}: there is no such option{hint}")
         if key in settings:
             raise ConfigError(f"{source}: stands there twice")
-        settings[key] = [_Given(source, value)]
+        settings[key] = [_Given(source, value, "file")]
     return settings

@@ -1,11 +1,13 @@
 """Read the token from where it stands, anew at each use: files get replaced.
 
-But a pipe, as of `--token-file <(pass show benzinga)`, gives it once. Who else may read
-the file is not checked: container secrets are readable to all.
+But a pipe, as of `--token-file <(pass show benzinga)`, gives it once.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 import stat
 import threading
 from collections.abc import Callable
@@ -16,10 +18,15 @@ from pathlib import Path
 import attrs
 
 from bzredis.errors import ConfigError, FeedLost
-from bzredis.settings.config import TOKEN_VARIABLE, Token
+from bzredis.settings.config import TOKEN_VARIABLE, VARIABLES, Token
 from bzredis.settings.file import expanded
+from bzredis.settings.options import unquoted
 
 MOMENT = 0.2  # s that the file of a token is waited for; else what it held counts
+# What a file of variables is made of, and what a shell would have put a value for.
+_ASSIGNED = re.compile(r"(?:export\s+)?[A-Z_]+(?:TOKEN|KEY)=")
+_NOT_PUT_IN = re.compile(r"\$(?:[A-Z_]+|\{[A-Za-z_]+\})")
+OTHERS = stat.S_IRWXG | stat.S_IRWXO  # what a mode grants to anyone but its owner
 LONGEST = 4_096  # bytes; a file larger than that is some other file
 
 
@@ -53,6 +60,47 @@ def token_reader(token: Token, keep_secret: Callable[[str], None]) -> Callable[[
     return read_again
 
 
+def required(token: Token | None) -> Token:
+    """Return where the token stands; ConfigError where nobody said that."""
+    if token is None:
+        near = [name for name in sorted(os.environ) if name.startswith("BENZINGA_")]
+        others = [name for name in near if name not in VARIABLES]
+        if others:  # as BENZINGA_API_KEY, which other programs read
+            raise ConfigError(
+                f"there is no token: {others[0]} is set, and what is read is"
+                f" {TOKEN_VARIABLE}; is that meant?"
+            )
+        raise ConfigError(
+            f"there is no token: set {TOKEN_VARIABLE}, or name a file that holds it"
+            " with --token-file, or let `bzredis init` ask for it (`bzredis demo` needs"
+            " none)"
+        )
+    return token
+
+
+def exposed(token: Token) -> str:
+    """Say in words who else may read the token's file, "" where none or nobody's fault.
+
+    What belongs to another, or cannot be changed, is as it is meant to be: the secrets
+    of containers are readable to all.
+    """
+    if token.path is None:
+        return ""
+    path = expanded(token.path)
+    try:
+        found, system = path.stat(), os.statvfs(path)
+    except OSError:  # whoever reads it will say so
+        return ""
+    is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    if not is_ours or system.f_flag & os.ST_RDONLY or not found.st_mode & OTHERS:
+        return ""
+    mode = stat.S_IMODE(found.st_mode)
+    return (
+        f"others may read the token: its file {path} has the mode {mode:04o}; take that"
+        f" away with `chmod 600 {shlex.quote(str(path))}`"
+    )
+
+
 def _begin_to_read(token: Token) -> Future[str]:
     """Read in a thread of its own, which nobody waits for at the end."""
     reading = Future[str]()
@@ -73,12 +121,13 @@ def lasting(token: Token) -> Token:
     What can be read only once is read now, and kept: later it would be empty, or wait
     for somebody to write into it.
     """
-    if token.path is None or not _gives_once(expanded(token.path)):
+    if token.path is None or not gives_once(expanded(token.path)):
         return token
     return attrs.evolve(token, literal=read(token), path=None)
 
 
-def _gives_once(path: Path) -> bool:
+def gives_once(path: Path) -> bool:
+    """Whether a file is a pipe, or the like, out of which a token comes but once."""
     # Some systems open these as what they stand for, read to its end as it may be.
     if path.is_relative_to("/dev/fd") or path == Path("/dev/stdin"):
         return True
@@ -100,13 +149,22 @@ def read(token: Token) -> str:
             if len(raw) > LONGEST:
                 raise ConfigError(f"{where} is too large to hold a token")
             text = raw.decode("utf-8-sig")
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{where} cannot be read: {error.strerror}; put the token there, or let"
+                " `bzredis init` ask for it"
+            ) from None
         except OSError as error:
             raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ConfigError(f"{where} is not text, so it holds no token") from None
-    found = text.strip()
+    found = unquoted(text).strip()
     if not found:
         raise ConfigError(f"{where} is empty: it has to hold the {TOKEN_VARIABLE}")
+    if _ASSIGNED.match(found) or _NOT_PUT_IN.fullmatch(found):
+        raise ConfigError(
+            f"{where} holds the name of a variable: it has to hold the token itself"
+        )
     if not (found.isascii() and found.isprintable()) or " " in found:
         raise ConfigError(
             f"{where} holds no token: there are white space or special characters in it"

@@ -12,15 +12,20 @@ import attrs
 from platformdirs import user_config_path, user_state_path
 
 from bzredis.errors import ConfigError
-from bzredis.settings.config import Config, configure
+from bzredis.settings.config import FILE_VARIABLE, Config, Setting, settle
+from bzredis.settings.options import unquoted
 
 APP = "bzredis"
-FILE_VARIABLE = "BZREDIS_CONFIG"
 
 
 def default_file() -> Path:
     """Return where the TOML file is unless someone says otherwise."""
     return _of_user(user_config_path, "~/.config") / "config.toml"
+
+
+def default_state_dir() -> Path:
+    """Return where state is kept unless someone says otherwise."""
+    return _of_user(user_state_path, "~/.local/state")
 
 
 def _of_user(folder: Callable[[str], Path], without_home: str) -> Path:
@@ -30,20 +35,53 @@ def _of_user(folder: Callable[[str], Path], without_home: str) -> Path:
         return Path(without_home) / APP
 
 
+@attrs.frozen
+class Found:
+    """The configuration as it is found here, and where it comes from."""
+
+    file: Path
+    named_by: str  # the flag or the variable that names the file; "" its usual place
+    is_there: bool
+    settings: tuple[Setting, ...]
+
+    @property
+    def config(self) -> Config:
+        return Config(**{each.option.field: each.value for each in self.settings})
+
+
 def load(file: Path | None, flags: Mapping[str, object]) -> Config:
+    """Return the configuration; for all else see `find`."""
+    return find(file, flags).config
+
+
+def find(file: Path | None, flags: Mapping[str, object]) -> Found:
     """Return the configuration from flags, the environment and the TOML file.
 
     Raises ConfigError. A file that was named has to be there, the default one need not.
     """
-    variable = os.environ.get(FILE_VARIABLE, "")
-    named = file or (Path(variable) if variable.strip() else None)
-    path = named or default_file()
+    path, named_by = place(file)
     # In a folder that we may not look into, none is meant for us: pathlib would raise.
-    toml = _read(path) if named or os.path.isfile(path) else {}  # noqa: PTH113
-    state_dir = _of_user(user_state_path, "~/.local/state")
-    config = configure(flags, os.environ, toml, file=str(path), state_dir=state_dir)
-    # The shell does not see a ~ that stands in a file.
-    return attrs.evolve(config, state_dir=expanded(config.state_dir))
+    is_there = bool(named_by) or os.path.isfile(path)  # noqa: PTH113
+    toml = read_toml(path) if is_there else {}
+    state_dir = default_state_dir()
+    found = settle(flags, os.environ, toml, file=str(path), state_dir=state_dir)
+    return Found(path, named_by, is_there, tuple(map(_at_home, found)))
+
+
+def place(file: Path | None) -> tuple[Path, str]:
+    """Return where the TOML file is, and what names it: a flag, a variable or ""."""
+    if file is not None:
+        return file, "--config"
+    if variable := unquoted(os.environ.get(FILE_VARIABLE, "")).strip():
+        return Path(variable), FILE_VARIABLE
+    return default_file(), ""
+
+
+def _at_home(setting: Setting) -> Setting:
+    """Resolve a ~ that stands in a file, which the shell does not see."""
+    if setting.option.field != "state_dir":
+        return setting
+    return attrs.evolve(setting, value=expanded(setting.value))
 
 
 def expanded(path: Path) -> Path:
@@ -51,9 +89,11 @@ def expanded(path: Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib would raise
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what stands in a file, or raise ConfigError that names it."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Editors of Windows begin a file with a mark, which is no TOML.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

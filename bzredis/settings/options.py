@@ -13,7 +13,6 @@ from pathlib import Path
 
 import attrs
 
-from bzredis.messages.symbols import LONGEST, symbol
 from bzredis.messages.times import DAY, HOUR, MINUTE
 
 Read = Callable[[object], object]
@@ -34,7 +33,9 @@ _EMPTY = "is empty; leave it out for its default"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Python's stand-ins for bytes of the command line or a variable that are no UTF-8.
 _BYTES = re.compile(r"[\ud800-\udfff]")
-_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
+# Those around a whole value, as docker's --env-file leaves them there.
+_QUOTES = {"'": "'", '"': '"', "\u2018": "\u2019", "\u201c": "\u201d"}
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{\w+\})")
 _HASH_TAG = re.compile(r"[^{}]*|\{[^{}]+\}")
 
 
@@ -58,6 +59,7 @@ class Option:
     repeatable: bool
     switch: bool  # --name and --no-name (--no-x: alone), without a value
     variables: tuple[str, ...] = ()  # further names in the environment
+    sample: str = ""  # for whom the default teaches nothing of how to write one
 
     @property
     def key(self) -> str:
@@ -76,11 +78,21 @@ def _kind(value: object) -> str:
     return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
+def unquoted(value: str) -> str:
+    """Return text without the quotes around the whole of it, of which none has need."""
+    trimmed = value.strip()
+    closing = _QUOTES.get(trimmed[:1])
+    inner = trimmed[1:-1]
+    if len(trimmed) < len("''") or trimmed[-1] != closing or closing in inner:
+        return value
+    return unquoted(inner)
+
+
 def text(value: object) -> str:
-    """Return text as it is, trimmed; the empty one is no value."""
+    """Return text as it is, trimmed, without quotes around; the empty is no value."""
     if not isinstance(value, str):
         raise ValueError(f"has to be text, not {_kind(value)}")
-    if not (trimmed := value.strip()):
+    if not (trimmed := unquoted(value).strip()):
         raise ValueError("is empty")
     if _BYTES.search(trimmed):
         raise ValueError("is not text in UTF-8")
@@ -90,7 +102,16 @@ def text(value: object) -> str:
 
 
 def path(value: object) -> Path:
-    return Path(text(value))
+    return Path(_put_in(text(value), "~ or the whole path"))
+
+
+def _put_in(found: str, instead: str) -> str:
+    """Return text that is no variable's name, into whose place no shell put a value."""
+    if name := _VARIABLE.match(found):
+        raise ValueError(
+            f"{found!r}: nothing is put in for {name[0]} here; write {instead}"
+        )
+    return found
 
 
 def boolean(value: object) -> bool:
@@ -173,7 +194,8 @@ def _items(value: object) -> list[str]:
     if isinstance(value, str):
         # A variable of the shell's that was never set, say: it is not meant that all
         # is wanted, or nothing. What is meant to be empty is left out, or TOML's [].
-        if items := [item for part in value.split(",") if (item := part.strip())]:
+        parts = unquoted(value).split(",")
+        if items := [item for part in parts if (item := part.strip())]:
             return items
         raise ValueError(_EMPTY)
     if isinstance(value, list | tuple):
@@ -195,25 +217,6 @@ def several(read_one: Read, metavar: str, *, maybe_none: bool = True) -> Form:
     return Form(read, metavar)
 
 
-def ticker(value: object) -> str:
-    """Return a ticker as upstream knows it: trimmed, in capitals."""
-    if not (found := symbol(text(value))):
-        raise ValueError(
-            f"{value!r} is no ticker: at most {LONGEST} characters, no white space and"
-            " none of { } *"
-        )
-    return found
-
-
-def isin(value: object) -> str:
-    """Return an ISIN in capitals, known by its shape alone."""
-    if not _ISIN.fullmatch(found := text(value).upper()):
-        raise ValueError(
-            f"{value!r} is no ISIN: two letters, nine letters or digits, one digit"
-        )
-    return found
-
-
 def prefix(value: object) -> str:
     """Return what every key begins with.
 
@@ -221,8 +224,11 @@ def prefix(value: object) -> str:
     slot. `*` would make a pattern of what programs scan and subscribe to.
     """
     found = text(value)
-    if found != value or re.search(r"\s", found):
+    if found != unquoted(str(value)) or re.search(r"\s", found):
         raise ValueError("has white space in it")
+    _put_in(found, "the prefix itself")
+    if found.endswith(":"):
+        raise ValueError(f"{found!r} ends in a colon, which each key adds by itself")
     if "*" in found:
         raise ValueError("has a * in it, which Redis takes for a pattern")
     if not _HASH_TAG.fullmatch(found):

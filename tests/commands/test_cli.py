@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from fakes import Said
 
 from bzredis import __version__
 from bzredis.bridge.status import CONTRACT
@@ -62,7 +63,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    for name in ("run", "demo", "simulate", "keys"):
+    for name in ("run", "demo", "simulate", "keys", "init", "config"):
         assert f"\n  {name} " in result.stdout
 
 
@@ -75,6 +76,7 @@ def test_each_command_has_its_options(option: object) -> None:
     option = next(each for each in OPTIONS if each is option)
     taken = {
         "run": True,
+        "config": True,
         "demo": option.name not in {"upstream", "rest", "token-file"},
         "simulate": option.name == "log-level",
         "keys": option.name == "prefix",
@@ -89,7 +91,14 @@ def test_each_command_has_its_options(option: object) -> None:
     ("arguments", "words"),
     [
         (["frob"], "No such command 'frob'"),
-        (["run", "--frob"], "No such option"),
+        (["ruin"], "No such command 'ruin'; is run meant?"),
+        (["Simulator"], "No such command 'Simulator'; is simulate meant?"),
+        (["key"], "No such command 'key'; is keys meant?"),
+        (["run", "--frob"], "No such option '--frob' (bzredis run --help"),
+        (["run", "--ticker", "A"], "No such option '--ticker'; is --tickers meant?"),
+        (["run", "--loglevel=x"], "option '--loglevel'; is --log-level meant?"),
+        (["keys", "--forma", "x"], "No such option '--forma'; is --format meant?"),
+        (["--ticker", "A"], "it stands behind a command, as `bzredis run --tickers`"),
         (["run", "--prefix"], "requires an argument"),
         (["run", "--prefix", "a b"], "--prefix: has white space"),
         (["run", "--prefix", "x{bz}"], "--prefix: 'x{bz}': braces stand only"),
@@ -254,6 +263,19 @@ def test_a_token_file_that_is_just_being_replaced_is_tried_again(
     file.write_text("second")
     assert token() == "second"
     assert logs.redact("first second") == "*** ***"
+
+
+def test_a_token_that_others_may_read_is_warned_of(
+    home: Path, started: Started, said: Said
+) -> None:
+    file = home / "token"
+    file.write_text(TOKEN)
+    for mode in (0o600, 0o644):
+        file.chmod(mode)
+        assert invoke("run", "--token-file", str(file)).exit_code == 3
+    [line] = said
+    assert line["log_level"] == "warning"
+    assert f"{file} has the mode 0644; take that away with `chmod 600" in line["event"]
 
 
 def test_a_token_from_a_pipe_serves_every_connection(

@@ -11,8 +11,44 @@ from bzredis.settings import credentials
 from bzredis.settings.config import Token
 
 
+@pytest.mark.parametrize("name", ["BENZINGA_API_KEY", "BENZINGA_TOKN"])
+def test_where_there_is_none_a_name_like_its_own_is_told(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for each in os.environ:
+        if each.startswith("BENZINGA_"):
+            monkeypatch.delenv(each)
+    monkeypatch.setenv("BENZINGA_TOKEN_FILE", "")
+    with pytest.raises(ConfigError, match="there is no token: set BENZINGA_TOKEN, or"):
+        credentials.required(None)
+    monkeypatch.setenv(name, "t0ken")
+    with pytest.raises(ConfigError, match=f"{name} is set, and what is") as caught:
+        credentials.required(None)
+    assert "t0ken" not in str(caught.value)
+
+
 def test_a_token_in_a_variable() -> None:
     assert credentials.read(Token("BENZINGA_TOKEN", " t0ken\n")) == "t0ken"
+
+
+@pytest.mark.parametrize("text", ["'t0ken'", '"t0ken"\n', " \"'t0ken'\" "])
+def test_quotes_around_it_are_taken_off(text: str) -> None:
+    assert credentials.read(Token("BENZINGA_TOKEN", text)) == "t0ken"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BENZINGA_TOKEN=t0ken",
+        "export BENZINGA_API_KEY='t0ken'",
+        "$BENZINGA_TOKEN",
+        "${TOKEN}",
+    ],
+)
+def test_a_variables_name_is_no_token(text: str) -> None:
+    with pytest.raises(ConfigError, match="the name of a variable") as caught:
+        credentials.read(Token("BENZINGA_TOKEN_FILE", text))
+    assert "t0ken" not in str(caught.value)
 
 
 def test_a_file_is_read_anew_at_each_use(tmp_path: Path) -> None:
@@ -57,6 +93,45 @@ def test_a_bad_file_is_named(tmp_path: Path, content: bytes | None, words: str) 
     with pytest.raises(ConfigError, match=words) as caught:
         credentials.read(Token("BENZINGA_TOKEN_FILE", path=file))
     assert str(caught.value).startswith(f"BENZINGA_TOKEN_FILE: the file {file}")
+
+
+@pytest.mark.parametrize(
+    ("mode", "warned"),
+    [(0o600, False), (0o400, False), (0o644, True), (0o640, True), (0o602, True)],
+)
+def test_a_file_that_others_may_use_is_told(
+    tmp_path: Path, *, mode: int, warned: bool
+) -> None:
+    file = tmp_path / "my token"
+    file.write_text("t")
+    file.chmod(mode)
+    said = credentials.exposed(Token("--token-file", path=file))
+    assert bool(said) == warned
+    assert not warned or said.endswith(f"with `chmod 600 '{file}'`")
+    assert not warned or f"has the mode 0{mode:o};" in said
+
+
+def test_what_nobody_here_can_mend_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As secrets of containers are: of another user, or on what is read-only."""
+    file = tmp_path / "token"
+    file.write_text("t")
+    file.chmod(0o644)
+    exposed = [
+        credentials.exposed(Token("BENZINGA_TOKEN", "t")),
+        credentials.exposed(Token("--token-file", path=Path("/absent"))),
+        credentials.exposed(Token("--token-file", path=Path("/dev/null"))),
+    ]
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    exposed.append(credentials.exposed(Token("--token-file", path=file)))
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    values = list(os.statvfs(file))
+    values[8] |= os.ST_RDONLY
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(values))
+    exposed.append(credentials.exposed(Token("--token-file", path=file)))
+    assert exposed == [""] * len(exposed)
 
 
 def feed(pipe: Path, token: str) -> Thread:

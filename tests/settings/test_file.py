@@ -42,6 +42,26 @@ def test_the_file_may_be_named_by_a_variable(
     assert load(None, {}).prefix == "other"
 
 
+@pytest.mark.parametrize("quotes", ["'{}'", '"{}"', " {} "])
+def test_quotes_around_its_name_are_taken_off(
+    home: Path, monkeypatch: pytest.MonkeyPatch, quotes: str
+) -> None:
+    monkeypatch.setenv("BZREDIS_CONFIG", quotes.format(home / "other.toml"))
+    (home / "other.toml").write_text('prefix = "other"')
+    assert load(None, {}).prefix == "other"
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_mark_that_editors_of_windows_begin_with_is_read(
+    home: Path, newline: str
+) -> None:
+    file = home / "bz.toml"
+    lines = ["\ufeff# ä", 'prefix = "x"', 'tickers = ["aapl"]', ""]
+    file.write_bytes(newline.join(lines).encode())
+    config = load(file, {})
+    assert (config.prefix, config.tickers) == ("x", ("AAPL",))
+
+
 def test_state_is_kept_in_the_users_folder(home: Path) -> None:
     state_dir = load(None, {}).state_dir
     assert state_dir.is_absolute()
