@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 from fakes import BY_NAME, Database, FakeStore, Rig, Said, Session, frame, frames, now
 from trio.testing import MockClock
 
 from bzredis.bridge.bridge import AllRefused
+from bzredis.commands.run import run_to_the_end
 from bzredis.errors import FeedLost, FeedRefused, StoreForeign
 
 LOST = FeedLost("upstream went away")
@@ -94,6 +97,22 @@ async def test_keys_of_another_upstream_end_the_program_and_stay_as_they_are(
         with trio.fail_after(5):
             await rig.process(*NAMES).run()
     assert rig.store.db.streams["ratings"] == before.streams["ratings"]
+
+
+async def no_signal() -> AsyncIterator[int]:
+    await trio.sleep_forever()
+    yield 0
+
+
+async def test_both_upstreams_and_the_ways_out_are_told_in_one_line(
+    rig: Rig, said: Said, autojump_clock: MockClock
+) -> None:
+    await of_another_upstream(rig)
+    assert await run_to_the_end(rig.process(), no_signal()) == 2
+    [line] = [each["event"] for each in said if each["log_level"] == "error"]
+    assert "\n" not in line
+    for words in ("simulator", rig.host, "--prefix", "--redis"):
+        assert words in line.replace("another upstream", ""), words
 
 
 async def test_a_bridge_whose_keys_they_are_keeps_its_status(

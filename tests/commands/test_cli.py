@@ -349,10 +349,12 @@ def test_the_simulator_says_where_it_is_and_ends_when_asked(
         text=True,
     ) as process:
         assert process.stdout is not None
-        assert "upstream is at ws://127.0.0.1:" in process.stdout.readline()
+        where, how = process.stdout.readline(), process.stdout.readline()
         process.send_signal(number)
         _, complaints = process.communicate(timeout=10)
     assert (process.returncode, complaints) == (0, "")
+    assert "upstream is at ws://127.0.0.1:" in where
+    assert "--prefix demo" in how, "made-up data stays apart"
 
 
 def test_a_port_that_is_taken_is_said_so() -> None:

@@ -68,6 +68,8 @@ def test_other_exchanges_stand_before_the_ticker(exchange: str) -> None:
         ("$ ", "NASDAQ", ""),
         ("AA\u200bPL", "", "AAPL"),
         ("\ufeffAAPL\u200e", "", "AAPL"),
+        ("\u2066AAPL\u2069", "", "AAPL"),
+        ("\u061cAA\u180ePL", "", "AAPL"),
         ("\uff21\uff21\uff30\uff2c", "", "AAPL"),
         ("\uff34\uff33\uff38\uff1a\uff21", "", "TSX:A"),
         ("\u2460", "", "\u2460"),  # no letter: as it is

@@ -112,6 +112,44 @@ def test_a_deletion_tells_whose_call_is_gone(peer: Peer, gone: str) -> None:
     assert entry["published"] == peer.entries()[0]["published"]
 
 
+def test_a_deletion_is_of_the_symbol_that_the_record_had(peer: Peer) -> None:
+    """Whatever it names: it is not the other symbol's call that is gone."""
+    other = {"ticker": "MSFT"}
+    peer.apply(RATINGS, rating("a"), message("a", other, action="deleted", at=5))
+    assert peer.entries()[1]["symbol"] == "AAPL"
+    history = peer.entries("ratings:history:AAPL")
+    assert [each["action"] for each in history] == ["updated", "deleted"]
+    assert not peer.redis.exists("bz:ratings:history:MSFT")
+
+
+def test_a_deleted_consensus_is_news_whatever_symbol_the_deletion_names(
+    peer: Peer,
+) -> None:
+    peer.apply(
+        CONSENSUS,
+        message("c", {"ticker": "AAPL", "consensus_rating": "Buy"}, at=1),
+        message("c", {"ticker": "MSFT"}, action="deleted", at=2),
+    )
+    gone = peer.entries("consensus:events")[1]
+    assert gone["effect"] == "latest"
+    assert (gone.get("symbol"), gone.get("rating")) == ("AAPL", "BUY")
+    assert gone.get("news") == "1"
+
+
+def test_what_is_too_old_for_its_first_symbol_is_no_news(peer: Peer) -> None:
+    """It had none before."""
+    short = peer.store(timeline_length=1)
+    frames = (
+        rating("a", minute=5),
+        rating("b", 1, minute=1, symbol="", **SAID),
+        rating("b", 2, minute=1, **(SAID | NEWS["another rating"])),
+    )
+    results = peer.apply(RATINGS, *frames, store=short)
+    assert results == ("latest", "record", "none")
+    assert news(peer) == ["1", "1", ""]
+    assert len(peer.entries("ratings:history:AAPL")) == 1
+
+
 def test_a_deletion_of_what_nobody_knows_is_no_news(peer: Peer) -> None:
     peer.apply(RATINGS, deleted("a", 2), deleted("a", 3))
     assert news(peer) == ["", ""]

@@ -176,6 +176,7 @@ AGAIN = {
     "a frame that does not say whose it is": {"ticker": None},
     "other digits": {"consensus_price_target": msgspec.Raw(b"200.5")},
     "a number as text": {"consensus_price_target": "200.50"},
+    "the rating in another case": {"consensus_rating": "Buy"},
     "a missing count of zero": {"aggregate_ratings": {"buy": 5}},
     "another count of zero": {"aggregate_ratings": {"buy": 5, "hold": 0, "sell": 0}},
 }
