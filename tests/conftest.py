@@ -9,8 +9,15 @@ import pytest
 import structlog
 import trio
 from fakes import Disk, Rig, Said
+from hypothesis import HealthCheck, settings
 
 from bzredis.errors import FeedLost
+
+# How long a machine takes that does other work beside is no fault of a test's.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

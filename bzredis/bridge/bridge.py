@@ -213,11 +213,15 @@ class Bridge:
         """
         while True:
             due = trio.current_time() + STATUS_EVERY
-            await self._write_all(Line.presence)
+            await self._write_all(self._presence)
             if self.stop.is_set():
                 return
             with trio.move_on_at(due):
                 await self.urgent.park()
+
+    def _presence(self, line: Line) -> tuple[Presence, str]:
+        presence, why = line.presence()
+        return presence, "stopped" if why and self.stop.is_set() else why
 
     async def _write_all(
         self, presence: Callable[[Line], tuple[Presence, str]]

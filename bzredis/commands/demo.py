@@ -6,7 +6,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -17,21 +17,25 @@ import click
 import trio
 
 from bzredis.backlog.statefolder import locked
+from bzredis.bridge.bridge import Bridge
 from bzredis.changes.kinds import Change, Incoming, unpack
 from bzredis.commands import embedded
 from bzredis.commands.form import ALL, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.outlet import Outlet
 from bzredis.commands.run import assemble, run_to_the_end
+from bzredis.errors import StoreDown
 from bzredis.settings.addresses import Origin, RedisURL, redis_urls
 from bzredis.settings.config import Config, configure
 from bzredis.simulator import Settings, Simulator
+from bzredis.store.client import Store
 from bzredis.streams import Stream
 
 Say = Callable[[str], None]
 
 RATE = 5.0  # messages a second: enough to see something, slow enough to read it
 PACE = 50.0  # requests a second: its upstream is its own, and the first look is now
+TAKING_AWAY = 3.0  # s, at the most
 SYMBOL = "AAPL"  # which the examples ask for, and the simulated market knows
 # What variables and the file name of these is for real data.
 ITS_OWN = {"upstream", "rest", "redis", "token-file"}
@@ -49,12 +53,18 @@ ITS_OWN = {"upstream", "rest", "redis", "token-file"}
     "--redis",
     "named",
     metavar="URL",
-    help="Put the made-up data there. [an embedded server]",
+    help="Put the made-up data there, under the prefix demo, and take it away at the "
+    "end. [an embedded server]",
 )
 def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     configure_logs(config.log_level, ())
     redis = None if named is None else configure({"redis": named}, {}, {}).redis
+    told = click.get_current_context().get_parameter_source("prefix")
+    if redis is not None and told is not click.core.ParameterSource.COMMANDLINE:
+        # What else is told of a prefix is for real data, which this stays apart from.
+        is_tag = config.prefix.startswith("{")
+        config = attrs.evolve(config, prefix="{demo}" if is_tag else "demo")
     return trio.run(_demo, config, redis, inf if seconds is None else seconds)
 
 
@@ -66,6 +76,7 @@ async def _demo(
         # Before, and after, all that leaves something behind where a signal ends it.
         signals = stack.enter_context(trio.open_signal_receiver(*endings()))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bzredis-demo-")))
+        is_yours = redis is not None
         place, cli = "yours", f"redis-cli -u {redis[0].shown if redis else ''}"
         if redis is None:
             place = "an embedded server that ends with the demo"
@@ -96,8 +107,27 @@ async def _demo(
         _greet(say, config, place, cli)
         code = await run_to_the_end(bridge, signals, seconds)
         _summarise(say, config, seen)
+        if is_yours:
+            await _take_away(say, bridge, config)
         nursery.cancel_scope.cancel()
     return code
+
+
+async def _take_away(say: Say, bridge: Bridge, config: Config) -> None:
+    """Leave nothing that is made up in somebody's Redis."""
+    url, *others = (each.url for each in config.redis)
+    store, words = Store(url, config.prefix, others=others), "Redis did not answer"
+    keys = f"The made-up keys under {config.prefix}:"
+    with trio.move_on_after(TAKING_AWAY), closing(store):
+        try:
+            for intake in (line.intake for line in bridge.lines):
+                await store.remove(intake.stream, intake.status.identity.upstream)
+        except StoreDown as error:
+            words = str(error)
+        else:
+            say(f"\n{keys} are taken away.")
+            return
+    say(f"\n{keys} could not be taken away: {words}")
 
 
 def _say(outlet: Outlet, text: str) -> None:

@@ -64,7 +64,7 @@ TOLD_NO_REST = (
 )
 
 TOLD_FOREIGN = (
-    "{}, and this is another upstream: name another --prefix or --redis, or remove "
+    "{}, and this bridge reads from {}: name another --prefix or --redis, or remove "
     "those keys"
 )
 TOLD_DAMAGED = (
@@ -130,7 +130,8 @@ async def run_to_the_end(
             log.error(str(error))  # noqa: TRY400 - a traceback would tell nothing
             code = REFUSED
         except StoreForeign as error:
-            log.error(TOLD_FOREIGN.format(error))  # noqa: TRY400 - likewise
+            host = bridge.lines[0].intake.status.identity.upstream
+            log.error(TOLD_FOREIGN.format(error, host))  # noqa: TRY400 - likewise
             code = WRONG
         except SpoolUnusable as error:
             log.error(TOLD_DAMAGED.format(error))  # noqa: TRY400 - likewise

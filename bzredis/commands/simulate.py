@@ -14,6 +14,7 @@ from bzredis.errors import ConfigError
 from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.simulator import Settings, Simulator
 
+PREFIX = "demo"  # what is made up stays apart from what is real
 DEFAULT = Settings(port=8765)  # so that it stands in the same place each time
 # Messages a second: the market makes up some 5,000, and of what it cannot make up in
 # time it owes more and more, until it has no time left to hear that it should stop.
@@ -57,7 +58,10 @@ async def _simulate(simulator: Simulator) -> str:
             token = simulator.settings.token
             at = f"ws://127.0.0.1:{port}"
             click.echo(f"upstream is at {at}, its token is {token}")
-            click.echo(f"try: {TOKEN_VARIABLE}={token} bzredis run --upstream {at}")
+            click.echo(
+                f"try: {TOKEN_VARIABLE}={token} bzredis run --upstream {at}"
+                f" --prefix {PREFIX}"
+            )
             await anext(signals)
             nursery.cancel_scope.cancel()
     return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 
 from bzredis.streams import Stream
@@ -37,6 +39,11 @@ KEYS = (
 
 def key(prefix: str, stream: Stream, name: str) -> str:
     return f"{prefix}:{stream.name}:{name}"
+
+
+def pattern(name: str) -> str:
+    """Write a key, or what it begins with, as Redis' patterns do."""
+    return re.sub(r"[][?\\]", r"\\\g<0>", name)
 
 
 def internal(name: str) -> str:

@@ -13,8 +13,12 @@ from bzredis.messages.exchanges import SPELLINGS, US, market
 LONGEST: Final = 32
 SHORTEST: Final = 8  # characters of a market's name, where that is cut to fit
 _IMPLAUSIBLE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f{}*]")
-# Spaces of no width, and marks that only say how text runs; a soft hyphen.
-_UNSEEN: Final = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+# What Unicode calls default-ignorable: spaces of no width, and marks that only say how
+# text runs or looks.
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+)
 _WIDE: Final = re.compile("[\uff01-\uff5e]+")
 
 

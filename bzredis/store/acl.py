@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bzredis.contract.keys import KEYS, key
+from bzredis.contract.keys import KEYS, key, pattern
 from bzredis.store.script import Limits, commands, keys_written, script, status_script
 from bzredis.streams import STREAMS
 
@@ -64,5 +64,5 @@ def _channels(prefix: str) -> list[str]:
 
 def _pattern(name: str) -> str:
     """Write a key as Redis' patterns do; in a prefix only `*` cannot stand."""
-    escaped = re.sub(r"[][?\\]", r"\\\g<0>", name)
+    escaped = pattern(name)
     return f"{escaped}*" if name.endswith(":") else escaped

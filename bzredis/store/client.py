@@ -15,7 +15,7 @@ import msgspec
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from bzredis.contract.keys import internal, key
+from bzredis.contract.keys import internal, key, pattern
 from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
@@ -145,6 +145,24 @@ class Store:
         name = key(self.prefix, stream, "symbols")
         all_of_them = await self._at.run(lambda redis: redis.zrevrange(name, 0, -1))
         return list(_texts(cast("list[bytes]", all_of_them)))
+
+    async def remove(self, stream: Stream, upstream: str) -> bool:
+        """Remove all keys of a stream, if they came from this upstream's host.
+
+        Returns whether they did. Raises StoreDown.
+        """
+        return await self._at.run(partial(self._removed, stream, upstream))
+
+    def _removed(self, stream: Stream, upstream: str, redis: Redis) -> bool:
+        last = key(self.prefix, stream, internal("coverage")).encode()
+        if redis.hget(last, "upstream") != upstream.encode():
+            return False
+        everything = f"{pattern(key(self.prefix, stream, ''))}*"
+        names = [name for name in redis.scan_iter(everything, 1_000) if name != last]
+        for at in range(0, len(names), 1_000):
+            redis.unlink(*names[at : at + 1_000])
+        redis.unlink(last)  # it tells whose they are
+        return True
 
     async def ping(self) -> None:
         await self._at.run(lambda redis: redis.ping())

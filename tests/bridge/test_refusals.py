@@ -100,8 +100,7 @@ async def test_keys_of_another_upstream_end_the_program_and_stay_as_they_are(
 
 
 async def no_signal() -> AsyncIterator[int]:
-    await trio.sleep_forever()
-    yield 0
+    yield await trio.sleep_forever()
 
 
 async def test_both_upstreams_and_the_ways_out_are_told_in_one_line(

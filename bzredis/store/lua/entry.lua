@@ -45,10 +45,12 @@ local function log(change, symbol, effect, published, news, headline, shift)
   return entry
 end
 
--- A ticker alone is of its record's exchange, and no ticker is its record's.
+-- A ticker alone is of its record's exchange, and no ticker is its record's. What is deleted
+-- is where it was, whatever the message names.
 local function symbol_of(change, stored)
   local symbol = change[at.symbol]
   if not stored or stored.symbol == '' then return symbol end
+  if change[at.action] == 'deleted' then return stored.symbol end
   local bare = string.match(stored.symbol, '^[^:]+:(.+)$')
   if symbol == '' or (not change[at.has_market] and bare == symbol) then
     return stored.symbol

@@ -23,8 +23,9 @@ end
 local WHOSE = { ticker = true, symbol = true, isin = true, exchange = true, name = true,
   id = true }
 
--- Whether two say the same: in whatever digits, and a count of zero may be missing.
+-- Whether two say the same: in whatever digits or case, and a count of zero may be missing.
 local function same_figure(name, a, b)
+  if name == 'consensus_rating' and a and b then a, b = string.upper(a), string.upper(b) end
   if string.sub(name, 1, 18) == 'aggregate_ratings_' then a, b = a or '0', b or '0' end
   return a == b or (tonumber(a) ~= nil and tonumber(a) == tonumber(b))
 end

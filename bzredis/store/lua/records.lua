@@ -139,8 +139,11 @@ local function message(change)
 
   local known = stored and not stored.deleted and stored or nil
   local news = effect ~= 'none'
-  if known then news = deletes or differs(change[at.headline], known.headline)
-  elseif deletes then news = false end
+  if known then
+    news = news and (deletes or differs(change[at.headline], known.headline))
+  elseif deletes then
+    news = false
+  end
   if news then entry.check_history(symbol) end
 
   local event = entry.log(change, symbol, effect, published, news,
