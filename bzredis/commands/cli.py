@@ -8,12 +8,17 @@ from bzredis import __version__
 from bzredis.commands.demo import demo
 from bzredis.commands.form import Group
 from bzredis.commands.keys import keys
+from bzredis.commands.looks.board import board
+from bzredis.commands.looks.get import get
+from bzredis.commands.looks.status import status
 from bzredis.commands.run import run
 from bzredis.commands.simulate import simulate
 
 
 @click.group(
-    cls=Group, commands=[run, demo, simulate, keys], invoke_without_command=True
+    cls=Group,
+    commands=[run, demo, get, status, board, simulate, keys],
+    invoke_without_command=True,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")
 @click.pass_context
