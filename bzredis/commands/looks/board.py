@@ -102,8 +102,8 @@ def _cell(rating: Rating, column: str) -> str:
 
 
 def _draw(found: Iterable[Rating]) -> None:
-    from bzredis.commands.looks import boards  # noqa: PLC0415 - for who looks
-    from bzredis.commands.looks.pen import Pen  # noqa: PLC0415 - likewise
+    from bzredis.commands.looks.drawn import boards  # noqa: PLC0415 - for who looks
+    from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415 - likewise
 
     pen = Pen()
     pen.show(*boards.draw(pen, found))

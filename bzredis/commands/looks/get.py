@@ -34,8 +34,8 @@ def get(config: Config, *, symbols: tuple[str, ...], whole: bool, as_json: bool)
     cannot be asked.
     """
     # Most of what follows is for who looks: the bridge is to start without it.
-    from bzredis.commands.looks.pen import Pen  # noqa: PLC0415
-    from bzredis.commands.looks.sheet import Sheet, draw  # noqa: PLC0415
+    from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415
+    from bzredis.commands.looks.drawn.sheet import Sheet, draw  # noqa: PLC0415
 
     wanted = dict.fromkeys(each.strip().removeprefix("$").upper() for each in symbols)
     with reading(config) as reader:

@@ -36,8 +36,8 @@ def status(config: Config, *, as_json: bool) -> int:
     if as_json:
         put_json(_fields(states))
     else:
-        from bzredis.commands.looks import streams  # noqa: PLC0415 - for who looks
-        from bzredis.commands.looks.pen import Pen  # noqa: PLC0415 - likewise
+        from bzredis.commands.looks.drawn import streams  # noqa: PLC0415 - for who looks
+        from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415 - likewise
 
         pen = Pen()
         pen.show(*streams.draw(pen, states))

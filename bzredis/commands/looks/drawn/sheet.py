@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bzredis.commands.looks.pen import (
+from bzredis.commands.looks.drawn.pen import (
     DOWN,
     FAINT,
     GAP,

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bzredis.commands.looks.pen import DOWN, FAINT, GAP, ODD, STRONG, Pen
+from bzredis.commands.looks.drawn.pen import DOWN, FAINT, GAP, ODD, STRONG, Pen
 from bzredis.commands.looks.words import (
     ago,
     counted,

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from bzredis.commands.looks.pen import FAINT, STRONG, Cell, Pen
+from bzredis.commands.looks.drawn.pen import FAINT, STRONG, Cell, Pen
 from bzredis.commands.looks.words import day, one_line
 from bzredis.reader import Rating
 
