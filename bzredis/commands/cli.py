@@ -11,13 +11,14 @@ from bzredis.commands.keys import keys
 from bzredis.commands.looks.board import board
 from bzredis.commands.looks.get import get
 from bzredis.commands.looks.status import status
+from bzredis.commands.looks.watch import watch
 from bzredis.commands.run import run
 from bzredis.commands.simulate import simulate
 
 
 @click.group(
     cls=Group,
-    commands=[run, demo, get, status, board, simulate, keys],
+    commands=[run, demo, get, status, board, watch, simulate, keys],
     invoke_without_command=True,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")

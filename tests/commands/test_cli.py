@@ -62,7 +62,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    for name in ("run", "demo", "get", "status", "board", "simulate", "keys"):
+    for name in ("run", "demo", "get", "status", "board", "watch", "simulate", "keys"):
         assert f"\n  {name} " in result.stdout
 
 
@@ -80,6 +80,7 @@ def test_each_command_has_its_options(option: object) -> None:
         "keys": option.name == "prefix",
         "get": option.name in {"prefix", "redis"},
         "board": option.name in {"prefix", "redis"},
+        "watch": option.name in {"prefix", "redis", "stream"},
         "status": option.name in {"prefix", "redis", "stream"},
     }
     for name, has in taken.items():

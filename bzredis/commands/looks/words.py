@@ -18,6 +18,8 @@ UNITS: Final = ((YEAR, "year"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")
 SOON: Final = 2  # s; what two clocks differ by, and a status may be late
 # The bridge asks upstream for a sign each 30 s, and writes down when it came.
 SILENT: Final = timedelta(seconds=75)
+# By then REST gave what was missed, or it is announced, and stays in `missing`.
+FETCHED: Final = timedelta(minutes=2)
 NEAR: Final = 3  # symbols that are named in the place of one that is not there
 SPANS: Final = 3  # that are told one by one
 # Characters that turn around what comes behind them.
@@ -192,6 +194,6 @@ def _not_yet(status: Status, now: datetime) -> Health:
     if status.backlog:
         words = f"{counted(status.backlog, 'message')} wait for Redis"
         return Health("behind", words)
-    if status.missing:
+    if any(now - each.end < FETCHED for each in status.missing):
         return Health("catching up", "what was missed is being fetched")
     return Health("checking", "connected; whether all is here is not certain yet")

@@ -85,8 +85,12 @@ def test_a_bridge_that_was_killed(look: Look, say: Say) -> None:
         ),
         ({"backlog": "1200", "spooled": "1000"}, "not in Redis yet, 1,000 of them on"),
         (
-            {"missing": "2026-01-02T03:04:05Z/2026-01-02T03:09:05Z"},
+            {"missing": f"{before(minutes=3)}/{before(minutes=-1)}"},
             "catching up What was missed is being fetched.",
+        ),
+        (
+            {"missing": "2026-01-02T03:04:05Z/2026-01-02T03:09:05Z"},
+            "checking Connected; whether all is here is not certain yet.",
         ),
         ({}, "checking Connected; whether all is here is not certain yet."),
     ],

@@ -103,20 +103,44 @@ def draw(
         yield from insight(pen, sheet.insight, whole=whole)
 
 
+def watched(
+    pen: Pen, sheet: Sheet, history: tuple[Entry, ...]
+) -> Iterator[RenderableType]:
+    """Draw what is watched of a symbol; the most important first."""
+    rows: list[tuple[str, RenderableType]] = []
+    if sheet.rating:
+        rows.append(("Rating", _rating(pen, sheet.rating)))
+    if sheet.consensus:
+        rows.append(("Consensus", _consensus(pen, sheet.consensus, counts=False)))
+        rows += [("", line) for line in bars(pen, sheet.consensus)]
+        if went := targets(pen, history):
+            rows.append(("", went))
+    yield pen.labelled(rows)
+    yield from opinions(pen, sheet.opinions)
+    if sheet.insight:
+        yield ""
+        yield from insight(pen, sheet.insight, whole=True)
+
+
 def _head(
     pen: Pen, sheet: Sheet, states: Mapping[StreamName, Status]
 ) -> RenderableType:
-    rating, note = sheet.rating, sheet.insight
-    name = (rating and rating.name) or (note and note.name) or ""
-    exchange = (rating and rating.exchange) or (note and note.exchange) or ""
-    currency = (rating and rating.currency) or ""
-    about = pen.joined(*map(one_line, (name, exchange, currency)))
+    about = about_it(pen, sheet)
     fresh = all(status.fresh for status in states.values())
     state = pen.state(Health("fresh" if fresh else "not fresh", fresh=fresh))
     head = Text.assemble((sheet.symbol, STRONG), "  " if about else "", about)
     room = pen.width - head.cell_len - state.cell_len
     between = " " * room if pen.fancy and room >= GAP else "  "
     return Text.assemble(head, between, state)
+
+
+def about_it(pen: Pen, sheet: Sheet) -> Text:
+    """Write whose symbol it is, where that is known."""
+    rating, note = sheet.rating, sheet.insight
+    name = (rating and rating.name) or (note and note.name) or ""
+    exchange = (rating and rating.exchange) or (note and note.exchange) or ""
+    currency = (rating and rating.currency) or ""
+    return pen.joined(*map(one_line, (name, exchange, currency)))
 
 
 def _not_fresh(
@@ -162,7 +186,7 @@ def _firm(one: Rating | Insight) -> Text:
     return Text(one_line(one.firm or "(no firm named)"), STRONG)
 
 
-def _consensus(pen: Pen, found: Consensus) -> Text:
+def _consensus(pen: Pen, found: Consensus, *, counts: bool = True) -> Text:
     value = found.consensus_rating_val
     parts = [found.consensus_rating, price(value) if value is not None else None]
     now = " ".join(filter(None, parts))
@@ -183,7 +207,8 @@ def _consensus(pen: Pen, found: Consensus) -> Text:
         words = f"target {pen.prices(prior, target)}"
         spread = f"{price(low)} to {price(high)}" if low and high else ""
         lines.append(pen.joined(words, spread))
-    lines.append(Text(", ".join(_counts(found))))
+    if counts:
+        lines.append(Text(", ".join(_counts(found))))
     analysts = found.unique_analyst_count or found.total_analyst_count
     at = found.updated_at or found.version
     lines.append(
@@ -231,7 +256,7 @@ def targets(pen: Pen, history: tuple[Entry, ...]) -> Text:
     if len(values) < 2 or not pen.letters:  # noqa: PLR2004 - of one nothing is seen
         return Text("")
     line = sparkline(values, SPARKS)
-    return Text(f"{line}  {price(min(values))} to {price(max(values))}")
+    return Text(f"target was   {line}  {price(min(values))} to {price(max(values))}")
 
 
 def opinions(pen: Pen, found: tuple[Rating, ...]) -> list[Text]:

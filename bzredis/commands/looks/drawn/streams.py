@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from bzredis.commands.looks.drawn.pen import DOWN, FAINT, GAP, ODD, STRONG, Pen
+from bzredis.commands.looks.drawn.pen import DOWN, FAINT, GAP, ODD, STRONG, Cell, Pen
 from bzredis.commands.looks.words import (
     ago,
     counted,
@@ -102,7 +102,7 @@ def _counts(status: Status) -> str:
     return ", ".join(told)
 
 
-def row(pen: Pen, name: str, status: Status) -> list[Text | str]:
+def row(pen: Pen, name: str, status: Status) -> list[Cell]:
     """Say in a line how a stream stands."""
     found = health(status, pen.now)
     last = status.last_event_at
@@ -112,5 +112,4 @@ def row(pen: Pen, name: str, status: Status) -> list[Text | str]:
         pen.state(found),
         f"last message {ago(last, pen.now)}" if last else "",
         waits,
-        Text(found.why, DOWN),
     ]
