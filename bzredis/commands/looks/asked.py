@@ -27,7 +27,10 @@ def reader_at(url: RedisURL, prefix: str) -> Reader:
         add_secret(secret)
     if sentinel.MARK in url.url:
         # Without a name for Redis: who only looks may not be allowed to tell one.
-        client = sentinel.client(url.url, **HOW, redis_connect_func=None)
+        how = {**HOW, "redis_connect_func": None, "decode_responses": False}
+        client = sentinel.client(url.url, **how)
+        # What the Sentinels say is wanted in bytes, and all that Redis says as text.
+        client.connection_pool.connection_kwargs["decode_responses"] = True
         return Reader(client, prefix)
     return Reader(url.url, prefix)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from commands.looks.conftest import WIDTH, Look
+from commands.looks.conftest import HEIGHT, WIDTH, Look
 from commands.looks.test_get import lines
 from consumers.week import Bridge
 from rich.cells import cell_len
@@ -29,13 +29,13 @@ def of(text: str, stream: str = "ratings") -> str:
 
 def test_a_bridge_that_is_well(bridge: Bridge, look: Look) -> None:
     text = look("status")
-    assert text.startswith("bridge 1.0.0 · from api.benzinga.com · everything · start")
-    assert of(text).startswith("ratings fresh Connected for ")
+    assert text.startswith("bridge 1.0.0 · api.benzinga.com · everything · start")
+    assert of(text).startswith("ratings fresh · connected for ")
     assert "All until " in of(text)
     assert ", is here, but for " in of(text)
     assert "nothing waits for Redis." in of(text)
     assert "1 rejected, 1 gap, 1 reconnect." in of(text)
-    assert "Last error: ConnectionClosed: the link is dead" in of(text)
+    assert "Past error: ConnectionClosed: the link is dead" in of(text)
     assert "8 events, 1 of nobody's." in of(text, "consensus")
     assert "is here." in of(text, "insights")
 
@@ -44,6 +44,7 @@ def test_on_a_terminal(bridge: Bridge, look: Look) -> None:
     text = look.shown("status")
     assert "\x1b[32m● fresh" in text
     assert max(map(cell_len, lines(text))) <= WIDTH
+    assert len(lines(text)) < HEIGHT
 
 
 def test_no_bridge_was_ever_here(peer: Peer, look: Look) -> None:

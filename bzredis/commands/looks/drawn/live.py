@@ -46,7 +46,7 @@ def _states(pen: Pen, watched: Watched) -> list[Text]:
         away = f"Redis is away{since}: {one_line(watched.trouble)}"
         return [Text(away, DOWN), Text("It is asked again each second.", FAINT)]
     rows = [streams.row(pen, name, each) for name, each in watched.states.items()]
-    lines = pen.columns(rows, {2: 12})
+    lines = pen.columns(rows, {2: 8, 3: 12})
     told: list[Text] = []
     why = [health(each, pen.now).why for each in watched.states.values()]
     for line, words, before in zip(lines, why, ["", *why], strict=False):

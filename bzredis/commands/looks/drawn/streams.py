@@ -41,7 +41,8 @@ def draw(pen: Pen, states: Mapping[StreamName, Status]) -> Iterator[RenderableTy
         if bridge is not None or name != next(iter(states)):
             yield ""
         head = Text(name.ljust(NAME), STRONG)
-        yield Text.assemble(head, "  ", pen.state(health(status, pen.now)))
+        state = pen.state(health(status, pen.now))
+        yield pen.joined(Text.assemble(head, "  ", state), _connected(pen, status))
         yield Padding(Text("\n").join(_lines(pen, status)), (0, 0, 0, NAME + GAP))
 
 
@@ -52,10 +53,16 @@ def _bridge(pen: Pen, status: Status) -> Text:
     started = status.started_at
     return pen.joined(
         f"bridge {one_line(status.version or 'of an unknown version')}",
-        f"from {one_line(status.upstream)}" if status.upstream else "",
+        one_line(status.upstream or ""),
         what,
-        f"started {when(started, pen.now)}" if started else "",
+        f"started {ago(started, pen.now)}" if started else "",
     )
+
+
+def _connected(pen: Pen, status: Status) -> str:
+    if not (status.fresh and status.since):
+        return ""
+    return f"connected for {lasted((pen.now - status.since).total_seconds())}"
 
 
 def _lines(pen: Pen, status: Status) -> Iterator[Text]:
@@ -65,9 +72,6 @@ def _lines(pen: Pen, status: Status) -> Iterator[Text]:
         yield Text(f"{found.why[0].upper()}{found.why[1:]}.", DOWN)
     if not status.text:
         return
-    if status.fresh and status.since:
-        seconds = (now - status.since).total_seconds()
-        yield Text(f"Connected for {lasted(seconds)}.")
     missing = spans(status.missing, now)
     if status.covered_until:
         until = when(status.covered_until, now)
@@ -80,7 +84,8 @@ def _lines(pen: Pen, status: Status) -> Iterator[Text]:
     if told := _counts(status):
         yield Text(f"Since its start: {told}.", FAINT)
     if status.error and one_line(status.error) not in found.why:
-        yield Text(f"Last error: {one_line(status.error)}", FAINT)
+        which = "Past" if status.fresh else "Last"  # it stands there however old it is
+        yield Text(f"{which} error: {one_line(status.error)}", FAINT)
 
 
 def _waiting(status: Status) -> str:
@@ -110,6 +115,7 @@ def row(pen: Pen, name: str, status: Status) -> list[Cell]:
     return [
         Text(name, STRONG),
         pen.state(found),
+        _connected(pen, status),
         f"last message {ago(last, pen.now)}" if last else "",
         waits,
     ]
