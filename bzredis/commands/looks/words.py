@@ -152,7 +152,6 @@ class Health:
 
 # What a bridge that is not connected said last; a reason of its own goes before.
 SAID: Final = {
-    "stopped": "the bridge is stopped",
     "refused": "upstream refuses us",
     "full": "there is no room on disk for what Redis does not take",
     "retrying": "no connection to upstream",
@@ -170,13 +169,16 @@ def health(status: Status, now: datetime) -> Health:
     if status.state == "live":
         return _not_yet(status, now)
     word = one_line(status.text.get("state", "unknown"))
-    words = SAID.get(word, "the bridge is not connected yet")
+    since = f" since {when(status.since, now)}" if status.since else ""
+    if word == "stopped":
+        return Health(word, f"the bridge is stopped{since}")
+    words = SAID.get(word, "not connected yet")
     error = one_line(status.error or "")
     if error and word in OWN_WORDS:
         words = error
-    since = f" since {when(status.since, now)}" if status.since else ""
     reason = f": {error}" if error and word == "retrying" else ""
-    return Health(word, f"{words}{since}{reason}")
+    # Nobody can see from here whether it still runs.
+    return Health(word, f"the bridge said last: {words}{since}{reason}")
 
 
 def _not_yet(status: Status, now: datetime) -> Health:

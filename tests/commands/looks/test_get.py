@@ -197,9 +197,10 @@ def test_since_when_it_is_not_fresh_and_why(
     say("apart", state="retrying", since="2026-01-02T03:04:05Z", error="no route")
     head, told = look("get", "AAPL").splitlines()[:2]
     assert head.endswith("  not fresh")
-    assert "ratings: no connection to upstream since 2 Jan 2026 04:04 CET" in told or (
-        "ratings: no connection to upstream since 2 Jan 04:04 CET" in told
+    assert (
+        "ratings: the bridge said last: no connection to upstream since 2 Jan" in told
     )
+    assert "04:04 CET" in told
     assert "no route" in told
 
 

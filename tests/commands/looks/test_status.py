@@ -106,11 +106,17 @@ def test_a_bridge_that_is_not_through(
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        ("retrying", "retrying No connection to upstream since {}: oh dear."),
-        ("refused", "refused Oh dear since {}."),
-        ("full", "full Oh dear since {}."),
-        ("connecting", "connecting The bridge is not connected yet since {}."),
-        ("of a later contract", "of a later contract The bridge is not connected yet"),
+        (
+            "retrying",
+            "The bridge said last: no connection to upstream since {}: oh dear.",
+        ),
+        ("refused", "refused The bridge said last: oh dear since {}."),
+        ("full", "full The bridge said last: oh dear since {}."),
+        ("connecting", "connecting The bridge said last: not connected yet since {}."),
+        (
+            "of a later contract",
+            "of a later contract The bridge said last: not connected",
+        ),
     ],
 )
 def test_what_it_said_last(look: Look, say: Say, state: str, words: str) -> None:
