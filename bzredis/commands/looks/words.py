@@ -198,4 +198,6 @@ def _not_yet(status: Status, now: datetime) -> Health:
         return Health("behind", words)
     if any(now - each.end < FETCHED for each in status.missing):
         return Health("catching up", "what was missed is being fetched")
-    return Health("checking", "connected; whether all is here is not certain yet")
+    return Health(
+        "checking", "connected when it spoke last; whether all is here is not certain"
+    )

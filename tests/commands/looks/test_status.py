@@ -91,9 +91,12 @@ def test_a_bridge_that_was_killed(look: Look, say: Say) -> None:
         ),
         (
             {"missing": "2026-01-02T03:04:05Z/2026-01-02T03:09:05Z"},
-            "checking Connected; whether all is here is not certain yet.",
+            "Connected when it spoke last; whether all is here is not certain.",
         ),
-        ({}, "checking Connected; whether all is here is not certain yet."),
+        (
+            {},
+            "Connected when it spoke last; whether all is here is not certain.",
+        ),
     ],
 )
 def test_a_bridge_that_is_not_through(
