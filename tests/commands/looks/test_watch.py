@@ -30,6 +30,7 @@ from bzredis.settings.config import Config
 from bzredis.streams import INSIGHTS
 
 END = "q ends"
+SIZE = {"COLUMNS": "70", "LINES": "24"}  # as some shells tell, and never again
 
 
 def watched(peer: Peer, symbol: str = "") -> Watched:
@@ -159,7 +160,7 @@ def test_it_ends_at_once_and_leaves_the_terminal_as_it_was(
 
 
 def test_changes_are_shown_as_they_come(bridge: Bridge, look: Look) -> None:
-    terminal = look.terminal("watch", environ={"NO_COLOR": "1"})
+    terminal = look.terminal("watch", environ={"NO_COLOR": "1", **SIZE})
     with closing(terminal):
         shown = terminal.until(lambda text: END in text)
         assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown)

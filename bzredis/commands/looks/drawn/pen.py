@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -52,8 +53,9 @@ BARS: Final = "▁▂▃▄▅▆▇█"
 def _console() -> Console:
     stream = sys.stdout
     if stream is not None and stream.isatty():
-        # NO_COLOR and TERM are seen to by rich.
-        return Console(file=stream, force_terminal=True, highlight=False)
+        # NO_COLOR and TERM are seen to by rich. A size in a variable is of yesterday.
+        told = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
+        return Console(file=stream, force_terminal=True, highlight=False, _environ=told)
     return Console(
         file=io.StringIO(), width=ENDLESS, color_system=None, force_terminal=False
     )
