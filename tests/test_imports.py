@@ -185,6 +185,8 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("settings.config", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("changes.from_frame", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
+        # What is for who looks is not for a bridge that starts.
+        ("commands.cli", ["bzredis.commands.looks.drawn"]),
         ("reader", ["trio_websocket", "sqlite3", "httpx", "click", "structlog"]),
     ],
 )

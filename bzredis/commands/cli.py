@@ -8,6 +8,10 @@ from bzredis import __version__
 from bzredis.commands.demo import demo
 from bzredis.commands.form import Group
 from bzredis.commands.keys import keys
+from bzredis.commands.looks.board import board
+from bzredis.commands.looks.get import get
+from bzredis.commands.looks.status import status
+from bzredis.commands.looks.watch import watch
 from bzredis.commands.run import run
 from bzredis.commands.setup.config import config
 from bzredis.commands.setup.init import init
@@ -16,7 +20,11 @@ from bzredis.commands.simulate import simulate
 
 @click.group(
     cls=Group,
-    commands=[run, demo, simulate, keys, init, config],
+    commands=[
+        *(init, run, demo),
+        *(get, status, board, watch),
+        *(config, keys, simulate),
+    ],
     invoke_without_command=True,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")

@@ -50,6 +50,17 @@ BEHIND: Final = re.compile(r",? with args beginning with:.*")
 # What redis-py puts before them.
 BEFORE: Final = re.compile(r"(?s)Command # \d+ \(.*\) of pipeline caused error: ")
 
+# What a client has to be like: of a URL's here, and of who makes one for us.
+HOW: Final[dict[str, Any]] = {
+    "decode_responses": True,
+    "encoding_errors": "backslashreplace",  # of what others put there
+    "socket_timeout": ANSWER,
+    "socket_connect_timeout": ANSWER,
+    # redis-py would try ten times, in silence.
+    "retry": Retry(NoBackoff(), 0),
+    "protocol": 2,  # the one answer to HELLO that every server and proxy gives
+}
+
 Command = tuple[str | int, ...]
 
 
@@ -170,15 +181,7 @@ def _wrong(url: str) -> str:
 
 
 def _client(url: str) -> Redis:
-    client: Redis = Redis.from_url(
-        url,
-        decode_responses=True,
-        encoding_errors="backslashreplace",  # of what others put there
-        socket_timeout=ANSWER,
-        socket_connect_timeout=ANSWER,
-        retry=Retry(NoBackoff(), 0),  # redis-py would try ten times, in silence
-        protocol=2,  # the one answer to HELLO that every server and proxy gives
-    )
+    client: Redis = Redis.from_url(url, **HOW)
     # Connects nowhere, and tells of an option that is none.
     client.connection_pool.make_connection()
     return client

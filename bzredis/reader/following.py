@@ -28,7 +28,8 @@ FIRST, LAST = 0.1, 5.0  # s between tries while Redis is away
 Command = tuple[str | int, ...]
 
 
-def _told(stream: StreamName, key: str, fields: dict[str, str]) -> Entry | Gap:
+def told(stream: StreamName, key: str, fields: dict[str, str]) -> Entry | Gap:
+    """Return what an entry of the log says."""
     if fields.get("action") == "gap":
         kept = {name: text for name, text in fields.items() if name != "action"}
         return structure(Gap, kept, stream=stream, id=key)
@@ -82,7 +83,7 @@ class Follower:
         """Return what is new."""
         *looked, read = answers
         found = [one for _, entries in read or () for one in entries]
-        told = [gap for log in looked for gap in self._look(log or {}, len(found))]
+        gaps = [gap for log in looked for gap in self._look(log or {}, len(found))]
         if found:
             self.after = found[-1][0]
         if self._added is not None:
@@ -91,7 +92,7 @@ class Follower:
         self._idle = not (looked or found)
         self._delays = None
         self.ended = not (found or self.follow)
-        return [*told, *(_told(self.stream, key, fields) for key, fields in found)]
+        return [*gaps, *(told(self.stream, key, fields) for key, fields in found)]
 
     def lost(self, error: ReaderError) -> float:
         """Return after how many s to ask again; raises what will not pass."""

@@ -97,6 +97,9 @@ class TrioReader:
     ) -> Rating | Insight | Consensus | None:
         return await _in_thread(partial(self._reader.latest, stream, symbol))
 
+    async def symbols(self, stream: StreamName) -> tuple[str, ...]:
+        return await _in_thread(partial(self._reader.symbols, stream))
+
     async def opinions(self, symbol: str) -> tuple[Rating, ...]:
         return await _in_thread(partial(self._reader.opinions, symbol))
 
@@ -104,6 +107,11 @@ class TrioReader:
         self, stream: StreamName, symbol: str, count: int = 50
     ) -> tuple[Entry, ...]:
         return await _in_thread(partial(self._reader.history, stream, symbol, count))
+
+    async def recent(
+        self, stream: StreamName, count: int = 50
+    ) -> tuple[Entry | Gap, ...]:
+        return await _in_thread(partial(self._reader.recent, stream, count))
 
     def events(
         self, stream: StreamName, after: str = NOW, *, follow: bool = True

@@ -11,7 +11,7 @@ import attrs
 from bzredis.reader.asking import Asked, Command, Redis
 from bzredis.reader.convert import structure
 from bzredis.reader.error import ReaderError
-from bzredis.reader.following import NOW, Follower
+from bzredis.reader.following import NOW, Follower, told
 from bzredis.reader.values import (
     Consensus,
     Entry,
@@ -27,6 +27,7 @@ KINDS: Final[dict[str, type[Rating | Insight | Consensus]]] = {
     "insights": Insight,
     "consensus": Consensus,
 }
+MANY: Final = 100  # hashes at once; some 300 KB of insights
 
 
 def _asked(where: str | Redis) -> Asked:
@@ -64,7 +65,44 @@ class Reader:
         """
         key = self._key(stream, f"latest:{_symbol(symbol)}")
         (fields,) = self._redis.ask(("HGETALL", key))
-        return structure(KINDS[stream], fields) if fields else None
+        return _hash(stream, fields) if fields else None
+
+    def symbols(self, stream: StreamName) -> tuple[str, ...]:
+        """Return the symbols that have a `latest`, that which changed last first."""
+        key = self._key(stream, "symbols")
+        (found,) = self._redis.ask(("ZREVRANGE", key, 0, -1))
+        return tuple(found)
+
+    @overload
+    def newest(
+        self, stream: Literal["ratings"], count: int | None = None
+    ) -> Iterator[Rating]: ...
+    @overload
+    def newest(
+        self, stream: Literal["insights"], count: int | None = None
+    ) -> Iterator[Insight]: ...
+    @overload
+    def newest(
+        self, stream: Literal["consensus"], count: int | None = None
+    ) -> Iterator[Consensus]: ...
+
+    def newest(
+        self, stream: StreamName, count: int | None = None
+    ) -> Iterator[Rating | Insight | Consensus]:
+        """Yield the newest of every symbol, that which changed last first.
+
+        Of `count` symbols at the most. Each is whole, though not all are of one moment:
+        they are read as they are wanted, some hundred at once.
+        """
+        symbols = self.symbols(stream)[:count]
+        for begin in range(0, len(symbols), MANY):
+            keys = [
+                self._key(stream, f"latest:{symbol}")
+                for symbol in symbols[begin : begin + MANY]
+            ]
+            for fields in self._redis.ask(*(("HGETALL", key) for key in keys)):
+                if fields:  # else it went meanwhile
+                    yield _hash(stream, fields)
 
     def opinions(self, symbol: str) -> tuple[Rating, ...]:
         """Return what each firm says of a symbol now: its newest rating, newest first.
@@ -95,6 +133,15 @@ class Reader:
             structure(Entry, fields, stream=stream, id=one) for one, fields in found
         )
 
+    def recent(self, stream: StreamName, count: int = 50) -> tuple[Entry | Gap, ...]:
+        """Return what came last, newest first, at most `count` of it.
+
+        From the first one's `id` on, `events` tells what comes.
+        """
+        key = self._key(stream, "events")
+        (found,) = self._redis.ask(("XREVRANGE", key, "+", "-", "COUNT", count))
+        return tuple(told(stream, one, fields) for one, fields in found)
+
     def events(
         self, stream: StreamName, after: str = NOW, *, follow: bool = True
     ) -> Iterator[Entry | Gap]:
@@ -113,7 +160,7 @@ class Reader:
             ("HGETALL", self._key(stream, "status")),
             ("GET", self._key(stream, "alive")),
         )
-        return structure(Status, fields, stream=stream, alive=alive)
+        return structure(Status, fields, stream=stream, alive=alive, text=fields)
 
     def fresh(self, stream: StreamName) -> bool:
         """Tell whether what `latest` says is fresh: all that upstream sent is in it."""
@@ -145,13 +192,13 @@ class Reader:
 
     def _follow(self, follower: Follower) -> Iterator[Entry | Gap]:
         while not follower.ended:
-            told: list[Entry | Gap] = []
+            found: list[Entry | Gap] = []
             wait = 0.0
             try:
-                told = follower.answer(self.ask(*follower.ask()))
+                found = follower.answer(self.ask(*follower.ask()))
             except ReaderError as error:
                 wait = follower.lost(error)
-            yield from told
+            yield from found
             time.sleep(wait)
 
     def _key(self, stream: str, name: str) -> str:
@@ -162,6 +209,10 @@ class Reader:
         return f"{self.prefix}:{stream}:{name}"
 
 
+def _hash(stream: StreamName, fields: dict[str, str]) -> Rating | Insight | Consensus:
+    return structure(KINDS[stream], fields, text=fields)
+
+
 def _symbol(ticker: str) -> str:
     return ticker.strip().removeprefix("$").upper()
 
@@ -170,7 +221,7 @@ def _of_each_firm(hashes: Iterable[dict[str, str]]) -> Iterator[Rating]:
     """Yield the first of each firm, which has an id, a name or both."""
     seen: set[str | None] = set()
     for fields in hashes:
-        rating = structure(Rating, fields)
+        rating = structure(Rating, fields, text=fields)
         firm = {rating.firm, rating.firm_id} - {None}
         if not firm & seen:
             yield rating

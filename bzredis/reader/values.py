@@ -35,6 +35,10 @@ def _other() -> Any:
     return attrs.field(factory=dict, hash=False)  # a dict has no hash
 
 
+def _text() -> Any:
+    return attrs.field(factory=dict, eq=False, repr=False)  # the attributes say it all
+
+
 # ---- hashes: `latest:SYM` and `record:ID`
 
 
@@ -52,6 +56,7 @@ class Hash:
     source: Source | None = named("_source")
     event: str | None = named("_event")  # its entry in `events`
     other: Mapping[str, str] = _other()
+    text: Mapping[str, str] = _text()  # all fields as they stand in Redis
 
 
 @attrs.frozen(kw_only=True)
@@ -253,6 +258,7 @@ class Status:
     spooled: int | None = named("spooled")
     error: str | None = named("error")  # the last one, in words
     other: Mapping[str, str] = _other()
+    text: Mapping[str, str] = _text()  # all fields as they stand in Redis
 
     @property
     def fresh(self) -> bool:

@@ -63,7 +63,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    for name in ("run", "demo", "simulate", "keys", "init", "config"):
+    names = "init run demo get status board watch config keys simulate"
+    for name in names.split():
         assert f"\n  {name} " in result.stdout
 
 
@@ -80,6 +81,10 @@ def test_each_command_has_its_options(option: object) -> None:
         "demo": option.name not in {"upstream", "rest", "token-file"},
         "simulate": option.name == "log-level",
         "keys": option.name == "prefix",
+        "get": option.name in {"prefix", "redis"},
+        "board": option.name in {"prefix", "redis"},
+        "watch": option.name in {"prefix", "redis", "stream"},
+        "status": option.name in {"prefix", "redis", "stream"},
     }
     for name, has in taken.items():
         shown = invoke(name, "--help").stdout.split()

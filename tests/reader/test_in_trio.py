@@ -46,6 +46,8 @@ async def test_it_answers_as_the_other_one(
     assert await there.latest("insights", "AAPL") is None
     assert await there.opinions("AAPL") == reader.opinions("AAPL") != ()
     assert await there.history("consensus", "AAPL") == ()
+    assert await there.symbols("ratings") == reader.symbols("ratings") == ("AAPL",)
+    assert await there.recent("ratings") == reader.recent("ratings") != ()
     assert await there.status("ratings") == reader.status("ratings")
     assert await there.fresh("ratings") is False
     events = [one async for one in there.events("ratings", "0", follow=False)]

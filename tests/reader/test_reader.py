@@ -33,7 +33,7 @@ from bzredis.reader import (
     Reader,
     ReaderError,
 )
-from bzredis.reader.asking import Asked
+from bzredis.reader.asking import HOW, Asked
 from bzredis.store import acl
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS
 
@@ -451,3 +451,57 @@ def test_events_of_a_redis_that_came_back_empty(peer: Peer, reader: Reader) -> N
     peer.one(rating("b"))  # under an id that is lower
     thread.join(20)
     assert [one.record for one in found] == ["a", "b"]
+
+
+# ---- what there is
+
+
+def test_symbols_are_newest_change_first(peer: Peer, reader: Reader) -> None:
+    for at, symbol in enumerate(("AAPL", "MSFT", "TSX:SHOP"), 1):
+        peer.one(rating(symbol, at, symbol=symbol))
+        peer.redis.zadd("bz:ratings:symbols", {symbol: at})
+    assert reader.symbols("ratings") == ("TSX:SHOP", "MSFT", "AAPL")
+    assert reader.symbols("insights") == ()
+
+
+def test_the_newest_of_every_symbol(peer: Peer, reader: Reader) -> None:
+    """More than are read at once, and one that goes meanwhile."""
+    peer.apply(RATINGS, *(rating(f"r{n}", symbol=f"S{n}") for n in range(250)))
+    peer.redis.delete("bz:ratings:latest:S200")
+    found = [*reader.newest("ratings")]
+    assert_type(found, list[Rating])
+    assert {one.symbol for one in found} == {f"S{n}" for n in range(250)} - {"S200"}
+    assert [one.symbol for one in reader.newest("ratings", 3)] == [
+        *reader.symbols("ratings")[:3]
+    ]
+    assert [*reader.newest("consensus")] == []
+
+
+def test_what_came_last(peer: Peer, reader: Reader) -> None:
+    peer.apply(RATINGS, *(rating(f"r{n}") for n in range(5)))
+    peer.redis.xadd("bz:ratings:events", {"action": "gap", "cause": "restart"})
+    gap, *entries = reader.recent("ratings", 3)
+    assert isinstance(gap, Gap)
+    assert [one.record for one in entries if isinstance(one, Entry)] == ["r4", "r3"]
+    assert [*reader.events("ratings", entries[0].id, follow=False)] == [gap]
+    assert reader.recent("insights") == ()
+
+
+def test_all_is_there_as_it_stands(peer: Peer, reader: Reader) -> None:
+    peer.one(rating(pt_current="1e3", weather="fine"))
+    found = reader.latest("ratings", "AAPL")
+    assert found is not None
+    assert found.text == peer.hash("ratings:latest:AAPL")
+    assert found.text["pt_current"] == "1e3"
+    assert reader.opinions("AAPL")[0].text == found.text
+    write_status(peer, state="live", events="7")
+    assert reader.status("ratings").text == {"state": "live", "events": "7"}
+
+
+def test_a_client_may_be_made_as_ours_are(peer: Peer) -> None:
+    peer.one(rating())
+    with (
+        Redis(port=peer.server.port, **HOW) as client,
+        Reader(client) as reader,
+    ):
+        assert reader.latest("ratings", "AAPL")

@@ -1,0 +1,1 @@
+"""Look at what stands in Redis, from Redis alone: it runs anywhere."""

@@ -1,0 +1,92 @@
+"""Redis, asked for a person who looks; where it cannot be, one line says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from bzredis.commands.logs import add_secret
+from bzredis.errors import ConfigError
+from bzredis.reader import Reader, ReaderError, StreamName
+from bzredis.reader.asking import HOW
+from bzredis.settings.addresses import RedisURL
+from bzredis.settings.config import Config
+from bzredis.store import sentinel
+
+STREAMS: Final[tuple[StreamName, ...]] = ("ratings", "insights", "consensus")
+PLACE: Final = frozenset({"redis", "prefix"})  # the options of who looks
+
+
+def reader_at(url: RedisURL, prefix: str) -> Reader:
+    """Return a reader of what the settings name, Sentinels too; nothing is sent yet."""
+    for secret in url.secrets:
+        add_secret(secret)
+    if sentinel.MARK in url.url:
+        # Without a name for Redis: who only looks may not be allowed to tell one.
+        how = {**HOW, "redis_connect_func": None, "decode_responses": False}
+        client = sentinel.client(url.url, **how)
+        # What the Sentinels say is wanted in bytes, and all that Redis says as text.
+        client.connection_pool.connection_kwargs["decode_responses"] = True
+        return Reader(client, prefix)
+    return Reader(url.url, prefix)
+
+
+@contextmanager
+def reading(config: Config) -> Iterator[Reader]:
+    """Give a reader; of several nodes of a cluster one that answers.
+
+    What it raises becomes a ConfigError, which names the address.
+    """
+    shown = ", ".join(each.shown for each in config.redis)
+    try:
+        with ExitStack() as stack:
+            readers = [reader_at(url, config.prefix) for url in config.redis]
+            for reader in readers:
+                stack.callback(reader.close)
+            yield readers[0] if len(readers) == 1 else _answering(readers)
+    except ReaderError as error:
+        raise ConfigError(f"{error} (--redis {shown})") from None
+
+
+def _answering(readers: list[Reader]) -> Reader:
+    for reader in readers[:-1]:
+        try:
+            reader.ask(("PING",))
+        except ReaderError as error:
+            if not error.passes:
+                raise
+        else:
+            return reader
+    return readers[-1]
+
+
+def has_letters() -> bool:
+    """Whether more than ASCII can be written to standard output."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return encoding.lower().replace("-", "").startswith("utf")
+
+
+def put_json(value: object) -> None:
+    """Write one value as JSON, as `put` does."""
+    put(json.dumps(value, indent=2, ensure_ascii=not has_letters()) + "\n")
+
+
+def put(text: str) -> None:
+    """Write to standard output; who has read enough of it, as `| head`, ends us."""
+    stream = sys.stdout
+    if stream is None:  # it is closed
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # Else Python would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(0) from None
+        words = f"cannot write to standard output: {error.strerror}"
+        raise ConfigError(words) from None

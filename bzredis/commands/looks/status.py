@@ -1,0 +1,54 @@
+"""`bzredis status`: how the bridge is, and whether what stands in Redis is fresh."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from bzredis.commands.form import with_options
+from bzredis.commands.looks.asked import PLACE, STREAMS, put_json, reading
+from bzredis.commands.looks.words import health
+from bzredis.reader import Status, StreamName
+from bzredis.settings.config import Config
+
+NOT_FRESH: Final = 1  # exit code
+
+
+@click.command()
+@with_options(PLACE | {"stream"})
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One object, by stream: fields as they stand in Redis, `fresh`, and `says`.",
+)
+def status(config: Config, *, as_json: bool) -> int:
+    """Show how each stream stands, and whether it is fresh.
+
+    It asks Redis alone, where the bridge leaves word each second. The exit code is 0
+    where all streams are fresh, 1 where one is not, and 2 where Redis cannot be asked.
+    """
+    with reading(config) as reader:
+        wanted = [name for name in STREAMS if name in config.streams]
+        states = {name: reader.status(name) for name in wanted}
+    if as_json:
+        put_json(_fields(states))
+    else:
+        from bzredis.commands.looks.drawn import streams  # noqa: PLC0415 - for who looks
+        from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415 - likewise
+
+        pen = Pen()
+        pen.show(*streams.draw(pen, states))
+    return 0 if all(each.fresh for each in states.values()) else NOT_FRESH
+
+
+def _fields(states: dict[StreamName, Status]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    found: dict[str, Any] = {}
+    for name, each in states.items():
+        told = health(each, now)
+        says = {"says": told.why} if told.why else {}
+        found[name] = {"fresh": told.fresh, **says, **each.text}
+    return found
