@@ -39,6 +39,14 @@ class Field:
     words: tuple[str, ...] = ()
 
 
+UNITS: Final[dict[Type, str]] = {  # in words, where the type's name is none
+    "ms": "ms since 1970",
+    "time": "UTC, RFC 3339",
+    "number": "number, in the digits sent",
+    "reckoned": "number, computed",
+    "flag": "`1`",
+    "id": "entry id",
+}
 DIRECTIONS: Final = ("up", "down", "same", "new", "end")
 SHIFTS: Final = ("up", "down", "same")
 SOURCES: Final = ("live", "replay", "rest")

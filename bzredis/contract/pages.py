@@ -7,18 +7,11 @@ from typing import Final
 
 from bzredis.contract import fields
 from bzredis.contract.examples import EXAMPLES
-from bzredis.contract.fields import Field
+from bzredis.contract.fields import UNITS, Field
 from bzredis.contract.keys import KEYS, Key, key
+from bzredis.contract.theirs import THEIRS
 from bzredis.streams import STREAMS, Stream
 
-UNITS: Final = {
-    "ms": "ms since 1970",
-    "time": "UTC, RFC 3339",
-    "number": "number, in the digits sent",
-    "reckoned": "number, computed",
-    "flag": "`1`",
-    "id": "entry id",
-}
 HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
@@ -165,10 +158,25 @@ def _hashes(prefix: str) -> Iterator[str]:
     for stream in STREAMS:
         yield f"\nAnd for {stream.name}:"
         yield from _table(fields.DERIVED[stream.name])
+    yield from _theirs()
     yield (
         "\nOf a deleted record only the fields of the first table are left, and they"
         " for 35 days: its `_action` is `deleted`."
     )
+
+
+def _theirs() -> Iterator[str]:
+    yield (
+        "\n### Upstream's own fields\n\nThese are known. Others may come, and stand in"
+        " the hash alike (`ratings_accuracy_…`, for one); any of them may be absent,"
+        " and none is checked. `date` and `time` are of New York's clock (US/Eastern):"
+        " for a moment in time take `_published`, which is ms since 1970."
+    )
+    for stream in STREAMS:
+        yield f"\nOf {stream.name}:\n\n| field | type | meaning |\n|---|---|---|"
+        for each in THEIRS[stream.name]:
+            kind = UNITS.get(each.type, each.type)
+            yield f"| `{each.name}` | {kind} | {each.meaning} |"
 
 
 def _table(of: Iterable[Field]) -> Iterator[str]:
