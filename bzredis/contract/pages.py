@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from textwrap import fill
 from typing import Final
 
 from bzredis.contract import fields
@@ -12,6 +13,7 @@ from bzredis.contract.keys import KEYS, Key, key
 from bzredis.contract.theirs import THEIRS
 from bzredis.streams import STREAMS, Stream
 
+WIDTH: Final = 88  # columns
 HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
@@ -81,7 +83,7 @@ def keys_of(stream: Stream) -> list[Key]:
 
 
 def text(prefix: str) -> Iterator[str]:
-    """Yield lines: each key, and the fields of each log's entries."""
+    """Yield lines: each key, and the fields of what stands there."""
     rows = [
         (key(prefix, stream, one.name), one.type, one.content)
         for stream in STREAMS
@@ -91,8 +93,27 @@ def text(prefix: str) -> Iterator[str]:
     for name, kind, content in rows:
         yield f"{name:{names}}  {kind:{types}}  {content}"
     for stream in STREAMS:
-        yield f"\nAn entry of {prefix}:{stream.name}:events may have the fields"
-        yield f"  {' '.join(each.name for each in fields.entry(stream))}"
+        stem = f"{prefix}:{stream.name}"
+        hashes = (
+            "latest:SYM and record:ID" if stream.state == "records" else "latest:SYM"
+        )
+        yield f"\nAn entry of {stem}:events may have the fields"
+        yield _names(fields.entry(stream))
+        yield f"{stem}:{hashes} may have upstream's own, among others"
+        yield _names(THEIRS[stream.name])
+        yield "and the bridge's"
+        yield _names(fields.ours(stream))
+    yield "\nAn entry of events whose action is gap has the fields"
+    yield _names(fields.GAP)
+    yield "An entry of rejected has"
+    yield _names(fields.REJECTED)
+    yield "And status has"
+    yield _names(fields.STATUS)
+
+
+def _names(of: Iterable[Field]) -> str:
+    names = " ".join(each.name for each in of)
+    return fill(names, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def markdown(prefix: str) -> Iterator[str]:
