@@ -28,6 +28,7 @@ from bzredis.contract.fields import (
     Field,
 )
 from bzredis.contract.keys import KEYS, Key
+from bzredis.contract.theirs import THEIRS
 from bzredis.settings.config import OPTIONS
 from bzredis.settings.options import Option
 from bzredis.store.script import TOMBSTONE_DAYS
@@ -108,6 +109,14 @@ def test_the_reference_tells_each_field_with_all_there_is_to_know() -> None:
     assert [*table("An entry of the log:")] == names(ENTRY)
     assert [*table("A gap in the log")] == names(GAP)
     assert [*table("What could not be used")] == names(fields.REJECTED)
+
+
+def test_the_reference_tells_upstreams_own_fields() -> None:
+    for stream in STREAMS:
+        after = REFERENCE.partition("### Upstream's own fields")[2]
+        rows = after.partition(f"\nOf {stream.name}:\n\n")[2]
+        told = re.findall(r"^\| `(\w+)` \|", rows.partition("\n\n")[0], re.MULTILINE)
+        assert told == names(THEIRS[stream.name])
 
 
 def test_the_readme_tells_fields_that_there_are() -> None:

@@ -100,7 +100,7 @@ $ redis-cli ZREVRANGE bz:ratings:symbols 0 2
 3) "AAPL"
 ```
 
-Until when all is there, and what may be missing before:
+Until when all is there, and what before is still to be fetched or announced:
 
 ```console
 $ redis-cli HMGET bz:ratings:status state covered_until missing

@@ -12,8 +12,20 @@ import attrs
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, Stream
 
 # `ms` since 1970; `time` in UTC, RFC 3339 with milliseconds; a `number` with the digits
-# in which it was sent; `flag` is 1 or not there; `words` are listed with it.
-Type = Literal["text", "ms", "time", "number", "count", "flag", "id", "json", "words"]
+# in which it was sent, a `reckoned` one is the bridge's own; `flag` is 1 or not there;
+# `words` are listed with it.
+Type = Literal[
+    "text",
+    "ms",
+    "time",
+    "number",
+    "reckoned",
+    "count",
+    "flag",
+    "id",
+    "json",
+    "words",
+]
 
 
 @attrs.frozen
@@ -27,9 +39,18 @@ class Field:
     words: tuple[str, ...] = ()
 
 
+UNITS: Final[dict[Type, str]] = {  # in words, where the type's name is none
+    "ms": "ms since 1970",
+    "time": "UTC, RFC 3339",
+    "number": "number, in the digits sent",
+    "reckoned": "number, computed",
+    "flag": "`1`",
+    "id": "entry id",
+}
 DIRECTIONS: Final = ("up", "down", "same", "new", "end")
 SHIFTS: Final = ("up", "down", "same")
 SOURCES: Final = ("live", "replay", "rest")
+EFFECTS: Final = ("latest", "record", "none")
 ACTIONS: Final = ("created", "updated", "deleted")
 CAUSES: Final = ("reconnect", "restart", "redis-rollback")
 REASONS: Final = (  # why `alive` was taken away
@@ -49,7 +70,13 @@ ENTRY: Final = (
         *("envelope", "text", "upstream's id of this message"),
         "it came over REST, or upstream sent none",
     ),
-    Field("action", "words", "what upstream did to the record", words=ACTIONS),
+    Field(
+        *("action", "words"),
+        "what upstream did to the record. What REST gave is `updated`, also where the"
+        " record was never seen before: `created` is no test for what is new, but"
+        " `news` is",
+        words=ACTIONS,
+    ),
     Field("record", "text", "the id of the record", NO_RECORD),
     Field(
         *("symbol", "text", "the symbol that it is about"),
@@ -65,23 +92,30 @@ ENTRY: Final = (
     ),
     Field(
         *("version", "ms"),
-        "when the record was last changed; of one record the highest counts",
+        "when the record was last changed; of one record the highest counts. It is"
+        " finer than `published`",
     ),
     Field(
         *("published", "ms"),
-        "when the call was published; `latest` is the record with the highest",
+        "when the call was published; `latest` is the record with the highest, and of"
+        " equal ones that with the higher id. Of insights upstream as a rule tells"
+        " only the date: then it is the start of that day in New York. Ask for this"
+        " where you want *today's*, not for when an entry was written: replay and REST"
+        " bring what was published before",
     ),
     Field(
         *("effect", "words"),
         "what it changed. `latest`: the newest of the symbol; `record`: an older one;"
-        " `none`: nothing, for it was out of date when it came",
-        words=("latest", "record", "none"),
+        " `none`: nothing, for it was out of date when it came, is older than all that"
+        " the timeline keeps, or is a consensus whose symbol is not certain",
+        words=EFFECTS,
     ),
     Field(
         *("news", "flag"),
         "act on this: firm, direction, rating or target (of consensus: a figure) are"
         " not what was said before, or the record is new or deleted (look at `action`)",
-        "it only says the same again, or is out of date",
+        "it only says the same again, changed nothing (`effect` is `none`), or deletes"
+        " what was not known",
     ),
 )
 RAW: Final = Field(
@@ -139,8 +173,8 @@ HEADLINES: Final = {
     CONSENSUS.name: (
         Field(
             *("rating", "text"),
-            "what all firms together say: `STRONG_BUY`, `BUY`, `HOLD`, `SELL` or"
-            " `STRONG_SELL`",
+            "what all firms together say, in capitals however upstream sent it:"
+            " `STRONG_BUY`, `BUY`, `HOLD`, `SELL` or `STRONG_SELL`",
             NOT_SAID,
         ),
         Field(
@@ -189,7 +223,7 @@ OURS: Final = (
     Field("_record", "text", "the id of the record", NO_RECORD),
     Field("_action", "words", "the last thing upstream did to it", words=ACTIONS[:2]),
     Field("_version", "ms", "when it was last changed"),
-    Field("_published", "ms", "when it was published"),
+    Field("_published", "ms", "when it was published, as `published` of an entry"),
     Field("_timestamp", "text", "when upstream sent it, in upstream's form", NOT_SENT),
     Field("_received", "time", "when the bridge got it"),
     Field("_source", "words", "how it came, as `source` of an entry", words=SOURCES),
@@ -212,12 +246,12 @@ DERIVED: Final = {
     RATINGS.name: (
         *_CALL,
         Field(
-            *("_pt_change", "number"),
+            *("_pt_change", "reckoned"),
             "the target's change, exact, of the adjusted targets where both are there",
             "there is no target now, or there was none before",
         ),
         Field(
-            *("_pt_change_pct", "number"),
+            *("_pt_change_pct", "reckoned"),
             "the same in per cent, with two decimals (half-even)",
             "there is no `_pt_change`, or the target before was 0",
         ),
@@ -226,7 +260,8 @@ DERIVED: Final = {
     CONSENSUS.name: (
         Field(
             *("_previous_consensus_rating", "text"),
-            "the rating of the consensus before, which had other figures",
+            "the rating of the consensus before, which had other figures; as sent, like"
+            " `consensus_rating`, so set both in capitals before you compare",
             NOTHING_BEFORE,
         ),
         Field("_previous_consensus_rating_val", "number", "its value", NOTHING_BEFORE),
@@ -254,19 +289,24 @@ STATUS: Final = (
     Field("last_pong_at", "time", "when upstream answered a `ping`", _NOT_YET),
     Field(
         *("covered_until", "time"),
-        "until when all that upstream sent is in Redis, but for `missing`",
+        "until when all that upstream sent is in Redis, but for `missing`, and for what"
+        " was announced and can no longer be fetched: that stands in the log alone, as"
+        " `gap` entries",
         "that is not known yet",
     ),
     Field(
         *("missing", "text"),
-        "what may not be in Redis before that, as `FROM/TO` pairs with spaces between",
-        "nothing is missing",
+        "what before that is still to be fetched or announced, as `FROM/TO` pairs with"
+        " spaces between. An announced one stays while REST may still bring it, and"
+        " goes when it has, or when nobody can fetch it any more",
+        "nothing is to be fetched or announced: what was announced before is a `gap` in"
+        " the log",
     ),
     Field("events", "count", "messages that were logged, since the start"),
     Field("duplicates", "count", "messages that had come before"),
     Field("rejected", "count", "frames that could not be used"),
     Field("unattributed", "count", "consensus whose symbol is not certain"),
-    Field("gaps", "count", "gaps that were announced"),
+    Field("gaps", "count", "gaps that were announced, since the start of the bridge"),
     Field("reconnects", "count", "connections after the first"),
     Field("fetched", "count", "rows of REST that took effect"),
     Field("backlog", "count", "messages that were read and are not in Redis yet"),

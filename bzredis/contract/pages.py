@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from textwrap import fill
 from typing import Final
 
 from bzredis.contract import fields
 from bzredis.contract.examples import EXAMPLES
-from bzredis.contract.fields import Field
+from bzredis.contract.fields import UNITS, Field
 from bzredis.contract.keys import KEYS, Key, key
+from bzredis.contract.theirs import THEIRS
 from bzredis.streams import STREAMS, Stream
 
-UNITS: Final = {
-    "ms": "ms since 1970",
-    "time": "UTC, RFC 3339",
-    "number": "number, in the digits sent",
-    "flag": "`1`",
-    "id": "entry id",
-}
+WIDTH: Final = 88  # columns
 HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
@@ -34,7 +30,9 @@ often upstream changes it.
   updates only say again what was known.
 - What stands under `{prefix}:STREAM:internal:` is the bridge's own: rely on none of it.
 
-The number of all this is 1 (`contract` in `status`).
+The number of all this is 1 (`contract` in `status`). Under one number fields may be
+added to entries, hashes and `status`, but none is taken away, gets another name or
+another meaning: leave alone what you do not know.
 """
 COOKBOOK: Final = """More questions and their answers:
 [the cookbook](../../scripts/consumers/cookbook.md). Programs in nine languages to copy
@@ -45,7 +43,38 @@ REASONS: Final = """
 The reasons of `fresh`: `disconnected`; `behind` (what was read waits for Redis);
 `missing` (something is still to be fetched or announced); `silent` (upstream does not
 answer); `evicting` (Redis may take keys away); `stopped`. A bridge that was killed says
-nothing: `alive` expires."""
+nothing: `alive` expires.
+
+A program that only looks finds that `alive` is not there, and why in `status`:
+
+- `state` is not `live`: it is not connected. What is wrong stands in `error`;
+- `backlog` is over 0 and stays so: it is behind, mostly since Redis refuses (`error`);
+- `missing` is there: something is still to be fetched or announced (where all of it is
+  announced, and REST goes on, `alive` is there);
+- `last_pong_at` is old: upstream is silent;
+- none of these: the bridge was killed (all of `status` stands still), or Redis may take
+  keys away (`error`).
+
+The word itself is said on `fresh` only."""
+ACTING: Final = """
+## Acting on the log
+
+- **Look at `action` first, then at `news`.** A `deleted` entry is news too, and has the
+  headline of what is gone.
+- **Each upgrade once.** `news` may tell a `direction` again: an upgrade whose target is
+  corrected is news again, and its `direction` is still `up`. To tell each upgrade once,
+  remember `record` with `direction` and `rating`. An id is no key for *already done*:
+  after a Redis that came back older, entries come again under new ids.
+- **New is not recent.** On a first start and after an outage replay and REST bring what
+  was published hours or days ago, and it is news. Where only what is recent counts, ask
+  for `published`.
+- **Do not fall behind too far.** The log is trimmed (`--events-maxlen`, about 20,000
+  entries), and nobody tells a late reader. It may have been overtaken where the first
+  id of the log (`XRANGE {prefix}:STREAM:events - + COUNT 1`) is higher than that of the
+  last entry that it read; of a group, than its `last-delivered-id` (`XINFO GROUPS`).
+  Then read `latest` anew. From Redis 7.0 on `entries-added` of `XINFO STREAM` makes it
+  certain for who counts what is read; `max-deleted-entry-id` there tells of `XDEL`, and
+  not of trimming. `bzredis.reader` does all that, and gives a `Gap` (`trimmed`)."""
 
 
 def keys_of(stream: Stream) -> list[Key]:
@@ -54,7 +83,7 @@ def keys_of(stream: Stream) -> list[Key]:
 
 
 def text(prefix: str) -> Iterator[str]:
-    """Yield lines: each key, and the fields of each log's entries."""
+    """Yield lines: each key, and the fields of what stands there."""
     rows = [
         (key(prefix, stream, one.name), one.type, one.content)
         for stream in STREAMS
@@ -64,8 +93,27 @@ def text(prefix: str) -> Iterator[str]:
     for name, kind, content in rows:
         yield f"{name:{names}}  {kind:{types}}  {content}"
     for stream in STREAMS:
-        yield f"\nAn entry of {prefix}:{stream.name}:events may have the fields"
-        yield f"  {' '.join(each.name for each in fields.entry(stream))}"
+        stem = f"{prefix}:{stream.name}"
+        hashes = (
+            "latest:SYM and record:ID" if stream.state == "records" else "latest:SYM"
+        )
+        yield f"\nAn entry of {stem}:events may have the fields"
+        yield _names(fields.entry(stream))
+        yield f"{stem}:{hashes} may have upstream's own, among others"
+        yield _names(THEIRS[stream.name])
+        yield "and the bridge's"
+        yield _names(fields.ours(stream))
+    yield "\nAn entry of events whose action is gap has the fields"
+    yield _names(fields.GAP)
+    yield "An entry of rejected has"
+    yield _names(fields.REJECTED)
+    yield "And status has"
+    yield _names(fields.STATUS)
+
+
+def _names(of: Iterable[Field]) -> str:
+    names = " ".join(each.name for each in of)
+    return fill(names, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def markdown(prefix: str) -> Iterator[str]:
@@ -74,11 +122,14 @@ def markdown(prefix: str) -> Iterator[str]:
     yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
     yield from _keys(prefix)
     yield from _entries(prefix)
+    yield ACTING.format(prefix=prefix)
     yield from _hashes(prefix)
     yield f"\n## The status: `{prefix}:STREAM:status`\n"
     yield (
         "It is at most a second behind. It stays as it was when the bridge is killed:"
-        " it counts while `alive` is there."
+        " it counts while `alive` is there. **`missing` is what is still to be fetched"
+        " or announced**: where it is not there, all until `covered_until` is in Redis,"
+        " or in a `gap` of the log."
     )
     yield from _table(fields.STATUS)
 
@@ -106,7 +157,11 @@ def _entries(prefix: str) -> Iterator[str]:
         " `news`, always with `symbol`, and in the place of `raw`:"
     )
     yield from _table([fields.EVENT])
-    yield "\n### A gap in the log\n\nIt has these fields alone:"
+    yield (
+        "\n### A gap in the log\n\nIt tells what was missed and not fetched in time."
+        " REST may still bring it (then it stays in `missing`); what nobody can fetch"
+        " any more stands here alone. It has just these fields:"
+    )
     yield from _table(fields.GAP)
     yield f"\n## What could not be used: `{prefix}:STREAM:rejected`"
     yield from _table(fields.REJECTED)
@@ -124,10 +179,25 @@ def _hashes(prefix: str) -> Iterator[str]:
     for stream in STREAMS:
         yield f"\nAnd for {stream.name}:"
         yield from _table(fields.DERIVED[stream.name])
+    yield from _theirs()
     yield (
         "\nOf a deleted record only the fields of the first table are left, and they"
         " for 35 days: its `_action` is `deleted`."
     )
+
+
+def _theirs() -> Iterator[str]:
+    yield (
+        "\n### Upstream's own fields\n\nThese are known. Others may come, and stand in"
+        " the hash alike (`ratings_accuracy_…`, for one); any of them may be absent,"
+        " and none is checked. `date` and `time` are of New York's clock (US/Eastern):"
+        " for a moment in time take `_published`, which is ms since 1970."
+    )
+    for stream in STREAMS:
+        yield f"\nOf {stream.name}:\n\n| field | type | meaning |\n|---|---|---|"
+        for each in THEIRS[stream.name]:
+            kind = UNITS.get(each.type, each.type)
+            yield f"| `{each.name}` | {kind} | {each.meaning} |"
 
 
 def _table(of: Iterable[Field]) -> Iterator[str]:

@@ -165,8 +165,13 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ); // a line at once, to a pipe too
     snprintf(keys, sizeof keys, "%s", under ? under : "bz:ratings");
     snprintf(events, sizeof events, "%s:events", keys);
-    if (argc > 2 && !strcmp(argv[1], "latest")) return !connect_to(url) || latest(argv[2]);
-    int works = argc > 3 && !strcmp(argv[1], "work");
+    const char *does = argc > 1 ? argv[1] : "";
+    if (argc == 3 && !strcmp(does, "latest")) return !connect_to(url) || latest(argv[2]);
+    int works = (argc == 4 || argc == 5) && !strcmp(does, "work");
+    if (!works && (argc > 4 || strcmp(does, "tail"))) {
+        fputs("usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]\n", stderr);
+        return 2;
+    }
     if (!works && argc > 2) snprintf(last, sizeof last, "%s", argv[2]);
     if (!works && argc > 3) left = atol(argv[3]);
     const char *idle = argc > 4 ? argv[4] : "60000";

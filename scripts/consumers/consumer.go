@@ -127,7 +127,10 @@ func tail(last string, left int) {
 func work(group, name, idle string) {
 	cursor := "0-0"
 	forEver(func() error {
-		do("XGROUP", "CREATE", log, group, 0, "MKSTREAM") // an error where it is there
+		_, err := do("XGROUP", "CREATE", log, group, 0, "MKSTREAM")
+		if err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") { // else it is there
+			return err
+		}
 		left, err := redis.Values(do("XAUTOCLAIM", log, group, name, idle, cursor, "COUNT", 100))
 		if err != nil {
 			return err
@@ -182,17 +185,21 @@ func forEver(once func() error) {
 }
 
 func main() {
+	given := len(os.Args) - 2                // behind the command
 	words := append(os.Args[1:], "", "", "") // what is not given is ""
-	switch words[0] {
-	case "latest":
+	switch command := words[0]; {
+	case command == "latest" && given == 1:
 		if err := latest(words[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-	case "tail":
+	case command == "tail" && given <= 2:
 		left, _ := strconv.Atoi(words[2])
 		tail(or(words[1], "0-0"), left)
-	case "work":
+	case command == "work" && (given == 2 || given == 3):
 		work(words[1], words[2], or(words[3], "60000"))
+	default:
+		fmt.Fprintln(os.Stderr, "usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]")
+		os.Exit(2)
 	}
 }

@@ -9,6 +9,8 @@ const ENTRY = `action symbol record version published effect news firm direction
 const LATEST = `_record _version _firm _direction rating_current rating
   consensus_rating pt_current pt consensus_price_target`
 const redis = createClient({ url: process.env.REDIS_URL || 'redis://127.0.0.1:6379' })
+const USAGE = 'usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]'
+const WORDS = new Map([['latest', [1]], ['tail', [0, 1, 2]], ['work', [2, 3]]])
 let told
 
 // Done when it is written: to a pipe that is full, console.log only promises.
@@ -52,7 +54,8 @@ async function tail (last = '0-0', count = 0) {
     const log = { key: LOG, id: last }
     const read = await redis.xRead(log, { COUNT: 100, BLOCK: 1000 })
     for (const { id, message } of read?.[0].messages ?? []) {
-      await act(last = id, message)
+      await act(id, message)
+      last = id
       if (--count === 0) process.exit()
     }
   })
@@ -61,7 +64,7 @@ async function tail (last = '0-0', count = 0) {
 async function work (group, name, idle = 60000) {
   let cursor = '0-0'
   await forEver(async () => {
-    await redis.xGroupCreate(LOG, group, '0', { MKSTREAM: true }).catch(() => {})
+    await redis.xGroupCreate(LOG, group, '0', { MKSTREAM: true }).catch(isThere)
     const left = await redis.xAutoClaim(LOG, group, name, +idle, cursor, { COUNT: 100 })
     cursor = left.nextId
     let batch = left.messages.filter(Boolean) // null: trimmed away meanwhile
@@ -75,6 +78,10 @@ async function work (group, name, idle = 60000) {
       await redis.xAck(LOG, group, id)
     }
   })
+}
+
+function isThere (error) {
+  if (!error.message.startsWith('BUSYGROUP')) throw error
 }
 
 async function forEver (once) {
@@ -91,6 +98,11 @@ async function forEver (once) {
 }
 
 async function main ([command, ...words]) {
+  if (!WORDS.get(command)?.includes(words.length)) {
+    console.error(USAGE)
+    process.exit(2)
+  }
+  process.stdout.on('error', () => process.exit(1)) // as `| head` has enough
   redis.on('error', error => console.error(error.message))
   await redis.connect()
   await { latest, tail, work }[command](...words)

@@ -12,7 +12,6 @@ local ENTRY = [[action symbol record version published effect news firm directio
 local LATEST = [[_record _version _firm _direction rating_current rating
   consensus_rating pt_current pt consensus_price_target]]
 local client, told
-io.stdout:setvbuf 'line'
 
 local function connect()
   local url = os.getenv 'REDIS_URL' or 'redis://127.0.0.1:6379'
@@ -28,7 +27,8 @@ local function say(words, of, names)
   for name in (names or ''):gmatch '%S+' do
     if of[name] then words = words .. '\t' .. name .. '=' .. of[name]:gsub('[\t\r\n]', ' ') end
   end
-  print(words)
+  local took = io.stdout:write(words, '\n') and io.stdout:flush()
+  if not took then os.exit(1) end -- as `| head` has enough
 end
 
 local function tell(state)
@@ -97,8 +97,8 @@ function commands.tail(last, count)
   for_ever(function()
     local read = client:xread('COUNT', 100, 'BLOCK', 1000, 'STREAMS', LOG, last)
     for _, each in ipairs(read and read[1][2] or {}) do
+      act(each[1], fields(each[2]))
       last = each[1]
-      act(last, fields(each[2]))
       left = left - 1
       if left == 0 then os.exit() end
     end
@@ -108,7 +108,8 @@ end
 function commands.work(group, name, idle)
   local cursor, batch = '0-0', nil
   for_ever(function()
-    pcall(client.xgroup, client, 'CREATE', LOG, group, 0, 'MKSTREAM') -- it is there
+    local made, why = pcall(client.xgroup, client, 'CREATE', LOG, group, 0, 'MKSTREAM')
+    if not made and not tostring(why):find 'BUSYGROUP' then error(why, 0) end -- else it is there
     local claim = { LOG, group, name, idle or 60000, cursor, 'COUNT', 100 }
     cursor, batch = table.unpack(client:xautoclaim(table.unpack(claim)))
     if not next(batch) then
@@ -122,4 +123,10 @@ function commands.work(group, name, idle)
   end)
 end
 
+local takes = { latest = { 1, 1 }, tail = { 0, 2 }, work = { 2, 3 } }
+local least, most = table.unpack(takes[arg[1]] or { 1, 0 })
+if #arg - 1 < least or #arg - 1 > most then
+  io.stderr:write 'usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]\n'
+  os.exit(2)
+end
 commands[arg[1]](table.unpack(arg, 2))

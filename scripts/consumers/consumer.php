@@ -144,5 +144,9 @@ function forEver(callable $once): void
     }
 }
 
-[, $command] = $argv;
-$command(...array_slice($argv, 2));
+[$least, $most] = ['latest' => [1, 1], 'tail' => [0, 2], 'work' => [2, 3]][$argv[1] ?? ''] ?? [1, 0];
+if ($argc - 2 < $least || $argc - 2 > $most) {
+    fwrite(STDERR, "usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]\n");
+    exit(2);
+}
+$argv[1](...array_slice($argv, 2));

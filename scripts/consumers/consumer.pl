@@ -66,8 +66,8 @@ sub tail {
     for_ever(sub {
         my $read = $redis->xread('COUNT', 100, 'BLOCK', 1000, 'STREAMS', $log, $last);
         for (map { @{ $_->[1] } } @{ $read // [] }) {
+            act($_->[0], { @{ $_->[1] } });
             $last = $_->[0];
-            act($last, { @{ $_->[1] } });
             exit if --$left == 0;
         }
     });
@@ -76,7 +76,8 @@ sub tail {
 sub work {
     my ($group, $name, $idle, $cursor) = (shift, shift, shift // 60_000, '0-0');
     for_ever(sub {
-        eval { $redis->xgroup('CREATE', $log, $group, 0, 'MKSTREAM') };    # it is there
+        eval { $redis->xgroup('CREATE', $log, $group, 0, 'MKSTREAM') };
+        die $@ if $@ && $@ !~ /BUSYGROUP/;    # else it is there
         my $claimed = $redis->xautoclaim($log, $group, $name, $idle, $cursor, 'COUNT', 100);
         $cursor = $claimed->[0];
         my @batch = grep { defined } @{ $claimed->[1] };    # undef: trimmed away meanwhile
@@ -109,4 +110,10 @@ sub for_ever {
 }
 
 my ($command, @words) = @ARGV;
-{ latest => \&latest, tail => \&tail, work => \&work }->{$command}->(@words);
+my %takes = (latest => [\&latest, 1, 1], tail => [\&tail, 0, 2], work => [\&work, 2, 3]);
+my ($does, $least, $most) = @{ $takes{ $command // '' } // [] };
+if (!$does || @words < $least || @words > $most) {
+    say STDERR 'usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]';
+    exit 2;
+}
+$does->(@words);

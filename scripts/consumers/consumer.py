@@ -21,6 +21,7 @@ LATEST = """_record _version _firm _direction rating_current rating consensus_ra
 ONE_LINE = str.maketrans("\t\r\n", "   ")
 URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379")
 redis: Any = Redis.from_url(URL, decode_responses=True)
+USAGE = "usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]"
 told = ""
 
 
@@ -70,9 +71,9 @@ async def tail(last: str = "0-0", count: str = "0") -> None:
     async def once() -> None:
         nonlocal last, left
         for _, entries in await redis.xread({LOG: last}, 100, 1000) or []:
-            for last, of in entries:
-                act(last, of)
-                left -= 1
+            for entry, of in entries:
+                act(entry, of)
+                last, left = entry, left - 1
                 if left == 0:
                     sys.exit()
 
@@ -84,8 +85,11 @@ async def work(group: str, name: str, idle: str = "60000") -> None:
 
     async def once() -> None:
         nonlocal cursor
-        with suppress(ResponseError):  # it is there
+        try:
             await redis.xgroup_create(LOG, group, "0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):  # else it is there
+                raise
         left = await redis.xautoclaim(LOG, group, name, int(idle), cursor, 100)
         cursor = left[0]
         batch = [each for each in left[1] if each[0]]  # else trimmed away meanwhile
@@ -110,6 +114,18 @@ async def for_ever(once: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(0.5)
 
 
-commands: Any = {"latest": latest, "tail": tail, "work": work}
-with suppress(KeyboardInterrupt):
-    asyncio.run(commands[sys.argv[1]](*sys.argv[2:]))
+def main(command: str = "", *words: str) -> None:
+    takes: Any = {"latest": (latest, 1, 1), "tail": (tail, 0, 2), "work": (work, 2, 3)}
+    does, least, most = takes.get(command, (None, 0, 0))
+    if not does or not least <= len(words) <= most:
+        print(USAGE, file=sys.stderr)
+        sys.exit(2)
+    try:
+        asyncio.run(does(*words))
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:  # as `| head` has enough: nor may the end write there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+main(*sys.argv[1:])

@@ -53,7 +53,8 @@ def tail(last = "0-0", count = 0)
   left = count.to_i
   for_ever do
     REDIS.xread(LOG, last, count: 100, block: 1000).fetch(LOG, []).each do |entry, of|
-      act(last = entry, of)
+      act(entry, of)
+      last = entry
       exit if (left -= 1).zero?
     end
   end
@@ -62,7 +63,7 @@ end
 def work(group, name, idle = 60_000)
   cursor = "0-0"
   for_ever do
-    REDIS.xgroup(:create, LOG, group, "0", mkstream: true) rescue Redis::CommandError # it is there
+    create(group)
     # Not `xautoclaim`, which fails on the nil of what was trimmed away meanwhile.
     cursor, left = REDIS.call("XAUTOCLAIM", LOG, group, name, idle, cursor, "COUNT", 100)
     batch = left.compact.map { |entry, flat| [entry, flat.each_slice(2).to_h] }
@@ -76,6 +77,12 @@ def work(group, name, idle = 60_000)
   end
 end
 
+def create(group)
+  REDIS.xgroup(:create, LOG, group, "0", mkstream: true)
+rescue Redis::CommandError => e
+  raise unless e.message.start_with?("BUSYGROUP") # else it is there
+end
+
 def for_ever
   loop do
     tell(state)
@@ -87,8 +94,16 @@ def for_ever
   end
 end
 
+command, *words = ARGV
+unless { "latest" => [1], "tail" => [0, 1, 2], "work" => [2, 3] }[command]&.include?(words.size)
+  warn "usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]"
+  exit 2
+end
+
 begin
-  send(*ARGV)
+  send(command, *words)
 rescue Interrupt
   exit 130
+rescue Errno::EPIPE # as `| head` has enough
+  exit 1
 end

@@ -88,8 +88,9 @@ for_ever() {
   done
 }
 
-case $1 in
-  latest) latest "$2" ;;
-  tail) last=${2:-0-0} left=${3:-0} && for_ever tail_once ;;
-  work) cursor=0-0 && shift && for_ever work_once "$@" ;;
+case $#${1-} in
+  2latest) latest "$2" ;;
+  [123]tail) last=${2:-0-0} left=${3:-0} && for_ever tail_once ;;
+  [34]work) cursor=0-0 && shift && for_ever work_once "$@" ;;
+  *) echo 'usage: consumer latest SYMBOL | tail [ID [COUNT]] | work GROUP NAME [IDLE]' >&2 && exit 2 ;;
 esac

@@ -18,8 +18,10 @@ from fakes import Said
 from bzredis import __version__
 from bzredis.bridge.status import CONTRACT
 from bzredis.commands import cli, form, logs, run, simulate
+from bzredis.contract import fields
 from bzredis.contract.asyncapi import document
 from bzredis.contract.keys import KEYS
+from bzredis.contract.theirs import THEIRS
 from bzredis.errors import FeedLost
 from bzredis.settings.config import OPTIONS, Config
 from bzredis.streams import STREAMS
@@ -315,6 +317,11 @@ def test_keys_shows_the_table_under_its_prefix() -> None:
             there = f"{{x}}:{stream.name}:{key.name} " in shown
             assert there == (stream.state in key.state)
         assert " ".join(head.name for head in stream.headline) in shown
+        words = set(shown.split())
+        for table in (fields.entry(stream), fields.ours(stream), THEIRS[stream.name]):
+            assert {each.name for each in table} <= words
+    for each in (*fields.GAP, *fields.REJECTED, *fields.STATUS):
+        assert each.name in words
 
 
 def test_keys_shows_an_asyncapi_document_under_its_prefix() -> None:

@@ -105,6 +105,9 @@ CALLS: Final = (
     Call(0, "12:32", "NVDA", "Citigroup", "Atif Malik", "Maintains", "Buy", "Buy",
          "210.00", "150.00"),
 )  # fmt: skip
+# What REST brings today, and is a week old.
+LATE: Final = Call(-7, "12:45", "SHOP", "Scotiabank", "Kevin Krishnaratne", "Upgrades",
+                   "Outperform", "Sector Perform", "112.00", "96.00")  # fmt: skip
 # What comes while somebody waits.
 LAST: Final = Call(0, "13:45", "XOM", "Barclays", "Betty Jiang", "Upgrades",
                    "Overweight", "Equal-Weight", "130.00", "112.00",
@@ -228,6 +231,10 @@ class Week:
         for call in CALLS[4:]:
             yield self.rating(call)
         yield self.rating(repeated, "updated", 1_980)
+        text = json.dumps(self.content(LATE))
+        found = row(RATINGS, text, received=self.at(0, "13:10:02"))
+        assert isinstance(found, Change)
+        yield found
         at = self.at(0, "13:20:01", 88)
         yield self.frame(
             RATINGS, at, action="deleted", id=gone.id, timestamp=nanos(at), content={}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from inspect import getsource
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, Final, get_args
 
+import attrs
 import pytest
 import trio
+from contract.closed import closed
 from jsonschema import Draft202012Validator, ValidationError
 from store.servers import HOST, Peer, consensus, deleted, message, rating
 from store.steps import STEPS
@@ -17,22 +22,73 @@ from bzredis.bridge.status import FIELDS, Identity, State, StreamStatus
 from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import GaveUp, Opened
 from bzredis.contract import fields
-from bzredis.contract.fields import Field
+from bzredis.contract.fields import UNITS, Field
 from bzredis.contract.schemas import of, schemas
+from bzredis.contract.theirs import THEIRS
 from bzredis.ports import Sign
+from bzredis.reader.reader import KINDS
+from bzredis.reader.values import NAMES
 from bzredis.store.script import lua
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
+FRAMES: Final = Path(__file__).parents[1] / "frames"
 OF_EACH = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 
 
 def validator(stream: Stream, kind: str) -> Draft202012Validator:
-    return Draft202012Validator(schemas()["$defs"][f"{stream.name}-{kind}"])
+    """Return what checks by the published schema."""
+    ref = {"$ref": f"#/$defs/{stream.name}-{kind}"}
+    return Draft202012Validator(schemas() | ref)
 
 
 def test_the_schemas_are_schemas() -> None:
-    for schema in schemas()["$defs"].values():
+    every = schemas()["$defs"]
+    for name, schema in every.items():
         Draft202012Validator.check_schema(schema)
+        if "$ref" not in schema:  # else what is made of it has that one's name
+            assert schema["title"].lower() == name.replace("-", "")
+    text = json.dumps(every)
+    assert {*re.findall(r'"#/\$defs/([^"]+)"', text)} <= {*every}
+    assert {f"{s.name}-{kind}" for s in STREAMS for kind in of(s)} <= {*every}
+
+
+@OF_EACH
+def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
+    every = schemas()["$defs"]
+    for kind, table in (
+        ("message", fields.entry(stream)),
+        ("latest", (*fields.ours(stream), *THEIRS[stream.name])),
+    ):
+        told = every[f"{stream.name}-{kind}"]["properties"]
+        for each in table:
+            words = told[each.name]["description"]
+            assert each.meaning in words
+            assert each.absent in words
+            assert each.words or UNITS.get(each.type, each.type) in words
+
+
+@OF_EACH
+def test_of_upstreams_fields_those_are_told_that_the_reader_knows(
+    stream: Stream,
+) -> None:
+    told = {each.name for each in THEIRS[stream.name]}
+    assert all(not name.startswith("_") for name in told)
+    for each in attrs.fields(KINDS[stream.name]):
+        names = {*each.metadata.get(NAMES, ())}
+        assert not names or names & {*told, *(f.name for f in fields.ours(stream))}
+        if not any(name.startswith("_") for name in names):
+            assert not names or names & told
+    for path in FRAMES.glob(f"{stream.name}-documented.json"):
+        data = json.loads(path.read_text())["data"]
+        assert {*_flat(data.get("content", data))} <= told
+
+
+def _flat(content: dict[str, Any], stem: str = "") -> Iterator[str]:
+    for name, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{stem}{name}_")
+        else:
+            yield stem + name
 
 
 @OF_EACH
@@ -90,6 +146,7 @@ def test_all_that_stands_in_redis_is_as_the_schemas_say(
 
     def check(kind: str, found: dict[str, str]) -> None:
         validator(stream, kind).validate(found)
+        Draft202012Validator(closed(of(stream)[kind])).validate(found)
         checked.add(kind)
 
     for entry in peer.entries(f"{stream.name}:events"):
@@ -108,7 +165,7 @@ def test_all_that_stands_in_redis_is_as_the_schemas_say(
 
 WRONG: dict[str, dict[str, Any]] = {
     "an empty field": {"firm": ""},
-    "an unknown one": {"firmm": "x"},
+    "an unknown one that is empty": {"firmm": ""},
     "a time that is none": {"received": "today"},
     "a word that is none": {"direction": "sideways"},
     "no version": {"version": None},
@@ -125,6 +182,23 @@ def test_the_schemas_refuse_what_is_wrong(peer: Peer, change: dict[str, Any]) ->
     wrong = {k: v for k, v in {**entry, **change}.items() if v is not None}
     with pytest.raises(ValidationError):
         check.validate(wrong)
+
+
+def test_what_may_be_added_is_no_mistake(peer: Peer) -> None:
+    """But of the code: that writes what the tables say, and upstream's."""
+    peer.one(rating("a"))
+    (entry,) = peer.entries()
+    latest = peer.hash("ratings:latest:AAPL")
+    for kind, found in (("entry", entry), ("latest", latest), ("record", latest)):
+        exact = Draft202012Validator(closed(of(RATINGS)[kind]))
+        exact.validate(found)
+        added = {**found, "_later": "x"}
+        validator(RATINGS, kind).validate(added)
+        with pytest.raises(ValidationError):
+            exact.validate(added)
+    others = {**latest, "ratings_accuracy_smart_score": "71.3", "__own": "x"}
+    for check in (validator(RATINGS, "latest"), exact):
+        check.validate(others)
 
 
 def test_why_nothing_is_fresh_is_what_the_code_says() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pytest
 import trio
 from bridge.real.nights import LIMIT, QUICK, night, running, settled
+from contract.closed import closed
 from jsonschema import Draft202012Validator
 
 from bzredis.commands import embedded
@@ -80,7 +81,7 @@ def speak(upstream: Simulator) -> None:
 
 @cache
 def validator(stream: Stream, kind: str) -> Draft202012Validator:
-    return Draft202012Validator(of(stream)[kind])
+    return Draft202012Validator(closed(of(stream)[kind]))
 
 
 def key_of(name: str) -> tuple[Stream, Key] | None:
