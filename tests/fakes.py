@@ -108,6 +108,7 @@ class Session:
     script: Sequence[str | bytes | float | Exception] = ()
     answers: str = "yes"
     replay: Sequence[str] | None = None  # None: what FakeUpstream holds
+    dies: float = float("inf")  # s: from then on nothing comes, and nobody is told
 
 
 @attrs.define(eq=False)
@@ -130,6 +131,11 @@ class FakeLink:
     @property
     def texts(self) -> list[str]:
         return [text for _, text in self.sent]
+
+    @property
+    def heard_at(self) -> float:
+        """Say that bytes come all the time, as long as it is alive."""
+        return min(trio.current_time(), self.opened + self.session.dies)
 
     async def send(self, text: str, /) -> None:
         await trio.lowlevel.checkpoint()

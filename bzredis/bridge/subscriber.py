@@ -108,7 +108,7 @@ class Session:
     async def _tend(self) -> NoReturn:
         while True:
             await trio.sleep(POLL)
-            if self.is_replaying and trio.current_time() >= self._replay_ends:
+            if self.is_replaying and self._has_all_come():
                 self._end_replay()
             self._mind_silence()
             self.intake.tend()
@@ -126,6 +126,16 @@ class Session:
             if silent > DEAD and status.last_pong_at >= (status.connected_at or 0):
                 raise FeedLost(TOLD_SILENT)
             self.intake.silence.unanswered(self._pinged[0])
+
+    def _has_all_come(self) -> bool:
+        """Tell whether the replay is over, and not the link dead in the midst of it.
+
+        A pong came behind it, or a byte of whatever after the wait: upstream's PINGs
+        come every 10 s, and all that was sent before one has come before it.
+        """
+        ends, link = self._replay_ends, self.link
+        was_hinted = self._replay_hinted < inf
+        return trio.current_time() >= ends and (was_hinted or link.heard_at >= ends)
 
     def _end_replay(self) -> None:
         self.is_replaying = False

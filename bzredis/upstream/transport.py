@@ -60,6 +60,7 @@ class Wire(trio.abc.Stream):
     _splitter: Splitter
     ending: str | None = None  # in words that go on after the host's name
     answer: tuple[int, bytes] | None = None  # status and body where it said no
+    heard_at: float = field(factory=trio.current_time)  # when the last byte came
     waiting: trio.CancelScope = field(factory=trio.CancelScope)
     _head: bytearray = field(factory=bytearray)
 
@@ -116,6 +117,8 @@ class Wire(trio.abc.Stream):
             self.end(f"sent no byte for {SILENCE:.0f} s")
         elif not data:
             self.end("dropped the connection without saying why")
+        else:
+            self.heard_at = trio.current_time()
         self._head += data[: HEAD - len(self._head)]
         return bytes(data)
 

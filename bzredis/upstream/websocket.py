@@ -80,9 +80,14 @@ class WebSocketLink:
     """One open connection. Either method raises `FeedLost`, and nothing else."""
 
     _ws: WebSocketConnection = field(repr=False)
+    _wire: Wire = field(repr=False)
     _messages: trio.MemoryReceiveChannel[str | bytes] = field(repr=False)
     _lost: Callable[[], FeedLost] = field(repr=False)
     _clean: Callable[[str | bytes], str | bytes] = field(repr=False)
+
+    @property
+    def heard_at(self) -> float:
+        return self._wire.heard_at
 
     async def send(self, text: str) -> None:
         with suppress(ConnectionClosed):
@@ -159,7 +164,7 @@ class Upstream:
                     nursery.start_soon(_pass_on, ws, inbox)
                     try:
                         lost = partial(self._lost, ws, wire, request)
-                        yield WebSocketLink(ws, outbox, lost, request.clean)
+                        yield WebSocketLink(ws, wire, outbox, lost, request.clean)
                     finally:
                         outbox.close()
                         # In good order where anyone is there: that frees our one slot

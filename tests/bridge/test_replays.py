@@ -56,6 +56,19 @@ async def test_a_replay_that_never_ends_has_ended_after_a_minute(
     assert brought.count("replay") == pytest.approx(LONGEST, abs=1)
 
 
+@pytest.mark.parametrize("dies", [1.5, 1e9])
+async def test_a_replay_in_whose_midst_the_link_dies_proves_nothing(
+    rig: Rig, dies: float, autojump_clock: MockClock
+) -> None:
+    """What is known came first, and what is missing would have come after it."""
+    first = Session([frame(1), 20.0, LOST])
+    again = Session([1.0, frame(1), 38.5, LOST], answers="no", dies=dies)
+    rig.upstream.sessions.extend([first, again])
+    async with rig.running():
+        await trio.sleep(50)
+        assert bool(rig.store.db.of("ratings").holes) == (dies < 2)
+
+
 async def test_a_pong_shortens_the_wait_for_the_end(
     rig: Rig, autojump_clock: MockClock
 ) -> None:

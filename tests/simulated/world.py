@@ -61,6 +61,7 @@ from bzredis.streams.stream import Table
 T = TypeVar("T")
 
 EPOCH: Final = 1_760_000_000_000  # ms since 1970, when it all begins
+PING: Final = 10.0  # s
 ALIVE: Final = 15_000  # ms that a sign of life lasts
 UNSEEN: Final = 30.0  # s by which a connection that is dead is given up
 WINDOW: Final = 3_600_000  # ms that REST is asked back for what is new
@@ -134,9 +135,12 @@ class Link:
     rng: Random
     subscription: str = attrs.field(init=False)
     is_open: bool = True  # as upstream sees it
-    dead_at: float = inf  # s, when it is noticed that it died unseen
+    opened: float = attrs.field(factory=trio.current_time)
+    died: float = inf  # s, unseen, …
+    dead_at: float = inf  # … and when that is noticed
     _wire: deque[tuple[float, str | bytes | Exception]] = attrs.field(factory=deque)
     _last: float = 0.0  # s, when the last of it comes
+    _heard: float = 0.0  # s, when something was read last
     _news: trio.Event = attrs.field(factory=trio.Event)
 
     def __attrs_post_init__(self) -> None:
@@ -160,8 +164,15 @@ class Link:
     def die(self) -> None:
         """Let nothing come any more, and nobody notice."""
         self._wire.clear()
-        self.dead_at = trio.current_time() + self.rng.uniform(5.0, UNSEEN)
+        self.died = trio.current_time()
+        self.dead_at = self.died + self.rng.uniform(5.0, UNSEEN)
         self._news.set()
+
+    @property
+    def heard_at(self) -> float:
+        """Say when the last byte came: a PING of upstream's comes every 10 s."""
+        lived = min(trio.current_time(), self.died) - self.opened
+        return max(self._heard, self.opened + lived // PING * PING)
 
     async def send(self, text: str, /) -> None:
         await trio.lowlevel.checkpoint()
@@ -182,6 +193,7 @@ class Link:
                 _, item = self._wire.popleft()
                 if isinstance(item, Exception):
                     raise item
+                self._heard = now
                 return item
             self._news = trio.Event()
             first = self._wire[0][0] if self._wire else inf
@@ -195,6 +207,7 @@ class Link:
             if isinstance(item, Exception):
                 return
             self._wire.popleft()
+            self._heard = now
             yield item
 
 

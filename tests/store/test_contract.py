@@ -202,7 +202,8 @@ def test_what_may_be_added_is_no_mistake(peer: Peer) -> None:
 
 
 def test_why_nothing_is_fresh_is_what_the_code_says() -> None:
-    told = re.findall(r'(?:return|_:) \(?"\w+", "(\w+)"', getsource(bridge))
-    [line] = re.findall("local why = .*", lua("status"))
-    told += re.findall("'(\\w+)'", line)
+    said = r'(?:return|_:) \(?(?:"\w+"|presence), "(\w+)"'
+    told = re.findall(said, getsource(bridge))
+    [lines] = re.findall("local why = (?s:.*?)local channel", lua("status"))
+    told += re.findall("and '(\\w+)'", lines)
     assert {*told} == {*fields.REASONS}
