@@ -23,6 +23,7 @@ class Disk:
     lock: trio.Lock = attrs.field(factory=trio.Lock)  # whoever calls holds it
     count: int = attrs.field()
     since: int | None = attrs.field()
+    _is_counted: bool = True  # False: a call was left to itself, and may have worked
     _leaving: bool = False
     _working: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
@@ -35,20 +36,38 @@ class Disk:
         return self.spool.since(self.stream)
 
     async def append(self, items: Sequence[Item]) -> None:
-        await self._work(partial(self.spool.append, self.stream, items))
-        self.count += len(items)
+        def put() -> int:
+            self.spool.append(self.stream, items)
+            return len(items)
+
+        await self._counted(put)
 
     async def oldest(self, limit: int) -> list[Item]:
         return await self._work(partial(self.spool.oldest, self.stream, limit))
 
     async def remove(self, log: str, last: int) -> None:
-        gone = partial(self.spool.remove, self.stream, log, last)
-        self.count -= await self._work(gone)
+        await self._counted(lambda: -self.spool.remove(self.stream, log, last))
 
     async def note_since(self, at: int) -> None:
         """Keep from when on the stream is followed: an emptied Redis does not know."""
         await self._work(partial(self.spool.since, self.stream, at))
         self.since = at
+
+    async def _counted(self, call: Callable[[], int]) -> None:
+        """Have the disk do what changes its count, by what the call returns."""
+        was_counted = self._is_counted
+
+        def done() -> int:
+            by = call()
+            return self.count + by if was_counted else self.spool.count(self.stream)
+
+        self._is_counted = False
+        try:
+            self.count = await self._work(done)
+        except Exception:  # then it did nothing; what is cancelled may go on
+            self._is_counted = was_counted
+            raise
+        self._is_counted = True
 
     def leave(self) -> None:
         """Wait for the disk no longer than those who call may wait."""

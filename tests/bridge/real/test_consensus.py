@@ -22,7 +22,12 @@ from bzredis.simulator.market.consensus import fields
 
 def shown(client: Any, symbol: str) -> dict[str, str]:
     found = client.hgetall(f"bz:consensus:latest:{symbol}")
-    return {name: value for name, value in found.items() if name[:1] != "_"}
+    return figures({name: at for name, at in found.items() if name[:1] != "_"})
+
+
+def figures(found: dict[str, str]) -> dict[str, str]:
+    """Return what counts: in which case the rating is written says nothing."""
+    return {k: v.upper() if k == "consensus_rating" else v for k, v in found.items()}
 
 
 def answer(upstream: Simulator, symbol: str) -> dict[str, str]:
@@ -34,11 +39,8 @@ def answer(upstream: Simulator, symbol: str) -> dict[str, str]:
             flat |= {f"{name}_{inner}": held for inner, held in value.items()}
         else:
             flat[name] = value
-    return {
-        name: json.dumps(value).strip('"')
-        for name, value in flat.items()
-        if value not in ("", None)
-    }
+    told = {k: json.dumps(v).strip('"') for k, v in flat.items()}
+    return figures({k: v for k, v in told.items() if v not in {"", "null"}})
 
 
 async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one story
