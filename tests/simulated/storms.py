@@ -35,7 +35,8 @@ RECIPES: Final = {
     "first-unproven": """
         short replays 0 600, whose 2, say*5 9, REST hangs 9 200, whose 5""",
     "asked in time": """
-        no replay 0 300, whose 0, half-open 3, cut 14, upstream fails 0 2, say*3 1""",
+        part, much*5 15, slow replays 1 60, cut 0.3, no replay 4 300, close 0.3,
+        anew 1.5, say 1, apart 1 40""",
     "once": """
         REST fails 0 300, no replay 0 600, cut 1, say 1, half-open 58, say 1""",
     "join-resume": """
@@ -55,23 +56,31 @@ RECIPES: Final = {
         upstream fails 0 40, say 2, say*3 6""",
     "ids": "cut, say 1, move 6, cut 6, say 1, move 9",
     "id-change": """
-        TIME still 0 300, cut, say 1, empty 9, say 2, cut 2, say 2, empty 9, say 2""",
+        no replay 0 600, TIME still 0 300, part, empty 15, say*4 9, REST fails 1 150,
+        other 0.2, say*3 0.1, empty 0.1, anew 0.1""",
     "id-begin": """
         no replay 0 900, say*3, killed 6 0.01, TIME still 0 300, empty 30,
         REST fails 0 150, say 9""",
     "reader": """
-        no replay 0 300, wall clock, say 40, killed 1 0.1, other 0.2, say 0.2, say 1""",
+        no replay 0 400, cut, standby apart 9 120, ahead 6, say 36, other 0.3,
+        say*2 0.2, anew 0.3""",
     "alive: counts": "wall clock, say 40, other 9, say*2 1",
     "alive: drains": """
         Redis slow 0 120, say*3, say 5, say*3, save 1, say*3, roll back 60""",
 }
 SHORT: Final = {
     "say": "upstream says something",
+    "much": "upstream says much at once",
     "cut": "the connection is cut",
+    "close": "upstream closes the connection",
     "other": "upstream lets only the other in",
     "half-open": "the connection dies unseen",
     "upstream fails": "upstream answers 503",
     "apart": "who is connected cannot reach Redis",
+    "standby apart": "who stands by cannot reach Redis",
+    "anew": "who stands by is started anew",
+    "part": "who is connected gets a part only",
+    "ahead": "the clock of who is connected is ahead",
     "short replays": "replays hold little",
     "slow replays": "replays are slow",
     "no replay": "there is no replay",

@@ -50,6 +50,19 @@ def some(world: World, how: Random) -> Machine:
     return how.choice(world.machines)
 
 
+def standby(world: World) -> Machine | None:
+    """Return who is not connected; rather one that would be let in."""
+    link = world.upstream.slot
+    others = [m for m in world.machines if link is None or m is not link.machine]
+
+    def waits(machine: Machine) -> tuple[bool, bool]:
+        process = machine.process
+        has_link = process is not None and process.line.intake.holes.opened is not None
+        return has_link, "kept out" in machine.ails
+
+    return min(others, key=waits, default=None)
+
+
 def _ails(of: Callable[[World, Random], Ails], what: str) -> Callable[..., None]:
     def begin(world: World, how: Random, lasts: float) -> None:
         of(world, how).begin(what, lasts)
@@ -92,6 +105,12 @@ def cut(world: World, _: Random, __: float) -> None:
         world.upstream.let_go(link)
 
 
+def close(world: World, _: Random, __: float) -> None:
+    if link := world.upstream.slot:
+        link.close()
+        world.upstream.let_go(link)
+
+
 def hand_over(world: World, _: Random, lasts: float) -> None:
     """Let who is connected be sent away, and somebody else in."""
     if link := world.upstream.slot:
@@ -104,6 +123,11 @@ def cut_off(world: World, how: Random, lasts: float) -> None:
     link = world.upstream.slot
     machine = link.machine if link else some(world, how)
     machine.ails.begin("partitioned", lasts)
+
+
+def cut_off_standby(world: World, _: Random, lasts: float) -> None:
+    if machine := standby(world):
+        machine.ails.begin("partitioned", lasts)
 
 
 def half_open(world: World, how: Random, _: float) -> None:
@@ -202,6 +226,14 @@ async def kill(world: World, how: Random, lasts: float) -> None:
         machine.start()
 
 
+async def start_anew(world: World, _: Random, __: float) -> None:
+    """Let whoever stands by be ended and started: it does not wait to connect."""
+    machine = standby(world)
+    if machine and machine.process:
+        await machine.kill()
+        machine.start()
+
+
 async def stop(world: World, how: Random, lasts: float) -> None:
     machine = some(world, how)
     if machine.process:
@@ -216,6 +248,22 @@ async def resubscribe(world: World, how: Random, _: float) -> None:
         await machine.stop()
         whose = sorted(how.sample(SYMBOLS, how.randint(1, 3)))
         machine.subscription = how.choice(("*", ",".join(whose)))
+        machine.start()
+
+
+async def subscribe_to_less(world: World, how: Random, _: float) -> None:
+    """Let who is connected have a part only, and then the other all."""
+    link = world.upstream.slot
+    first = link.machine if link else some(world, how)
+    for machine in world.machines:
+        await machine.stop()
+        machine.subscription = "*"
+    first.subscription = ",".join(sorted(how.sample(SYMBOLS, how.randint(1, 2))))
+    first.start()
+    with trio.move_on_after(20.0):
+        while world.upstream.slot is None:
+            await trio.sleep(0.1)
+    for machine in world.machines:
         machine.start()
 
 
@@ -238,10 +286,19 @@ def step_wall(world: World, how: Random, _: float) -> None:
     whose.clock = how.choice((-by, by, how.randint(-by, by)))
 
 
+def step_ahead(world: World, how: Random, _: float) -> None:
+    """Let the clock of who is connected step forward."""
+    by = how.choice((STEP // 2, STEP))
+    world.off = max(world.off, 2 * by + 2)
+    if link := world.upstream.slot:
+        link.machine.clock = by
+
+
 KINDS: Final[dict[str, Kind]] = {
     "upstream says something": Kind(say, weight=0.0),
     "upstream says much at once": Kind(burst, weight=4.0),
     "the connection is cut": Kind(cut, weight=4.0),
+    "upstream closes the connection": Kind(close, weight=0.7),
     "upstream lets only the other in": Kind(hand_over, 20, 120, 2.0),
     "the connection dies unseen": Kind(half_open, weight=2.0),
     "upstream refuses (401)": Kind(upstream("refuses"), 1, 600, 0.3, refuses=True),
@@ -279,10 +336,14 @@ KINDS: Final[dict[str, Kind]] = {
     "a disk is slow": Kind(disk("slow"), 1, 120),
     "a bridge cannot reach Redis": Kind(disk("partitioned"), 1, 900),
     "who is connected cannot reach Redis": Kind(cut_off, 5, 300, 2.0),
+    "who stands by cannot reach Redis": Kind(cut_off_standby, 5, 300, 0.7),
+    "who stands by is started anew": Kind(start_anew, weight=0.7),
     "a bridge is killed": Kind(kill, 0, 30, 3.0),
     "a bridge is stopped": Kind(stop, 0, 30, 2.0),
     "the machines are shut down": Kind(shut_down, 0.1, 20, 2.0),
     "a bridge gets another subscription": Kind(resubscribe, weight=0.7),
+    "who is connected gets a part only": Kind(subscribe_to_less, weight=0.3),
     "the machines sleep": Kind(asleep, 15, HOUR, 0.7),
     "a wall clock steps": Kind(step_wall, weight=0.7),
+    "the clock of who is connected is ahead": Kind(step_ahead, weight=0.3),
 }

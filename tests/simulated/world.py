@@ -158,6 +158,10 @@ class Link:
         """Let upstream end it; of what is on the wire the last is lost."""
         for _ in range(self.rng.randint(0, len(self._wire))):
             self._wire.pop()
+        self.close()
+
+    def close(self) -> None:
+        """Let upstream end it in good order: what is on the wire still comes."""
         self.put(FeedLost("cut"))
         self.is_open = False
 
