@@ -136,8 +136,8 @@ class Link:
     subscription: str = attrs.field(init=False)
     is_open: bool = True  # as upstream sees it
     opened: float = attrs.field(factory=trio.current_time)
-    died: float = inf  # s, unseen, …
-    dead_at: float = inf  # … and when that is noticed
+    died: float = inf  # s: upstream's PINGs come until then, …
+    dead_at: float = inf  # … and when that is noticed, where it was unseen
     _wire: deque[tuple[float, str | bytes | Exception]] = attrs.field(factory=deque)
     _last: float = 0.0  # s, when the last of it comes
     _heard: float = 0.0  # s, when something was read last
@@ -158,12 +158,14 @@ class Link:
         """Let upstream end it; of what is on the wire the last is lost."""
         for _ in range(self.rng.randint(0, len(self._wire))):
             self._wire.pop()
+        # What was lost is not waited for.
+        self._last = self._wire[-1][0] if self._wire else 0.0
         self.close()
 
     def close(self) -> None:
         """Let upstream end it in good order: what is on the wire still comes."""
         self.put(FeedLost("cut"))
-        self.is_open = False
+        self.is_open, self.died = False, trio.current_time()
 
     def die(self) -> None:
         """Let nothing come any more, and nobody notice."""
