@@ -270,6 +270,29 @@ async def test_a_link_that_takes_nothing(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_ping_of_upstreams_is_heard(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async def polite(stream: trio.abc.Stream) -> None:
+        await accept(stream)
+        await trio.sleep(7)
+        await stream.send_all(frame(PING, b""))
+        await trio.sleep_forever()
+
+    async def dial(_host: str, _port: int) -> trio.abc.Stream:
+        ours, theirs = memory_stream_pair()
+        nursery.start_soon(polite, theirs)
+        return ours
+
+    async with at(1, dial=dial).connect(PATH, {}) as link:
+        heard = []
+        for _ in range(2):
+            await trio.sleep(6)
+            heard.append(link.heard_at)
+        assert heard == pytest.approx([0, 7], abs=0.1)
+    nursery.cancel_scope.cancel()
+
+
 async def test_who_stands_in_line_to_send_waits_no_longer(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
