@@ -321,7 +321,7 @@ def _wrong_hash(
         "_action": "deleted" if word.deletes else held.get("_action"),
         "_record": word.record or None,
     }
-    if word.symbol:
+    if word.symbol and not word.deletes:  # then it is where it was
         wanted["_symbol"] = word.symbol
     found = {field: held.get(field) for field in wanted}
     if found != wanted:
