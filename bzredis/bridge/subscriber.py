@@ -56,6 +56,7 @@ class Session:
     is_replaying: bool = True
     _replay_ends: float = inf  # s, if nothing more comes
     _replay_hinted: float = inf
+    _is_pong_last: bool = False  # nothing of a replay came behind it
     _pinged: deque[int] = attrs.field(factory=deque)  # ms: pings without an answer
     _silent_since: float = inf  # s: the first of them after which nothing came
 
@@ -130,12 +131,12 @@ class Session:
     def _has_all_come(self) -> bool:
         """Tell whether the replay is over, and not the link dead in the midst of it.
 
-        A pong came behind it, or a byte of whatever after the wait: upstream's PINGs
-        come every 10 s, and all that was sent before one has come before it.
+        A pong came last, or a byte of whatever after the wait: upstream's PINGs come
+        every 10 s, and all that was sent before one has come before it.
         """
         ends, link = self._replay_ends, self.link
-        was_hinted = self._replay_hinted < inf
-        return trio.current_time() >= ends and (was_hinted or link.heard_at >= ends)
+        has_come = self._is_pong_last or link.heard_at >= ends
+        return trio.current_time() >= ends and has_come
 
     def _end_replay(self) -> None:
         self.is_replaying = False
@@ -154,6 +155,7 @@ class Session:
         if isinstance(message, Incoming):
             self.manners.answered()
             if self.is_replaying and isinstance(message, Change):
+                self._is_pong_last = False
                 self._prolong(trio.current_time() + QUIET)
         elif isinstance(message, Notice):
             if self.notices.is_news(message.text):
@@ -163,6 +165,7 @@ class Session:
         elif message.is_answer:
             self.manners.answered()
             self.intake.status.last_pong_at = self.intake.status.last_frame_at
+            self._is_pong_last = True
             self._replay_hinted = min(self._replay_hinted, trio.current_time() + HINT)
             self._prolong(self._replay_ends)
             if self._pinged:

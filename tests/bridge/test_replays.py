@@ -69,6 +69,19 @@ async def test_a_replay_in_whose_midst_the_link_dies_proves_nothing(
         assert bool(rig.store.db.of("ratings").holes) == (dies < 2)
 
 
+@pytest.mark.parametrize("dies", [1.2, 1e9])
+async def test_a_pong_in_front_of_the_replay_does_not_vouch_for_it(
+    rig: Rig, dies: float, autojump_clock: MockClock
+) -> None:
+    """It only hints at the end: what comes behind it may be cut short."""
+    first = Session([frame(1), 20.0, LOST])
+    again = Session([0.5, "pong", 0.5, frame(1), 38.5, LOST], answers="no", dies=dies)
+    rig.upstream.sessions.extend([first, again])
+    async with rig.running():
+        await trio.sleep(50)
+        assert bool(rig.store.db.of("ratings").holes) == (dies < 2)
+
+
 async def test_a_pong_shortens_the_wait_for_the_end(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
