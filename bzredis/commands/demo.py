@@ -20,16 +20,16 @@ from bzredis.backlog.statefolder import locked
 from bzredis.bridge.bridge import Bridge
 from bzredis.changes.kinds import Change, Incoming, unpack
 from bzredis.commands import embedded
-from bzredis.commands.form import ALL, Finite, endings, with_options
+from bzredis.commands.form import ALL, STOPPED, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.outlet import Outlet
 from bzredis.commands.run import assemble, run_to_the_end
-from bzredis.errors import StoreDown
+from bzredis.errors import ConfigError, StoreDown
 from bzredis.settings.addresses import Origin, RedisURL, redis_urls
 from bzredis.settings.config import Config, configure
 from bzredis.simulator import Settings, Simulator
 from bzredis.store.client import Store
-from bzredis.streams import Stream
+from bzredis.streams import BY_NAME, Stream
 
 Say = Callable[[str], None]
 
@@ -60,12 +60,39 @@ def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
     configure_logs(config.log_level, ())
     redis = None if named is None else configure({"redis": named}, {}, {}).redis
-    told = click.get_current_context().get_parameter_source("prefix")
-    if redis is not None and told is not click.core.ParameterSource.COMMANDLINE:
-        # What else is told of a prefix is for real data, which this stays apart from.
-        is_tag = config.prefix.startswith("{")
-        config = attrs.evolve(config, prefix="{demo}" if is_tag else "demo")
+    if redis is not None:
+        config = attrs.evolve(config, redis=redis)
+        told = click.get_current_context().get_parameter_source("prefix")
+        is_told = told is click.core.ParameterSource.COMMANDLINE
+        if not is_told:
+            # What else is told of one is for real data, which this stays apart from.
+            is_tag = config.prefix.startswith("{")
+            config = attrs.evolve(config, prefix="{demo}" if is_tag else "demo")
+        trio.run(partial(_look_first, config, is_told=is_told))
     return trio.run(_demo, config, redis, inf if seconds is None else seconds)
+
+
+async def _look_first(config: Config, *, is_told: bool) -> None:
+    """See that Redis is there, and nothing where somebody wants what is made up.
+
+    Raises ConfigError.
+    """
+    shown = ", ".join(each.shown for each in config.redis)
+    with closing(_store(config)) as store:
+        try:
+            empty = [await store.is_empty(BY_NAME[name]) for name in config.streams]
+        except StoreDown as error:
+            raise ConfigError(f"--redis {shown}: {error}") from None
+    if is_told and not all(empty):
+        raise ConfigError(
+            f"--prefix {config.prefix}: something stands there already ({shown}); what"
+            " is made up goes where nothing is, and away again: name another prefix"
+        )
+
+
+def _store(config: Config) -> Store:
+    url, *others = (each.url for each in config.redis)
+    return Store(url, config.prefix, others=others)
 
 
 async def _demo(
@@ -107,7 +134,7 @@ async def _demo(
         _greet(say, config, place, cli)
         code = await run_to_the_end(bridge, signals, seconds)
         _summarise(say, config, seen)
-        if is_yours:
+        if is_yours and code == STOPPED:  # else it never wrote there
             await _take_away(say, bridge, config)
         nursery.cancel_scope.cancel()
     return code
@@ -115,10 +142,9 @@ async def _demo(
 
 async def _take_away(say: Say, bridge: Bridge, config: Config) -> None:
     """Leave nothing that is made up in somebody's Redis."""
-    url, *others = (each.url for each in config.redis)
-    store, words = Store(url, config.prefix, others=others), "Redis did not answer"
+    words = "Redis did not answer"
     keys = f"The made-up keys under {config.prefix}:"
-    with trio.move_on_after(TAKING_AWAY), closing(store):
+    with trio.move_on_after(TAKING_AWAY), closing(_store(config)) as store:
         try:
             for intake in (line.intake for line in bridge.lines):
                 await store.remove(intake.stream, intake.status.identity.upstream)
@@ -127,7 +153,10 @@ async def _take_away(say: Say, bridge: Bridge, config: Config) -> None:
         else:
             say(f"\n{keys} are taken away.")
             return
-    say(f"\n{keys} could not be taken away: {words}")
+    say(
+        f"\n{keys} could not be taken away: {words}. The next `bzredis demo --redis …`"
+        " takes them away at its end."
+    )
 
 
 def _say(outlet: Outlet, text: str) -> None:

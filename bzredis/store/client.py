@@ -146,6 +146,12 @@ class Store:
         all_of_them = await self._at.run(lambda redis: redis.zrevrange(name, 0, -1))
         return list(_texts(cast("list[bytes]", all_of_them)))
 
+    async def is_empty(self, stream: Stream) -> bool:
+        """Tell whether nothing of a stream stands there. Raises StoreDown."""
+        names = ("events", "status", internal("coverage"))
+        keys = [key(self.prefix, stream, name) for name in names]
+        return not await self._at.run(lambda redis: redis.exists(*keys))
+
     async def remove(self, stream: Stream, upstream: str) -> bool:
         """Remove all keys of a stream, if they came from this upstream's host.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -365,3 +366,35 @@ async def test_the_demo_shows_the_keys_and_ends_by_itself(
     assert "What came to Redis" in text
     assert not mine.keys("*"), "it takes its keys away, and never touched others"
     mine.close()
+
+
+async def test_what_is_made_up_goes_where_nothing_is(
+    server: embedded.Server, tmp_path: Path
+) -> None:
+    """Told a prefix by mistake it would take real keys away at its end."""
+    mine = connect(server.url)
+    mine.xadd("bz:insights:events", {"action": "created"})
+    environ, to = {"HOME": str(tmp_path)}, ("--redis", server.url, "--prefix")
+    async with bzredis("demo", *to, "bz", environ=environ) as process:
+        code, said = await ended(process)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "--prefix bz: something stands there already" in said
+    assert mine.keys("*") == ["bz:insights:events"]
+    more = ("--seconds", "3")
+    async with bzredis("demo", *to, "mine", *more, environ=environ) as process:
+        code, said = await ended(process)
+    assert code == 0
+    assert mine.keys("*") == ["bz:insights:events"]
+    mine.close()
+
+
+async def test_a_demo_for_a_redis_that_is_not_there_ends_in_one_line(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"redis://127.0.0.1:{taken.getsockname()[1]}"
+    environ = {"HOME": str(tmp_path)}
+    async with bzredis("demo", "--redis", url, environ=environ) as process:
+        code, said = await ended(process)
+    assert (code, said.count("\n")) == (2, 1)
+    assert f"--redis {url}: cannot reach Redis" in said
