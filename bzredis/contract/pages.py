@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from textwrap import fill
+from textwrap import fill, wrap
 from typing import Final
 
 from bzredis.contract import fields
@@ -13,7 +13,8 @@ from bzredis.contract.keys import KEYS, Key, key
 from bzredis.contract.theirs import THEIRS
 from bzredis.streams import STREAMS, Stream
 
-WIDTH: Final = 88  # columns
+WIDTH: Final = 80  # columns
+NARROWEST: Final = 20  # that what a key holds has at the least
 HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
@@ -42,8 +43,8 @@ What is shown here was printed by a test, of data that is made up.
 REASONS: Final = """
 The reasons of `fresh`: `disconnected`; `behind` (what was read waits for Redis);
 `missing` (something is still to be fetched or announced); `silent` (upstream does not
-answer); `evicting` (Redis may take keys away); `stopped`. A bridge that was killed says
-nothing: `alive` expires.
+answer, or the bridge, its machine or Redis stood still meanwhile); `evicting` (Redis
+may take keys away); `stopped`. A bridge that was killed says nothing: `alive` expires.
 
 A program that only looks finds that `alive` is not there, and why in `status`:
 
@@ -91,7 +92,11 @@ def text(prefix: str) -> Iterator[str]:
     ]
     names, types = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, kind, content in rows:
-        yield f"{name:{names}}  {kind:{types}}  {content}"
+        head = f"{name:{names}}  {kind:{types}}  "
+        room = max(WIDTH - len(head), NARROWEST)
+        first, *others = wrap(content, room)
+        yield head + first
+        yield from (" " * len(head) + other for other in others)
     for stream in STREAMS:
         stem = f"{prefix}:{stream.name}"
         hashes = (
