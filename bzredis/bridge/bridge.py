@@ -106,7 +106,7 @@ class Bridge:
     stop: trio.Event = attrs.field(factory=trio.Event)
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
-    _stopping_at: float = inf  # s
+    stopping_at: float = inf  # s, when `stop` was noticed
     _is_told_of_eviction: bool = False
 
     async def run(self) -> None:
@@ -169,7 +169,7 @@ class Bridge:
 
     async def _stop(self, streams: trio.CancelScope) -> None:
         await self.stop.wait()
-        self._stopping_at = trio.current_time()
+        self.stopping_at = trio.current_time()
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
@@ -186,7 +186,7 @@ class Bridge:
                     for line in self.lines:
                         nursery.start_soon(_save, line.backlog)
             # What the others left of their time is for this.
-            with trio.move_on_at(self._stopping_at + FAREWELL):
+            with trio.move_on_at(self.stopping_at + FAREWELL):
                 for line in self.lines:
                     line.intake.status.enter("stopped", line.intake.clock())
                 await self._write_all(lambda _: ("gone", "stopped"))

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import redis
 import trio
-from hurt import seconds_to_end
+from hurt import freeze, seconds_to_end, thaw
 
 from bzredis.commands import embedded
 from bzredis.simulator import Refusal, Settings, Simulator
@@ -398,3 +398,26 @@ async def test_a_demo_for_a_redis_that_is_not_there_ends_in_one_line(
         code, said = await ended(process)
     assert (code, said.count("\n")) == (2, 1)
     assert f"--redis {url}: cannot reach Redis" in said
+
+
+async def test_a_demo_ends_in_time_though_its_redis_hangs(
+    server: embedded.Server, tmp_path: Path
+) -> None:
+    client = connect(server.url)
+    environ = {"HOME": str(tmp_path)}
+    async with bzredis("demo", "--redis", server.url, environ=environ) as process:
+        with trio.fail_after(LIMIT):
+            while not client.exists("demo:ratings:events"):
+                await trio.sleep(0.05)
+        client.close()
+        freeze(server)
+        try:
+            took = await stopped(process)
+        finally:
+            thaw(server)
+        assert process.stdout is not None
+        said = b""
+        async for part in process.stdout:
+            said += part
+    assert took < STOP
+    assert b"could not be taken away" in said
