@@ -268,6 +268,7 @@ def _wrong_records(
     words = model.last_words(each for _, _, each in logged)
     lines = model.timelines(words.values())
     numbers = {identity: each.number for identity, _, each in logged}
+    where = model.where(each for _, _, each in logged)
     yield from _differing("latest", keys.names("latest"), set(lines))
     yield from _differing("timeline", keys.names("timeline"), set(lines))
     yield from _differing("symbols", keys.symbols(), set(lines))
@@ -282,6 +283,8 @@ def _wrong_records(
     for record, word in words.items():
         held = keys.hash(f"record:{record}")
         yield from _wrong_hash(f"record:{record}", held, word, numbers)
+        if word.deletes and held.get("_symbol", "") != where[record]:
+            yield f"record:{record} was of {where[record]}, not {held.get('_symbol')}"
         prose = held.get(NUMBERS[stream], "")
         if not word.deletes and not prose.startswith(f"#{word.number} "):
             yield f"record:{record} does not hold #{word.number}"

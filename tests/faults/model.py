@@ -107,6 +107,21 @@ def last_words(messages: Iterable[Message]) -> dict[str, Message]:
     return found
 
 
+def where(logged: Iterable[Message]) -> dict[str, str]:
+    """Return the symbol of each record, in the log's order: where it was when it went.
+
+    A deletion does not move it, whatever that names.
+    """
+    found: dict[str, str] = {}
+    ranks: dict[str, Rank] = {}
+    for each in logged:
+        if each.rank > ranks.get(each.record, (0, 0, 0, False)):
+            ranks[each.record] = each.rank
+            if not each.deletes or each.record not in found:
+                found[each.record] = each.symbol or found.get(each.record, "")
+    return found
+
+
 def timelines(words: Iterable[Message]) -> dict[str, list[tuple[int, str, int]]]:
     """Return each symbol's live records, oldest first: published, record, number."""
     lines: dict[str, list[tuple[int, str, int]]] = {}
