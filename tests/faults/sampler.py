@@ -31,9 +31,17 @@ from redis.exceptions import RedisError
 
 EVERY: Final = 0.1  # s
 ANSWER: Final = 2.0  # s
-# s: a dead link is noticed after 40 at the latest, and `alive` outlives by 15 a bridge
-# that was killed, or cut off from Redis, just before. One more for both of our clocks.
-BOUND: Final = 56.0
+# s: a dead link is noticed after 40 at the latest, and then and there `alive` goes;
+# some more for both of our clocks, and for a status that is on its way.
+BOUND: Final = 46.0
+# s that `alive` outlives a bridge that is no more, or cannot take it away just now, and
+# the troubles that do that.
+OUTLIVES: Final = 15.0
+HINDER: Final = (
+    *("bridge_killed", "bridge_frozen", "redis_frozen", "redis_in_a_black_hole"),
+    *("redis_out_of_reach", "redis_answers_get_lost", "redis_hangs_up"),
+    *("redis_read_only", "redis_without_memory", "redis_far_away"),
+)
 LATE: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, BOUND)  # s, how old the oldest one was
 
 
@@ -161,6 +169,7 @@ class Sampler:
     _run: str = ""  # of the server
     _rng: Random = attrs.field(factory=lambda: Random(1))
     _old: dict[str, str] = attrs.field(factory=dict)  # a `latest` that is, by stream
+    _hindered_at: float = -OUTLIVES  # s, when such a trouble went on last
     _away_since: dict[str, float] = attrs.field(factory=dict)
 
     async def run(self) -> NoReturn:
@@ -171,6 +180,8 @@ class Sampler:
             now, elapsed = time.time(), trio.current_time() - last
             last += elapsed
             self._note_sent()
+            if any(name in HINDER for name in self.troubles().split(", ")):
+                self._hindered_at = now
             with suppress(RedisError, OSError, trio.TooSlowError):
                 alive = await trio.to_thread.run_sync(self._look)
                 for stream, is_alive in alive.items():
@@ -246,7 +257,8 @@ class Sampler:
         age = now - missing.sent
         limit = max(limit for limit in LATE if limit <= age)
         self.lateness[limit] = self.lateness.get(limit, 0.0) + elapsed
-        if age > BOUND:
+        is_hindered = now - self._hindered_at < OUTLIVES
+        if age > BOUND + (OUTLIVES if is_hindered else 0.0):
             self.lies += elapsed
             self.first = self.first or (
                 f"{stream} was fresh at {now:.1f} though #{missing.number} of"

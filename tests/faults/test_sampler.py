@@ -43,6 +43,26 @@ async def test_it_catches_a_lie(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("trouble", ["", "upstream_drops", "redis_out_of_reach"])
+async def test_alive_may_outlive_who_cannot_take_it_away(
+    rig: Rig, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "BOUND", 1.0)
+    found = Sampler(rig, rest=False, troubles=lambda: f"clock_jumps, {trouble}")
+    await rig.start()
+    rig.publish(30)
+    await rig.settled()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(found.run)
+        await rig.bridge.stop()
+        rig.publish(3, "ratings")
+        with rig.redis() as redis:
+            redis.set("bz:ratings:alive", "somebody")
+        await until(lambda: sum(found.lateness.values()) > 1.5)
+        assert bool(found.lies) == (trouble != "redis_out_of_reach")
+        nursery.cancel_scope.cancel()
+
+
 def empty(redis: Redis) -> None:
     redis.flushall()
     redis.set("bz:ratings:alive", "somebody")
