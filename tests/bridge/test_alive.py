@@ -280,6 +280,23 @@ async def test_not_alive_before_redis_knows_of_the_connection(
         assert not rig.store.is_alive()
 
 
+async def test_not_alive_while_anything_goes_back(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """What Redis lost is old, though it waits since just now."""
+    async with rig.running():
+        await trio.sleep(5)
+        rig.upstream.say(frame(1))
+        await trio.sleep(5)
+        queue = rig.backlog.queue
+        assert rig.line.presence() == ("fresh", "")
+        queue.go_back(queue.batch([], None), queue.next - 2)
+        assert queue.goes_back
+        assert rig.line.presence() == ("connected", "behind")
+        await trio.sleep(10)
+        assert rig.line.presence() == ("fresh", "")
+
+
 async def test_not_alive_once_nothing_is_heard_of_redis(
     rig: Rig, autojump_clock: MockClock
 ) -> None:
