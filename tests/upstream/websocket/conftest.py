@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import trio
-from upstream.websocket.peers import SECRET, Said
+from trio.testing import MockClock
+from upstream.websocket.peers import PATIENCE, SECRET, Said
 
 from bzredis.errors import BridgeError, FeedLost
 
@@ -44,13 +45,15 @@ def shown(error: BaseException | None) -> Iterator[str]:
 
 @pytest.fixture
 def losing(said: Said) -> Callable[..., Any]:
-    """Expect to lose the feed, in these words, within 5 s."""
+    """Expect to lose the feed, in these words, within 5 s of virtual time."""
 
     @contextmanager
     def losing(
         words: str, kind: type[BridgeError] = FeedLost
     ) -> Iterator[pytest.ExceptionInfo[BridgeError]]:
-        with trio.fail_after(5), pytest.raises(kind, match=words) as caught:
+        is_virtual = isinstance(trio.lowlevel.current_clock(), MockClock)
+        patience = 5 if is_virtual else PATIENCE
+        with trio.fail_after(patience), pytest.raises(kind, match=words) as caught:
             yield caught
         assert type(caught.value) is kind
         assert caught.value.__context__ is None

@@ -24,6 +24,7 @@ from trio_websocket import (
 
 from bzredis.upstream.websocket import Upstream, WebSocketLink
 
+PATIENCE = 60.0  # s that only a failure waits
 SECRET = "s3cr3t"  # in whatever way the token is written
 TOKEN = f"{SECRET}+/=key"
 QUOTED = f"{SECRET}%2B%2F%3Dkey"
@@ -85,7 +86,9 @@ async def served(stream: trio.abc.Stream) -> AsyncIterator[WebSocketConnection]:
 async def head(stream: trio.abc.Stream) -> bytes:
     received = b""
     while not received.endswith(b"\r\n\r\n"):
-        received += await stream.receive_some()
+        more = await stream.receive_some()
+        assert more, "who asked went in the midst of the request"
+        received += more
     return received
 
 

@@ -12,6 +12,7 @@ from trio_websocket import (
 from upstream.websocket.peers import (
     CLOSE,
     PATH,
+    PATIENCE,
     PING,
     TEXT,
     accept,
@@ -117,7 +118,7 @@ async def test_cancelled_while_connecting_it_closes_the_socket(
         freed.set()
 
     upstream = at(await serve_rudely(nursery, rude))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as inner:
             inner.start_soon(attempt, upstream)
             await asked.wait()

@@ -16,6 +16,7 @@ from trio_websocket import (
 )
 from upstream.websocket.peers import (
     PATH,
+    PATIENCE,
     QUOTED,
     SECRET,
     TOKEN,
@@ -248,7 +249,7 @@ async def test_a_strange_answer_is_noticed_at_once(
     upstream = at(await serve_rudely(nursery, rude))
     with losing(words, kind):
         await attempt(upstream)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await freed.wait()
 
 

@@ -14,6 +14,7 @@ from upstream.websocket.peers import (
     CLOSE,
     MORE,
     PATH,
+    PATIENCE,
     PING,
     TEXT,
     TOKEN,
@@ -93,7 +94,7 @@ async def test_delivers_all_and_says_how_it_ended(
         await link.receive()
     with losing(words):
         await link.send("ping")
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         await freed.wait()
 
 
@@ -156,7 +157,7 @@ async def test_puts_fragments_together(nursery: trio.Nursery) -> None:
         await stream.receive_some()
 
     upstream = at(await serve_rudely(nursery, rude))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with upstream.connect(PATH, {}) as link:
             assert await link.receive() == "café"
             assert await link.receive() == "x" * feed.LARGEST

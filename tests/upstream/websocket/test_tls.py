@@ -18,6 +18,7 @@ from trio_websocket import (
 )
 from upstream.websocket.peers import (
     PATH,
+    PATIENCE,
     TEXT,
     TOKEN,
     accept,
@@ -71,7 +72,7 @@ async def test_speaks_tls(nursery: trio.Nursery, ca: trustme.CA) -> None:
     ca.configure_trust(ours)
     port = await serve_tls(nursery, ca, "127.0.0.1")
     upstream = Upstream(f"wss://127.0.0.1:{port}", lambda: TOKEN, ours)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE):
         async with upstream.connect(PATH, {}) as link:
             assert await link.receive() == "safe"
 
