@@ -92,7 +92,8 @@ def run(config: Config) -> int:
     """Run the bridge until it is stopped."""
     where = required(config.token)
     token = token_reader(where, add_secret)
-    configure_logs(config.log_level, {s for each in config.redis for s in each.secrets})
+    secrets = {secret for each in config.redis for secret in each.secrets}
+    configure_logs(config.log_level, secrets, form=config.log_format)
     if words := exposed(where):
         log.warning(words)
     return run_bridge(config, token)
