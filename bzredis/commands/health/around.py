@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from socket import socket
 
 import trio
@@ -69,11 +69,13 @@ def _told(words: str, *, is_good: bool) -> Answer:
 @asynccontextmanager
 async def looked_after(bridge: Bridge, serving: Serving | None) -> AsyncIterator[None]:
     """Tell systemd of a bridge, and answer whoever asks, to the end of the block."""
-    with notifier() as to:
+    with notifier() as to, ExitStack() as stack:
         async with trio.open_nursery() as nursery:
             if to is not None:
                 nursery.start_soon(tell, Health(bridge), to)
             if serving is not None:
-                nursery.start_soon(serve, *serving(bridge))
+                listener, answers = serving(bridge)
+                stack.enter_context(listener)
+                nursery.start_soon(serve, listener, answers)
             yield
             nursery.cancel_scope.cancel()

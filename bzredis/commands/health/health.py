@@ -53,9 +53,9 @@ class Health:
             }
             waits_for_disk = line.backlog.disk.lock.locked()
             for words, at in asked.items():
-                seconds = trio.current_time() - max(at, self.began)
-                if seconds > HUNG and not waits_for_disk:
-                    yield f"{line.intake.stream.name}: {words} for {seconds:.0f} s"
+                is_late = trio.current_time() - max(at, self.began) > HUNG
+                if is_late and not waits_for_disk:
+                    yield f"{line.intake.stream.name}: {words} for a minute"
 
     def is_fresh(self) -> bool:
         return all(line.intake.status.is_fresh for line in self.bridge.lines)

@@ -55,7 +55,7 @@ GAUGES: Final[dict[str, tuple[str, Callable[[Line], float]]]] = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class OfBridge(Collector):
     """A bridge's own numbers; the names follow Prometheus' conventions."""
 
