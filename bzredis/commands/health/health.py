@@ -48,14 +48,15 @@ class Health:
     def _hanging(self) -> Iterator[str]:
         for line in self.bridge.lines:
             asked = {
-                "nothing was written": line.writer.asked_at,
-                "its status was not written": line.intake.status.told_at,
+                "a change": line.writer.asked_at,
+                "its status": line.intake.status.told_at,
             }
             waits_for_disk = line.backlog.disk.lock.locked()
-            for words, at in asked.items():
+            for what, at in asked.items():
                 is_late = trio.current_time() - max(at, self.began) > HUNG
                 if is_late and not waits_for_disk:
-                    yield f"{line.intake.stream.name}: {words} for a minute"
+                    stream = line.intake.stream.name
+                    yield f"{stream}: {what} was not written for a minute"
 
     def is_fresh(self) -> bool:
         return all(line.intake.status.is_fresh for line in self.bridge.lines)

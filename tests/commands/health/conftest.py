@@ -21,7 +21,7 @@ class Systemd:
 
     def heard(self) -> list[dict[str, str]]:
         """Return what has come since, a message each."""
-        found = []
+        found: list[dict[str, str]] = []
         while True:
             try:
                 data = self._socket.recv(65_536)
