@@ -17,7 +17,7 @@ from bzredis.settings.file import Found, expanded
 
 START: Final = 30.0  # s that a Python may take to start, on a busy machine
 MARK: Final = "Written by `bzredis service install`; as it was written:"
-INIT: Final = "`bzredis init` writes the settings, and keeps the token in a file"
+INIT: Final = "`bzredis init` makes one"
 
 
 @attrs.frozen
@@ -42,14 +42,15 @@ def plan(found: Found) -> Plan:
     """
     file = Path(os.path.abspath(expanded(found.file)))  # noqa: PTH100 - a link stays one
     if not found.is_there:
-        raise ConfigError(f"there is no settings file {file}: {INIT}")
+        raise ConfigError(f"there is no settings file {file}; {INIT}")
     settings = {each.option.field: each for each in found.settings}
     for each in found.settings:
         if each.kind == "variable":
+            is_token = each.option.field == "token"
+            place = f"the token in a file ({INIT})" if is_token else f"it in {file}"
             raise ConfigError(
-                f"{each.source} is set here, and a service would not see that: write"
-                f" it into {file}, and unset it"
-                + (f" ({INIT})" if each.option.field == "token" else "")
+                f"{each.source} is set here, and no service would see that: keep"
+                f" {place}, and unset {each.source}"
             )
     token = credentials.required(settings["token"].value)
     if token.path is None or credentials.gives_once(expanded(token.path)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ SHOWN: Final = (
     *("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "StatusText"),
     *("NRestarts", "ExecMainStatus", "ActiveEnterTimestamp"),
 )
+PLAIN: Final = re.compile(r"[\w/.,:@+=-]+", re.ASCII)  # what needs no quotes
+UNSAFE: Final = {*"\"'\\"}
 LAST: Final = "3"  # lines of the journal that are shown where it did not start
 NO_SESSION: Final = (
     *("connect to bus", "connect to user scope bus", "XDG_RUNTIME_DIR"),
@@ -78,8 +81,12 @@ WantedBy=default.target
 
 
 def text(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Return the unit's file."""
+    """Return the unit's file. Raises ConfigError."""
     program, *arguments = plan.command
+    if UNSAFE & {*program}:
+        raise ConfigError(
+            f"{program}: systemd takes no program with quotes or backslashes in its path"
+        )
     words = [_quoted(program), *(_quoted(each, "$") for each in arguments)]
     # The state folder is where this shell would have it, too.
     home = environ.get("XDG_STATE_HOME", "")
@@ -94,6 +101,8 @@ def text(plan: Plan, environ: Mapping[str, str]) -> str:
 
 def _quoted(word: str, doubled: str = "") -> str:
     """Write a word so that systemd takes it for one, as it is."""
+    if PLAIN.fullmatch(word):
+        return word
     for each in ("\\", '"'):
         word = word.replace(each, f"\\{each}")
     for each in ("%", *doubled):
