@@ -63,8 +63,8 @@ TimeoutStopSec=20
 # What it keeps is for its user alone, and no dump of memory may hold the token.
 UMask=0077
 LimitCORE=0
-# It starts no other programs, and needs no rights but to talk to the network (NETLINK:
-# which addresses there are, as looking up names asks).
+# It needs no more than files of its own and the network (NETLINK: which addresses there
+# are, as looking up names asks).
 NoNewPrivileges=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
 RestrictNamespaces=yes
