@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 LOOK: Final = 1.0  # s between looks at how it is
 SURE: Final = 2  # looks; at the first one all of us may just have been asleep
 PER_LIMIT: Final = 3  # signs of life within the time in which one is wanted
+SHORTEST: Final = 0.05  # s between signs of life; systemd would not mean less
 LONGEST: Final = 400  # characters of a status
 
 
@@ -53,8 +54,8 @@ def notifier() -> Iterator[Notifier | None]:
         try:
             connected.connect(path.replace("@", "\0", 1) if path[0] == "@" else path)
         except OSError as error:
-            told = {"socket": path, "error": error.strerror}
-            log.warning("NOTIFY_SOCKET: nobody listens there", **told)
+            words = "NOTIFY_SOCKET: nobody listens there"
+            log.warning(words, socket=path, error=str(error))
             yield None
         else:
             yield Notifier(connected, _interval())
@@ -66,7 +67,7 @@ def _interval() -> float:
     ours = os.environ.get("WATCHDOG_PID") or str(os.getpid())
     if not (told.isdecimal() and int(told)) or ours != str(os.getpid()):
         return inf
-    return int(told) / 1e6 / PER_LIMIT
+    return max(int(told) / 1e6 / PER_LIMIT, SHORTEST)
 
 
 async def tell(health: Health, to: Notifier) -> None:

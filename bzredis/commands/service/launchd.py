@@ -46,7 +46,7 @@ class Launchd:
             "ProcessType": "Background",
             "Umask": OWN,
             "StandardErrorPath": str(self.log),
-            "EnvironmentVariables": {"BZREDIS_LOG_FORMAT": "text"},
+            "EnvironmentVariables": {"BZREDIS_LOG_FORMAT": plan.log_format},
         }
         return sealed(plistlib.dumps(agent).decode(), "<!-- {} -->")
 

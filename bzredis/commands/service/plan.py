@@ -27,6 +27,7 @@ class Plan:
     python: str  # the interpreter of this installation
     settings: Path
     token: Path
+    log_format: str = "text"  # for where no journal is, unless somebody said otherwise
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -57,7 +58,6 @@ def plan(found: Found) -> Plan:
         raise ConfigError(
             f"{token.source}: a service needs a file of the token: {INIT}"
         )
-    credentials.read(token)
     paths = {"token-file": token.path, "state-dir": found.config.state_dir}
     for name, path in paths.items():
         if not expanded(path).is_absolute():
@@ -65,7 +65,10 @@ def plan(found: Found) -> Plan:
                 f"{name}: {str(path)!r} depends on the folder in which one is, and a"
                 " service begins in another: write the whole path"
             )
-    made = Plan(sys.executable, file, expanded(token.path))
+    credentials.read(token)
+    form = settings["log_format"]
+    text = "text" if form.kind == "default" else form.value
+    made = Plan(sys.executable, file, expanded(token.path), text)
     _check_paths(made)
     _check_installation(made)
     return made

@@ -14,6 +14,7 @@ from bzredis.commands.looks.asked import PLACE
 from bzredis.commands.looks.status import NOT_FRESH, show
 from bzredis.commands.service.calls import shown
 from bzredis.commands.service.plan import is_sealed, plan
+from bzredis.commands.service.systemd import Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
 from bzredis.settings.config import Config
@@ -21,7 +22,6 @@ from bzredis.settings.file import Found, default_file, default_state_dir
 
 if TYPE_CHECKING:
     from bzredis.commands.service.launchd import Launchd
-    from bzredis.commands.service.systemd import Systemd
 
 FORCE = click.option(
     "--force", is_flag=True, help="Also where its file was changed, or is not ours."
@@ -116,13 +116,13 @@ def _keeper() -> Systemd | Launchd:
         from bzredis.commands.service.launchd import Launchd  # noqa: PLC0415 - there only
 
         return Launchd()
-    from bzredis.commands.service.systemd import Systemd  # noqa: PLC0415 - likewise
-
     return Systemd()
 
 
 def _there(file: Path) -> str | None:
     """Return what stands in a file, None where there is none. Raises ConfigError."""
+    if not file.is_absolute():
+        raise ConfigError(f"there is no home folder for a service's file ({file})")
     if not os.path.lexists(file):
         return None
     if not file.is_file():  # as of a unit that is masked, which links to /dev/null

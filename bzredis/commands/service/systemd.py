@@ -22,6 +22,7 @@ SHOWN: Final = (
     *("NRestarts", "ExecMainStatus", "ActiveEnterTimestamp"),
 )
 PLAIN: Final = re.compile(r"[\w/.,:@+=-]+", re.ASCII)  # what needs no quotes
+RESTART: Final = f"systemctl --user restart {UNIT}"
 UNSAFE: Final = {*"\"'\\"}
 LAST: Final = "3"  # lines of the journal that are shown where it did not start
 NO_SESSION: Final = (
@@ -85,7 +86,8 @@ def text(plan: Plan, environ: Mapping[str, str]) -> str:
     program, *arguments = plan.command
     if UNSAFE & {*program}:
         raise ConfigError(
-            f"{program}: systemd takes no program with quotes or backslashes in its path"
+            f"{program}: systemd takes no program with quotes or backslashes in its"
+            " path"
         )
     words = [_quoted(program), *(_quoted(each, "$") for each in arguments)]
     # The state folder is where this shell would have it, too.
@@ -201,7 +203,7 @@ class Systemd:
             )
         yield (
             "After new settings or a new token:\n"
-            f"  systemctl --user restart {UNIT}\n"
+            f"  {RESTART}\n"
             "What it says:\n"
             f"  journalctl --user --unit {UNIT} --follow"
         )

@@ -224,11 +224,17 @@ async def test_who_says_nothing_is_left_and_takes_nobodys_place_for_long(
             await trio.open_tcp_stream(at.host, at.port) for _ in range(http.MOST)
         ]
         late = await trio.open_tcp_stream(at.host, at.port)
-        assert await late.receive_some() == b""
-        for each in silent:
-            assert await each.receive_some() == b""
-            await each.aclose()
-        await late.aclose()
+        ended = []
+
+        async def end(stream: trio.SocketStream) -> None:
+            async with stream:
+                assert await stream.receive_some() == b""
+                ended.append(stream)
+
+        async with trio.open_nursery() as nursery:
+            for each in (*silent, late):
+                nursery.start_soon(end, each)
+        assert ended[0] is late
     assert (await ask(at, "/healthz"))[0] == 200
 
 

@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import Result
 from commands.service.conftest import TOKEN, Manager, interpreter
 
-from bzredis.commands.service import calls, service as commands
+from bzredis.commands.service import calls
+from bzredis.commands.service import service as commands
 
 Service = Callable[..., Result]
 ASKED = "systemctl --user show --property=Version"
@@ -115,7 +117,7 @@ def test_a_dry_run_shows_it_all_and_does_nothing(
 
 
 @pytest.mark.parametrize(
-    ("settings", "more", "words"),
+    "case",
     [
         (None, {}, "there is no settings file"),
         ("", {}, "let `bzredis init` ask for it"),
@@ -145,12 +147,9 @@ def test_what_could_not_run_is_not_installed(
     manager: Manager,
     unit: Path,
     file: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: str | None,
-    more: dict[str, str],
-    words: str,
+    case: tuple[str | None, dict[str, str], str],
 ) -> None:
-    monkeypatch.chdir(file.parent)
+    settings, more, words = case
     if settings is None:
         file.unlink()
     else:
@@ -173,15 +172,16 @@ def test_a_program_that_only_this_shell_finds_is_not_installed(
     assert f"{python} does not find bzredis by itself" in result.stderr
 
 
+BUS = "Failed to connect to bus: "
+
+
 @pytest.mark.parametrize(
     "said",
     [
-        "Failed to connect to bus: No medium found",
-        "Failed to connect to bus: $DBUS_SESSION_BUS_ADDRESS and $XDG_RUNTIME_DIR not "
-        "defined (consider using --machine=<user>@.host --user to connect to bus of "
-        "other user)",
+        f"{BUS}No medium found",
+        f"{BUS}$DBUS_SESSION_BUS_ADDRESS and $XDG_RUNTIME_DIR not defined (consider)",
         "Failed to connect to user scope bus via local transport: Connection refused",
-        "System has not been booted with systemd as init system (PID 1). Can't operate.",
+        "System has not been booted with systemd as init system (PID 1). Can't go on.",
     ],
 )
 def test_without_a_session_it_is_said_how_to_get_one(
@@ -231,12 +231,12 @@ def test_a_manager_that_hangs_is_not_waited_for(
     assert f"`{ASKED}` did not end within 0 s" in result.stderr
 
 
-@pytest.mark.parametrize(("lingers", "is_told"), [("no", True), ("yes", False)])
+@pytest.mark.parametrize(("lingers", "times"), [("no", 1), ("yes", 0)])
 def test_linger_is_told_of_where_it_is_not_set(
-    service: Service, manager: Manager, lingers: str, is_told: bool
+    service: Service, manager: Manager, lingers: str, times: int
 ) -> None:
     manager.on("show-user", f"echo {lingers}")
-    assert ("loginctl enable-linger" in service("install").stdout) == is_told
+    assert service("install").stdout.count("loginctl enable-linger") == times
 
 
 def test_it_is_removed_and_what_stays_is_told(
@@ -268,61 +268,67 @@ def test_where_it_cannot_be_stopped_its_file_stays(
     assert unit.exists()
 
 
+WELL = """LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+Result=success
+NRestarts=0
+"""
+AT = "Sat 2026-11-28 05:04:41 UTC"
+ILL = """LoadState=loaded
+ActiveState=failed
+SubState=failed
+UnitFileState=disabled
+Result=exit-code
+ExecMainStatus=3
+NRestarts=2
+"""
+NAME = "bzredis.service"
+
+
+@attrs.frozen
+class Case:
+    """What systemd says of a service, and what is to be made of it."""
+
+    shown: str
+    words: list[str]
+    code: int = 1
+    are_fresh: bool = True
+
+
 @pytest.mark.parametrize(
-    ("shown", "are_fresh", "code", "words"),
+    "case",
     [
-        (
-            "LoadState=loaded\nActiveState=active\nSubState=running\n"
-            "UnitFileState=enabled\nResult=success\nStatusText=all is fresh\n"
-            "NRestarts=0\nActiveEnterTimestamp=Sat 2026-11-28 05:04:41 UTC",
-            True,
+        Case(
+            f"{WELL}StatusText=all is fresh\nActiveEnterTimestamp={AT}",
+            [f"{NAME}: active (running) since {AT}", "It says: all is fresh"],
             0,
-            [
-                "bzredis.service: active (running) since Sat 2026-11-28 05:04:41 UTC",
-                "It says: all is fresh",
-            ],
         ),
-        (
-            "LoadState=loaded\nActiveState=active\nSubState=running\n"
-            "UnitFileState=enabled",
-            False,
-            1,
-            ["bzredis.service: active (running)"],
-        ),
-        (
-            "LoadState=loaded\nActiveState=failed\nSubState=failed\n"
-            "UnitFileState=disabled\nResult=exit-code\nExecMainStatus=3\nNRestarts=2",
-            True,
-            1,
+        Case(WELL, [f"{NAME}: active (running)"], are_fresh=False),
+        Case(
+            ILL,
             [
-                "bzredis.service: failed (failed)",
+                f"{NAME}: failed (failed)",
                 "It does not start by itself; `bzredis service install` mends that",
                 "It ended with exit-code, exit code 3",
                 "It was started again 2 times",
             ],
         ),
-        (
+        Case(
             "LoadState=not-found\nActiveState=inactive",
-            False,
-            1,
-            ["bzredis.service is not installed; `bzredis service install` does that"],
+            [f"{NAME} is not installed; `bzredis service install` does that"],
         ),
     ],
 )
 def test_how_it_is_is_shown(
-    service: Service,
-    manager: Manager,
-    monkeypatch: pytest.MonkeyPatch,
-    shown: str,
-    are_fresh: bool,
-    code: int,
-    words: list[str],
+    service: Service, manager: Manager, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
-    monkeypatch.setattr(commands, "show", lambda _: are_fresh)
-    manager.on("show", f"cat <<'END'\n{shown}\nEND\n")
+    monkeypatch.setattr(commands, "show", lambda _: case.are_fresh)
+    manager.on("show", f"cat <<'END'\n{case.shown}\nEND\n")
     result = service("status")
-    assert result.exit_code == code, result.output
-    assert result.stdout.split("\n\n")[0].splitlines() == words
+    assert result.exit_code == case.code, result.output
+    assert result.stdout.split("\n\n")[0].splitlines() == case.words
 
 
 def test_where_redis_cannot_be_asked_the_service_is_shown_all_the_same(
@@ -333,3 +339,25 @@ def test_where_redis_cannot_be_asked_the_service_is_shown_all_the_same(
     assert result.exit_code == 2
     assert "bzredis.service: active" in result.stdout
     assert "127.0.0.1:1" in result.stderr
+
+
+def test_a_new_token_counts_once_it_is_started_anew(
+    service: Service, inside: Callable[..., Result]
+) -> None:
+    """It has a copy of the token's file, made when it was started."""
+    assert (
+        "started anew" not in inside("init", "--token-stdin", given="a-token-1").stdout
+    )
+    service("install")
+    said = inside("init", "--token-stdin", given="a-token-2").stdout
+    assert "started anew: systemctl --user restart bzredis.service" in said
+
+
+def test_without_a_home_nothing_is_written(
+    service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = service("install", XDG_CONFIG_HOME="here", BZREDIS_CONFIG=str(file))
+    assert result.exit_code == 2
+    assert "there is no home folder" in result.stderr
+    assert not (tmp_path / "here").exists()
