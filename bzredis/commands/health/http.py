@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Final, NoReturn
 
 import h11
@@ -82,7 +83,11 @@ async def _answer(pages: Pages, stream: trio.SocketStream) -> None:
     headers = {"Content-Type": kind, "Content-Length": str(len(content))}
     headers |= {"Connection": "close", "Cache-Control": "no-store"}
     events: list[h11.Event] = [
-        h11.Response(status_code=status, headers=[*headers.items()]),
+        h11.Response(
+            status_code=status,
+            headers=[*headers.items()],
+            reason=HTTPStatus(status).phrase,
+        ),
         *([h11.Data(data=content)] if has_body else []),
         h11.EndOfMessage(),
     ]

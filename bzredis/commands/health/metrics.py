@@ -48,7 +48,7 @@ GAUGES: Final[dict[str, tuple[str, Callable[[Line], float]]]] = {
         lambda line: len(line.backlog),
     ),
     "spooled": ("Of the backlog, those on disk.", lambda line: line.backlog.disk.count),
-    "missing": (
+    "missing_spans": (
         "Times of which something may be missing, and is fetched or announced.",
         lambda line: len(line.intake.status.missing.split()),
     ),

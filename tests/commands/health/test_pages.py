@@ -97,7 +97,7 @@ async def test_each_number_of_a_stream_is_told(served: Bridge, at: Listener) -> 
         "fetched_total": 9,
         "backlog": 3,
         "spooled": 1,
-        "missing": 2,
+        "missing_spans": 2,
         "stream_fresh": 1,
         "last_event_timestamp_seconds": NOW / 1_000,
         "covered_until_timestamp_seconds": NOW / 1_000,
