@@ -108,7 +108,7 @@ class _Handler(logging.Handler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         error = "".join(traceback.format_exception_only(sys.exception()))
         words = f"a message of {record.name} could not be logged: {error}"
-        self.outlet.write(self.told(words, logging.ERROR) + "\n")
+        self.outlet.write(self.told(words.rstrip(), logging.ERROR) + "\n")
 
     def _told(self, count: int) -> str:
         values = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}

@@ -179,8 +179,8 @@ class Config:
     metrics: Listener | None = _option(
         Form(listener, "ADDRESS"),
         None,
-        "Serve Prometheus' /metrics, and /healthz, there; a port alone is of this"
-        " machine only.",
+        "Serve Prometheus' /metrics, /healthz and /fresh there; a port alone is of"
+        " this machine only.",
         "off",
         sample="127.0.0.1:9464",
     )

@@ -1,4 +1,4 @@
-"""What a service is to run, and where that would go wrong. Pure but for looking."""
+"""What a service is to run, and what would go wrong with it: told before it is."""
 
 from __future__ import annotations
 
