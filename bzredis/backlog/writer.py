@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from random import Random
 from typing import Final
 
@@ -51,6 +52,7 @@ class Writer:
     _was_up: bool = False  # whether Redis ever took anything
     _down: str = ""
     _alone: int = 0  # failures of the oldest change alone
+    asked_at: float = -inf  # s, when Redis was last asked for anything
 
     async def run(self) -> None:
         """Write until the backlog is closed and empty. Raises StoreForeign."""
@@ -78,7 +80,7 @@ class Writer:
             items = await self.backlog.oldest(self._size)
             batch = self.backlog.batch(items)
             try:
-                answer = await self.store.apply(self.stream, batch)
+                answer = await self._apply(batch)
             except StoreDown as error:
                 self._note(str(error))
                 is_at_fault = await self._doubts(items, error)
@@ -87,6 +89,10 @@ class Writer:
                 await self._confirm(items, answer)
                 return True
             self._go_back(batch, answer)
+
+    async def _apply(self, batch: Batch) -> Applied | Behind:
+        self.asked_at = trio.current_time()
+        return await self.store.apply(self.stream, batch)
 
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
@@ -124,7 +130,7 @@ class Writer:
         while aside:
             try:
                 batch = self.backlog.batch([aside])
-                answer = await self.store.apply(self.stream, batch)
+                answer = await self._apply(batch)
             except StoreUnready:
                 break
             except StoreDown:
@@ -144,7 +150,7 @@ class Writer:
         """Tell whether Redis takes a batch of nothing in the place of this one."""
         question = attrs.evolve(self.backlog.batch(items), packed=())
         try:
-            await self.store.apply(self.stream, question)
+            await self._apply(question)
         except StoreDown:
             return False
         return True

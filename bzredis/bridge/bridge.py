@@ -237,11 +237,13 @@ class Bridge:
         status.spooled = line.backlog.disk.count
         who = status.identity.bridge
         sign = Sign(who, presence, holes.log.id, holes.confirmed, why)
+        stands = False
         try:
             stood = await self.store.write_status(
                 line.intake.stream, status.fields(), sign
             )
-            if stood and presence == "fresh":
+            stands = stood and presence == "fresh"
+            if stands:
                 self._is_told_of_eviction = False
         except StoreEvicts as error:
             status.note_error("redis", str(error))
@@ -251,6 +253,8 @@ class Bridge:
         except StoreDown as error:
             holes.failed()
             log.debug("status not written", error=str(error))
+        finally:  # also where that was cut short
+            status.is_fresh, status.told_at = stands, trio.current_time()
 
 
 async def _save(backlog: Backlog) -> None:

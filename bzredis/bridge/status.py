@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from math import inf
 from typing import Any, Final, Literal
 
 import attrs
@@ -58,6 +59,10 @@ class StreamStatus:
     fetched: int = 0
     backlog: int = 0
     spooled: int = 0
+    # Not of the hash: whether `alive` stands, and when that was last asked, in s of a
+    # clock that only goes forward.
+    is_fresh: bool = False
+    told_at: float = -inf
     refusals: Notices = attrs.field(factory=Notices)  # by Redis; not of the hash
     _errors: dict[Source, str] = attrs.field(factory=dict)  # the last one last
 
@@ -108,7 +113,7 @@ class StreamStatus:
 
 
 OF_IDENTITY: Final = tuple(a.name for a in attrs.fields(Identity))
-_ASIDE: Final = {"identity", "refusals", "_errors"}
+_ASIDE: Final = {"identity", "is_fresh", "told_at", "refusals", "_errors"}
 FIELDS: Final = (  # of the hash: all that there may be
     "contract",
     *(each.name for each in attrs.fields(StreamStatus) if each.name not in _ASIDE),

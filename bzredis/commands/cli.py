@@ -13,6 +13,7 @@ from bzredis.commands.looks.get import get
 from bzredis.commands.looks.status import status
 from bzredis.commands.looks.watch import watch
 from bzredis.commands.run import run
+from bzredis.commands.service.service import service
 from bzredis.commands.setup.config import config
 from bzredis.commands.setup.init import init
 from bzredis.commands.simulate import simulate
@@ -21,7 +22,7 @@ from bzredis.commands.simulate import simulate
 @click.group(
     cls=Group,
     commands=[
-        *(init, run, demo),
+        *(init, run, service, demo),
         *(get, status, board, watch),
         *(config, keys, simulate),
     ],

@@ -38,7 +38,7 @@ PACE = 50.0  # requests a second: its upstream is its own, and the first look is
 GONE = 4.8  # s after it was asked to end (contract.md, 4: 5 s whatever hangs)
 SYMBOL = "AAPL"  # which the examples ask for, and the simulated market knows
 # What variables and the file name of these is for real data.
-ITS_OWN = {"upstream", "rest", "redis", "token-file"}
+ITS_OWN = {"upstream", "rest", "redis", "token-file", "metrics"}
 
 
 @click.command()
@@ -58,7 +58,7 @@ ITS_OWN = {"upstream", "rest", "redis", "token-file"}
 )
 def demo(config: Config, seconds: float | None, named: str | None) -> int:
     """Run the bridge with a server and an upstream of its own; it needs nothing."""
-    configure_logs(config.log_level, ())
+    configure_logs(config.log_level, (), form=config.log_format)
     redis = None if named is None else configure({"redis": named}, {}, {}).redis
     if redis is not None:
         config = attrs.evolve(config, redis=redis)

@@ -1,4 +1,4 @@
-"""Logs on standard error: readable on a terminal, else one JSON object to a line.
+"""Logs on standard error: for people on a terminal and in the journal, else as JSON.
 
 Whatever anyone logs, a library's messages and tracebacks with it, becomes text here,
 and here every known secret is taken out of that text: there is no other way out.
@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from typing import TextIO, cast
+from contextlib import suppress
+from typing import Final, TextIO, cast
 from urllib.parse import quote, quote_plus, unquote
 
 import attrs
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from bzredis.commands.outlet import Outlet
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
+
+# sd-daemon(3): what systemd's journal takes from the head of a line.
+PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4),
+                     (logging.INFO, 6), (logging.NOTSET, 7))  # fmt: skip
 
 NESTED = 3  # a repr within JSON within a repr: no library goes further
 ESCAPES: tuple[Callable[[str], str], ...] = (
@@ -79,6 +85,7 @@ class _Handler(logging.Handler):
     def __init__(self, stream: TextIO | None) -> None:
         """Write to a stream that may be closed, and is not waited for."""
         super().__init__()
+        self.is_journal = _is_journal(stream)
         self.outlet = Outlet(stream, self._told)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -88,13 +95,20 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        return self.told(super().format(record), record.levelno)
+
+    def told(self, text: str, level: int) -> str:
+        """Return a text without secrets; for the journal with its level, each line."""
+        text = redact(text)
+        if not self.is_journal:
+            return text
+        mark = next(f"<{number}>" for least, number in PRIORITIES if level >= least)
+        return mark + text.rstrip("\n").replace("\n", f"\n{mark}")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         error = "".join(traceback.format_exception_only(sys.exception()))
-        self.outlet.write(
-            redact(f"a message of {record.name} could not be logged: {error}")
-        )
+        words = f"a message of {record.name} could not be logged: {error}"
+        self.outlet.write(self.told(words.rstrip(), logging.ERROR) + "\n")
 
     def _told(self, count: int) -> str:
         values = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
@@ -103,9 +117,16 @@ class _Handler(logging.Handler):
 
 
 def configure_logs(
-    level: str, secrets: Iterable[str], stream: TextIO | None = None
+    level: str,
+    secrets: Iterable[str],
+    stream: TextIO | None = None,
+    *,
+    form: str = "auto",
 ) -> None:
-    """Log from `level` up to `stream`, standard error by default, without `secrets`."""
+    """Log from `level` up to `stream`, standard error by default, without `secrets`.
+
+    `form` is `text`, `json`, or `auto`: text where people read it.
+    """
     for secret in secrets:
         add_secret(secret)
     stream = stream or cast("TextIO | None", sys.stderr)  # None: closed at the start
@@ -130,12 +151,17 @@ def configure_logs(
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    if stream is not None and stream.isatty():
+    handler = _Handler(stream)
+    is_terminal = stream is not None and stream.isatty()
+    if form == "text" or (form == "auto" and (is_terminal or handler.is_journal)):
         # Its tracebacks are plain: a frame around them would break a secret in two.
         plain = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        last = [
+            structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=plain)
+        ]
+        if handler.is_journal:  # it writes down when each line came
+            last.insert(0, _without_time)
     last.insert(0, ProcessorFormatter.remove_processors_meta)
-    handler = _Handler(stream)
     handler.setFormatter(ProcessorFormatter(processors=last, foreign_pre_chain=before))
     handler.setLevel(level.upper())  # for loggers that have a level of their own too
     # All of the standard library's logging, and its warnings.
@@ -144,15 +170,30 @@ def configure_logs(
     root.handlers[:] = [*others, handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
-    _report_bugs(handler.outlet)
+    _report_bugs(handler)
 
 
-def _report_bugs(outlet: Outlet) -> None:
+def _is_journal(stream: TextIO | None) -> bool:
+    """Tell whether systemd's journal takes what is written there: sd-daemon(3)."""
+    if told := os.environ.get("JOURNAL_STREAM"):
+        with suppress(AttributeError, OSError, ValueError):  # in memory, or closed
+            found = os.fstat(stream.fileno() if stream else -1)
+            return told == f"{found.st_dev}:{found.st_ino}"
+    return False
+
+
+def _without_time(_: object, __: str, event: EventDict) -> EventDict:
+    event.pop("timestamp", None)
+    return event
+
+
+def _report_bugs(handler: _Handler) -> None:
     """Print the traceback of what nobody caught: all of it but the secrets."""
 
     def report(error: BaseException | None, words: str = "") -> None:
         lines = traceback.format_exception(error) if error else []
-        outlet.write(redact(words + "".join(lines)))
+        text = handler.told(words + "".join(lines), logging.CRITICAL)
+        handler.outlet.write(text.rstrip("\n") + "\n")
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
         if not issubclass(args.exc_type, SystemExit):

@@ -36,6 +36,7 @@ from bzredis.bridge.retry import Retry
 from bzredis.bridge.status import Identity, StreamStatus
 from bzredis.bridge.subscriber import Subscriber
 from bzredis.commands.form import ALL, STOPPED, WRONG, endings, with_options
+from bzredis.commands.health.around import Serving, looked_after, server
 from bzredis.commands.logs import add_secret, configure_logs
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable, StoreForeign
 from bzredis.messages.symbols import sole_security
@@ -92,7 +93,8 @@ def run(config: Config) -> int:
     """Run the bridge until it is stopped."""
     where = required(config.token)
     token = token_reader(where, add_secret)
-    configure_logs(config.log_level, {s for each in config.redis for s in each.secrets})
+    secrets = {secret for each in config.redis for secret in each.secrets}
+    configure_logs(config.log_level, secrets, form=config.log_format)
     if words := exposed(where):
         log.warning(words)
     return run_bridge(config, token)
@@ -102,13 +104,17 @@ def run_bridge(config: Config, token: Callable[[], str]) -> int:
     """Run the bridge until a signal ends it; return the exit code."""
     sys.setswitchinterval(SWITCH)
     with locked(config.state_dir, "another bridge") as folder:
-        return trio.run(_until_signal, config, token, folder)
+        serving = server(config.metrics)
+        return trio.run(_until_signal, config, token, folder, serving)
 
 
-async def _until_signal(config: Config, token: Callable[[], str], folder: Path) -> int:
+async def _until_signal(
+    config: Config, token: Callable[[], str], folder: Path, serving: Serving | None
+) -> int:
     bridge = assemble(config, token, folder)
     with trio.open_signal_receiver(*endings()) as signals:
-        return await run_to_the_end(bridge, signals)
+        async with looked_after(bridge, serving):
+            return await run_to_the_end(bridge, signals)
 
 
 async def run_to_the_end(

@@ -34,6 +34,9 @@ _WITH_TLS: Final = {
     # redis-py takes any other word, `off` too, for true.
     "ssl_check_hostname": ("(?i:true|false)", "true or false"),
 }
+# Brackets around an IPv6 address, whose colons would else be taken for the port's.
+_LISTENER: Final = re.compile(r"(?:(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]*)):)?([0-9]{1,5})")
+LAST_PORT: Final = 65_535
 _NEXT: Final = re.compile(r",\s*(?=[a-z+]+://)")  # a comma may stand inside of one
 _OF_A_NODE: Final = re.compile(r"rediss?://")
 _SECRET: Final = ("password", "ssl_password")
@@ -131,6 +134,33 @@ def origin(secure: str, plain: str) -> Form:
         return Origin(parts.scheme, host, parts.port or ports[parts.scheme])
 
     return Form(read, "URL")
+
+
+@attrs.frozen
+class Listener:
+    """An address of this machine, and a port, where somebody may ask for something."""
+
+    host: str  # an IP address
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as it may be given."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def listener(value: object) -> Listener:
+    """Read a port, of loopback unless an address stands before it."""
+    found = _LISTENER.fullmatch(text(str(value) if type(value) is int else value))
+    host = (found[1] or found[2] or "127.0.0.1") if found else ""
+    host = "127.0.0.1" if host.lower() == "localhost" else host
+    with suppress(ValueError):
+        if found and 1 <= (port := int(found[3])) <= LAST_PORT:
+            return Listener(str(ip_address(host)), port)
+    raise ValueError(
+        "has to be a port, as 9464, or an address of this machine and one, as"
+        f" 127.0.0.1:9464, 0.0.0.0:9464 or [::1]:9464, not {value!r}"
+    )
 
 
 @attrs.frozen

@@ -12,7 +12,14 @@ from typing import Any, Literal
 import attrs
 
 from bzredis.errors import ConfigError
-from bzredis.settings.addresses import Origin, RedisURL, origin, redis_urls
+from bzredis.settings.addresses import (
+    Listener,
+    Origin,
+    RedisURL,
+    listener,
+    origin,
+    redis_urls,
+)
 from bzredis.settings.names import is_a_tokens, meant, refuse_unknown
 from bzredis.settings.options import (
     Form,
@@ -163,6 +170,19 @@ class Config:
         choice(("debug", "info", "warning", "error")),
         "info",
         "The least that is logged.",
+    )
+    log_format: Literal["auto", "text", "json"] = _option(
+        choice(("auto", "text", "json")),
+        "auto",
+        "How it is logged; auto: text on a terminal and in the journal, else JSON.",
+    )
+    metrics: Listener | None = _option(
+        Form(listener, "ADDRESS"),
+        None,
+        "Serve Prometheus' /metrics, /healthz and /fresh there; a port alone is of"
+        " this machine only.",
+        "off",
+        sample="127.0.0.1:9464",
     )
     token: Token | None = _option(
         Form(path, "FILE"),

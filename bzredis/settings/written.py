@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bzredis.messages.times import DAY, HOUR, MINUTE
-from bzredis.settings.addresses import Origin, RedisURL
+from bzredis.settings.addresses import Listener, Origin, RedisURL
 from bzredis.settings.config import Token
 from bzredis.settings.options import Option
 
@@ -32,7 +32,7 @@ def as_json(option: Option, value: object) -> object:
             return text
         case Token(path=path):
             return str(path or HIDDEN)
-        case Origin() | Path():
+        case Origin() | Path() | Listener():
             return str(value)
         case int() | float():
             return _count(option, value)

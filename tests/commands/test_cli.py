@@ -40,7 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         for name in (option.variable, *option.variables, "BENZINGA_TOKEN"):
             monkeypatch.delenv(name, raising=False)
     for module in (run, simulate):
-        monkeypatch.setattr(module, "configure_logs", lambda *_: None)
+        monkeypatch.setattr(module, "configure_logs", lambda *_, **__: None)
     yield tmp_path
     vars(logs._Secrets)["__init__"](logs._secrets)
 
@@ -65,7 +65,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    names = "init run demo get status board watch config keys simulate"
+    names = "init run service demo get status board watch config keys simulate"
     for name in names.split():
         assert f"\n  {name} " in result.stdout
 
@@ -80,7 +80,7 @@ def test_each_command_has_its_options(option: object) -> None:
     taken = {
         "run": True,
         "config": True,
-        "demo": option.name not in {"upstream", "rest", "token-file"},
+        "demo": option.name not in {"upstream", "rest", "token-file", "metrics"},
         "simulate": option.name == "log-level",
         "keys": option.name == "prefix",
         "get": option.name in {"prefix", "redis"},

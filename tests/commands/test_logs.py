@@ -10,7 +10,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 from urllib.parse import quote
 
 import pytest
@@ -248,3 +249,76 @@ def test_a_whole_process_keeps_it() -> None:
     assert ended.returncode == 1
     assert "RuntimeError: token ***" in ended.stderr
     assert TOKEN not in ended.stderr
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    """Give a stream of which systemd would say that it leads to the journal."""
+    with (tmp_path / "journal").open("w+") as stream:
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        yield stream
+
+
+def written(stream: TextIO) -> list[str]:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logs._Handler):
+            handler.outlet.flush(60)
+    return Path(stream.name).read_text().splitlines()
+
+
+LEVELS = [("debug", 7), ("info", 6), ("warning", 4), ("error", 3), ("critical", 2)]
+
+
+@pytest.mark.parametrize(("level", "number"), LEVELS)
+def test_the_journal_is_told_the_level_and_not_the_time(
+    journal: TextIO, level: str, number: int
+) -> None:
+    configure_logs("debug", [TOKEN], journal)
+    getattr(structlog.get_logger("x"), level)("said", url=f"wss://h?token={TOKEN}")
+    [line] = written(journal)
+    assert line.startswith(f"<{number}>[{level}")
+    assert "said" in line
+    assert "***" in line
+    assert TOKEN not in line
+    assert "\x1b" not in line
+    assert ":" not in line.partition("url=")[0], "it has a time"
+
+
+def test_each_line_of_a_traceback_tells_the_journal_its_level(journal: TextIO) -> None:
+    configure_logs("info", [TOKEN], journal)
+    structlog.get_logger("x").error("failed", exc_info=ValueError(TOKEN))
+    sys.excepthook(ValueError, ValueError(TOKEN), None)
+    told = written(journal)
+    assert [line[:3] for line in told] == ["<3>", "<3>", "<2>"]
+    assert told[1:] == ["<3>ValueError: ***", "<2>ValueError: ***"]
+
+
+def test_another_stream_than_the_journals_is_as_ever(
+    journal: TextIO, stream: io.StringIO, tmp_path: Path
+) -> None:
+    """It stands in the environment of all that the service starts."""
+    with (tmp_path / "other").open("w+") as other:
+        configure_logs("info", [], other)
+        structlog.get_logger("x").info("said")
+        [line] = written(other)
+    assert json.loads(line)["event"] == "said"
+
+
+@pytest.mark.parametrize("kind", ["journal", "terminal", "else"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_was_asked_for_goes_before_what_would_be_guessed(
+    journal: TextIO, kind: str, form: str
+) -> None:
+    stream = {"journal": journal, "terminal": Terminal(), "else": io.StringIO()}[kind]
+    configure_logs("info", [], stream, form=form)
+    structlog.get_logger("x").info("said")
+    [line] = (
+        stream.getvalue().splitlines()
+        if isinstance(stream, io.StringIO)
+        else written(stream)
+    )
+    assert line.startswith("<6>") == (kind == "journal")
+    assert ("\x1b" in line) == (kind == "terminal" and form == "text")
+    assert line.removeprefix("<6>").startswith("{") == (form == "json")
+    assert ("T" in line) == (form == "json" or kind != "journal")

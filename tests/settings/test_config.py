@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bzredis.errors import ConfigError
-from bzredis.settings.addresses import Origin, redis_url
+from bzredis.settings.addresses import Listener, Origin, redis_url
 from bzredis.settings.config import OPTIONS, Config, Token, configure
 from bzredis.store.connection import Connection
 from bzredis.streams import BY_NAME
@@ -89,6 +89,8 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         "state-dir": "/state",
         "spool-limit": "500 MiB",
         "log-level": "debug",
+        "log-format": "json",
+        "metrics": "9464",
         "token-file": "/run/token",
         "rest": "https://rest.example",
         "no-rest": "true",
@@ -132,6 +134,12 @@ def test_each_option_can_come_from_each_place(option: object) -> None:
         ("spool-limit", "1TiB", 2**40),
         ("state-dir", "~/bridge", Path("~/bridge")),
         ("log-level", "WARNING", "warning"),
+        ("log-format", "JSON", "json"),
+        ("metrics", 9464, Listener("127.0.0.1", 9464)),
+        ("metrics", ":9464", Listener("127.0.0.1", 9464)),
+        ("metrics", "localhost:1", Listener("127.0.0.1", 1)),
+        ("metrics", "0.0.0.0:65535", Listener("0.0.0.0", 65_535)),
+        ("metrics", "[::1]:80", Listener("::1", 80)),
         ("rest", "http://127.0.0.1:8000", Origin("http", "127.0.0.1", 8000)),
         ("rest", "https://api.example", Origin("https", "api.example", 443)),
         ("no-rest", True, True),
@@ -212,6 +220,14 @@ def test_values(name: str, value: object, expected: object) -> None:
         ("spool-limit", 1e9, "a size, as 500MiB or 1GiB, not a number with a point"),
         ("state-dir", {"a": 1}, "text, not a table"),
         ("log-level", "loud", "one of debug, info, warning, error"),
+        ("log-format", "xml", "one of auto, text, json"),
+        ("metrics", "0", "has to be a port, as 9464"),
+        ("metrics", "65536", "has to be a port, as 9464"),
+        ("metrics", "home:9464", "not 'home:9464'"),
+        ("metrics", "::1:9464", "has to be a port"),
+        ("metrics", "[::1]", "has to be a port"),
+        ("metrics", "on", "has to be a port"),
+        ("metrics", True, "has to be text"),
         ("log-level", "a\nb", "control characters"),
         ("upstream", "", "is empty"),
         ("upstream", "api.benzinga.com", "of the form wss://HOST"),

@@ -36,6 +36,8 @@ def setting(name: str, value: object) -> Setting:
         ("spool-limit", 16_777_217, "16777217", '"16777217"'),
         ("events-maxlen", "20_000", "20000", "20000"),
         ("state-dir", '/a "b" ä', '/a "b" ä', '"/a \\"b\\" ä"'),
+        ("metrics", ":9464", "127.0.0.1:9464", '"127.0.0.1:9464"'),
+        ("metrics", "[::]:1", "[::]:1", '"[::]:1"'),
         ("token-file", "/run/token", "/run/token", '"/run/token"'),
     ],
 )

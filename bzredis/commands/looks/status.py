@@ -30,6 +30,11 @@ def status(config: Config, *, as_json: bool) -> int:
     It asks Redis alone, where the bridge leaves word each second. The exit code is 0
     where all streams are fresh, 1 where one is not, and 2 where Redis cannot be asked.
     """
+    return 0 if show(config, as_json=as_json) else NOT_FRESH
+
+
+def show(config: Config, *, as_json: bool = False) -> bool:
+    """Show how each stream stands; return whether all are fresh."""
     with reading(config) as reader:
         wanted = [name for name in STREAMS if name in config.streams]
         states = {name: reader.status(name) for name in wanted}
@@ -41,7 +46,7 @@ def status(config: Config, *, as_json: bool) -> int:
 
         pen = Pen()
         pen.show(*streams.draw(pen, states))
-    return 0 if all(each.fresh for each in states.values()) else NOT_FRESH
+    return all(each.fresh for each in states.values())
 
 
 def _fields(states: dict[StreamName, Status]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from warnings import catch_warnings, simplefilter
 import click
 
 from bzredis.commands.form import STOPPED, endings
+from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
 from bzredis.settings import credentials
@@ -73,6 +74,8 @@ def init(named: Path | None, *, force: bool, is_piped: bool) -> int:
     if given or (is_terminal and (given := _asked(is_there=is_there))):
         put(secret, given + "\n", anew=True)
         click.echo(f"Kept, for you alone: {secret}")
+        if Systemd().file.exists():  # it has a copy
+            click.echo(f"The service takes it once it is started anew: {RESTART}")
     elif is_there:
         click.echo(f"As it was: {secret}")
     else:

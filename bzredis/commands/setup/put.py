@@ -13,7 +13,10 @@ from bzredis.errors import ConfigError
 OWNERS: Final = 0o600
 
 
-def put(path: Path, text: str, *, anew: bool) -> bool:
+ELSEWHERE: Final = "; name a file in another folder with --config"
+
+
+def put(path: Path, text: str, *, anew: bool, hint: str = ELSEWHERE) -> bool:
     """Write a file; return whether that was done: what is there stays, unless `anew`.
 
     Whoever reads meanwhile finds the old one or the new one. Raises ConfigError.
@@ -39,8 +42,5 @@ def put(path: Path, text: str, *, anew: bool) -> bool:
         # Of a folder that is no folder: nothing else in here minds what exists.
         is_none = isinstance(error, FileExistsError)
         reason = "Not a directory" if is_none else error.strerror
-        raise ConfigError(
-            f"{path} cannot be written: {reason}; name a file in another folder"
-            " with --config"
-        ) from None
+        raise ConfigError(f"{path} cannot be written: {reason}{hint}") from None
     return True

@@ -71,9 +71,9 @@ def inside(
         if name.startswith(("BZREDIS_", "BENZINGA_", "XDG_")):
             monkeypatch.delenv(name)
 
-    def run(*arguments: str, **more: str) -> Result:
+    def run(*arguments: str, given: str = "", **more: str) -> Result:
         runner = CliRunner(env={**environ, **more})
-        return runner.invoke(program, arguments, prog_name="bzredis")
+        return runner.invoke(program, arguments, input=given, prog_name="bzredis")
 
     yield run
     vars(logs._Secrets)["__init__"](logs._secrets)

@@ -1,0 +1,1 @@
+"""How a running bridge is, for what looks after it: systemd, probes, Prometheus."""

@@ -1,0 +1,1 @@
+"""The bridge as a service of its user's: what starts it, and starts it again."""

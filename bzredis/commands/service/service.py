@@ -1,0 +1,141 @@
+"""`bzredis service`: the bridge as a service that starts by itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bzredis.commands.form import Group, with_options
+from bzredis.commands.looks.asked import PLACE
+from bzredis.commands.looks.status import NOT_FRESH, show
+from bzredis.commands.service.calls import shown
+from bzredis.commands.service.plan import is_sealed, plan
+from bzredis.commands.service.systemd import Systemd
+from bzredis.commands.setup.put import put
+from bzredis.errors import ConfigError
+from bzredis.settings.config import Config
+from bzredis.settings.file import Found, default_file, default_state_dir
+
+if TYPE_CHECKING:
+    from bzredis.commands.service.launchd import Launchd
+
+FORCE = click.option(
+    "--force", is_flag=True, help="Also where its file was changed, or is not ours."
+)
+
+
+@click.group(cls=Group)
+def service() -> None:
+    """Keep the bridge running as a service of yours.
+
+    It needs no rights but yours: on Linux it is a user unit of systemd, on macOS a
+    launch agent. It runs with what stands in the settings file, and is started again
+    where it fails or hangs.
+    """
+
+
+@service.command()
+@with_options((), origins=True)
+@click.option(
+    "--dry-run", is_flag=True, help="Show the file and the commands; do nothing."
+)
+@FORCE
+def install(found: Found, *, dry_run: bool, force: bool) -> int:
+    """Write the service's file, and start it now and at each login."""
+    keeper, made = _keeper(), plan(found)
+    text = keeper.text(made)
+    if dry_run:
+        click.echo(f"{keeper.file}\n\n{text}\nThen would be run:")
+        for command in keeper.starting(anew=False):
+            click.echo(f"  {shown(command)}")
+        return 0
+    keeper.check()
+    before = _there(keeper.file)
+    if before is not None and before != text:
+        _refuse_what_is_not_ours(keeper.file, before, force=force)
+    is_anew = before not in {None, text}
+    if before == text:
+        click.echo(f"As it was: {keeper.file}")
+    else:
+        put(keeper.file, text, anew=True, hint="")
+        click.echo(f"Written: {keeper.file}")
+    for command in keeper.starting(anew=is_anew):
+        keeper.run(command)
+    click.echo("It runs; `bzredis service status` shows how it is.")
+    for words in keeper.afterwards():
+        click.echo(f"\n{words}")
+    return 0
+
+
+@service.command()
+@with_options(PLACE | {"stream"})
+def status(config: Config) -> int:
+    """Show how the service is, and how each stream stands.
+
+    The exit code is 0 where it runs and all streams are fresh, 1 where not, and 2 where
+    that cannot be found out.
+    """
+    is_running, lines = _keeper().state()
+    click.echo("\n".join(lines) + "\n")
+    are_fresh = show(config)
+    return 0 if is_running and are_fresh else NOT_FRESH
+
+
+@service.command()
+@FORCE
+def uninstall(*, force: bool) -> int:
+    """Stop the service, and remove its file; settings and data stay."""
+    keeper = _keeper()
+    before = _there(keeper.file)
+    if before is None:
+        click.echo(f"It is not installed: there is no {keeper.file}")
+    else:
+        _refuse_what_is_not_ours(keeper.file, before, force=force)
+        keeper.check()
+        for command in keeper.ending():
+            keeper.run(command)
+        keeper.file.unlink(missing_ok=True)
+        for command in keeper.ended():
+            keeper.run(command)
+        click.echo(f"Stopped, and removed: {keeper.file}")
+    click.echo(
+        "What stays, unless you remove it:\n"
+        f"  settings and token in {default_file().parent}\n"
+        f"  what waits for Redis in {default_state_dir()}\n"
+        "  all that stands in Redis"
+    )
+    return 0
+
+
+def _keeper() -> Systemd | Launchd:
+    if sys.platform == "darwin":
+        from bzredis.commands.service.launchd import Launchd  # noqa: PLC0415 - there only
+
+        return Launchd()
+    return Systemd()
+
+
+def _there(file: Path) -> str | None:
+    """Return what stands in a file, None where there is none. Raises ConfigError."""
+    if not file.is_absolute():
+        raise ConfigError(f"there is no home folder for a service's file ({file})")
+    if not os.path.lexists(file):
+        return None
+    if not file.is_file():  # as of a unit that is masked, which links to /dev/null
+        raise ConfigError(f"{file} is there, and no file: remove it (or unmask it)")
+    try:
+        return file.read_text(errors="replace")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def _refuse_what_is_not_ours(file: Path, text: str, *, force: bool) -> None:
+    if not (force or is_sealed(text)):
+        raise ConfigError(
+            f"{file} was changed by somebody, or is another's: look at it, and then say"
+            " --force"
+        )
