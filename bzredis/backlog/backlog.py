@@ -121,8 +121,9 @@ class Backlog:
         self._progressed_at = trio.current_time()
         self.queue.confirmed(items)
         self._progress.unpark_all()
-        since = applied.coverage.since
-        self._since = self._since if since is None else since
+        if (since := applied.coverage.since) is not None and since != self._since:
+            self._since = since
+            self._news.unpark_all()  # for `spill`
         if items and self.disk.count:
             async with self.disk.lock:
                 await self.disk.remove(items[-1].log.id, items[-1].number)
@@ -141,14 +142,24 @@ class Backlog:
     async def spill(self) -> NoReturn:
         """Move to disk what Redis has not confirmed in time, until cancelled."""
         while True:
+            while not self._may_spill():
+                await self._news.park()
             await trio.sleep(POLL)
             await self._keep_since()
             if self.age() > SPILL_AFTER or self.queue.size > MEMORY:
                 await self.flush()
 
+    def _may_spill(self) -> bool:
+        """Tell whether there is something to look after: else nobody looks."""
+        return self.queue.oldest_at() is not None or self._knows_since()
+
+    def _knows_since(self) -> bool:
+        """Tell whether Redis said what the disk does not know."""
+        return self._since is not None and self._since != self.disk.since
+
     async def _keep_since(self) -> None:
         """Keep what an emptied Redis does not know; the writer does not wait for it."""
-        if self._since is not None and self._since != self.disk.since:
+        if self._knows_since():
             async with self.disk.lock:
                 with suppress(SpoolFull):  # then it is tried again
                     await self.disk.note_since(self._since)

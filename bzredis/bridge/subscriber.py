@@ -23,7 +23,8 @@ from bzredis.ports import Connect, Link
 
 log = structlog.get_logger(__name__)
 
-POLL: Final = 0.25  # s between looks whether a replay has ended, or something is due
+POLL: Final = 0.25  # s between looks at what is missing, or may be, …
+SELDOM: Final = 1.0  # … and, where nothing is, whether something is due
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
 LATE: Final = 30_000  # ms; what was sent so long ago has come, or the link is dead
 TARDY: Final = (
@@ -108,7 +109,8 @@ class Session:
 
     async def _tend(self) -> NoReturn:
         while True:
-            await trio.sleep(POLL)
+            looks_out = self.is_replaying or self.intake.holes.coverage.holes
+            await trio.sleep(POLL if looks_out else SELDOM)
             if self.is_replaying and self._has_all_come():
                 self._end_replay()
             self._mind_silence()

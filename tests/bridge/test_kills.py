@@ -13,24 +13,27 @@ def until(rig: Rig) -> int | None:
     return rig.store.db.of("ratings").until
 
 
+@pytest.mark.parametrize("more", range(0, 10, 2))  # whenever it comes
 async def test_a_kill_costs_the_last_second_at_the_most(
-    rig: Rig, autojump_clock: MockClock
+    rig: Rig, more: int, autojump_clock: MockClock
 ) -> None:
+    count = 100 + more
     async with rig.killed():
         await trio.sleep(1)
         rig.store.trouble = "LOADING"
-        for n in range(100):
+        for n in range(count):
             rig.upstream.say(frame(n))
             await trio.sleep(0.1)
     rig.store.trouble = ""
-    rig.upstream.cache = frames(*range(80, 100))
+    rig.upstream.cache = frames(*range(80, count))
     async with rig.running():
         await trio.sleep(10)
-        assert rig.store.numbers() == list(range(100))
+        assert rig.store.numbers() == list(range(count))
         assert not rig.store.gaps()
         assert rig.store.is_alive()
     sources = [c["source"] for c in rig.store.db.of("ratings").log]
-    assert sources.count("replay") <= 10
+    # The first ones came while the first connection's replay might have gone on.
+    assert sources[50:].count("replay") <= 10
 
 
 async def test_a_kill_and_a_replay_that_holds_what_was_known_leave_no_gap(

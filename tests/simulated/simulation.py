@@ -37,6 +37,7 @@ AWAKE: Final = 11.0  # s between leaps: Redis is asked, and a ping answered
 BOUNDS: Final = (
     (backlog, "POLL", 0.8),
     (subscriber, "POLL", 1.9),
+    (subscriber, "SELDOM", 1.9),
     (backfill, "POLL", 2.3),
     (bridge, "STATUS_EVERY", 3.1),
 )
