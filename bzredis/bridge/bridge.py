@@ -34,10 +34,12 @@ from bzredis.errors import (
     first,
 )
 from bzredis.ports import Presence, Sign, Spool, Store
+from bzredis.troubles import Kind, Troubles
 
 log = structlog.get_logger(__name__)
 
 STATUS_EVERY: Final = 0.75  # s: `status` is at most 1 s behind, its way included
+TELL_EVERY: Final = 0.5  # s between looks at what is wrong
 STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fresh
 # Stopping takes 5 s at the most, whatever hangs (contract.md, 4): so much is for the
 # feeds' goodbye and the backlog, which go on at the same time, …
@@ -70,6 +72,13 @@ class Line:
     @property
     def backlog(self) -> Backlog:
         return self.writer.backlog
+
+    def troubles(self) -> dict[Kind, str]:
+        """Return what is wrong, in words that all streams share."""
+        found = self.intake.status.troubles()
+        if self.backlog.wrong:
+            found["disk"] = self.backlog.wrong
+        return found
 
     def presence(self) -> tuple[Presence, str]:
         """Return how this bridge stands to the stream, and why nothing is fresh.
@@ -107,7 +116,8 @@ class Bridge:
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
     stopping_at: float = inf  # s, when `stop` was noticed
-    _is_told_of_eviction: bool = False
+    _troubles: Troubles = attrs.field(factory=Troubles)
+    _fresh: set[str] | None = attrs.field(factory=set)  # None: people were told of it
 
     async def run(self) -> None:
         """Mirror until `stop` is set, then drain and return within 5 s.
@@ -118,6 +128,7 @@ class Bridge:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._until_we_stop)
+            nursery.start_soon(self._watch_troubles)
             async with trio.open_nursery() as streams:
                 nursery.start_soon(self._stop, streams.cancel_scope)
                 streams.start_soon(self._report)
@@ -170,6 +181,7 @@ class Bridge:
     async def _stop(self, streams: trio.CancelScope) -> None:
         await self.stop.wait()
         self.stopping_at = trio.current_time()
+        self._tell(at_once=True)
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
@@ -195,13 +207,40 @@ class Bridge:
         waiting = sum(line.backlog.disk.count for line in self.lines)
         lost = sum(len(line.backlog.queue) for line in self.lines)
         if lost:
-            log.error("stopped, and not everything could be kept on disk", lost=lost)
+            why = {line.backlog.wrong for line in self.lines} - {""}
+            told = {"error": "; ".join(sorted(why)), "lost": lost}
+            log.error("stopped, and not everything could be kept on disk", **told)
         elif waiting:
             log.warning(
                 "stopped; the next start writes what is spooled", spooled=waiting
             )
         else:
             log.info("stopped; Redis has everything that was read")
+
+    # ---- what people are told
+
+    async def _watch_troubles(self) -> NoReturn:
+        while True:
+            self._tell()
+            await trio.sleep(TELL_EVERY)
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        found = {line.intake.stream.name: line.troubles() for line in self.lines}
+        waiting = sum(len(line.backlog) for line in self.lines)
+        state = trio.current_time(), found, waiting
+        for level, event, told in self._troubles.look(*state, at_once=at_once):
+            getattr(log, level)(event, **told)
+
+    def _note_fresh(self, stream: str) -> None:
+        """Tell once that all is fresh; who is refused is not waited for."""
+        if self._fresh is None:
+            return
+        self._fresh.add(stream)
+        taken = [line for line in self.lines if not line.subscriber.refused]
+        names = [line.intake.stream.name for line in taken]
+        if self._fresh.issuperset(names):
+            self._fresh = None
+            log.info("all that stands in Redis is fresh", streams=names)
 
     # ---- status
 
@@ -242,12 +281,11 @@ class Bridge:
                 line.intake.stream, status.fields(), sign
             )
             if stood and presence == "fresh":
-                self._is_told_of_eviction = False
+                status.trouble("eviction", "")
+                self._note_fresh(line.intake.stream.name)
         except StoreEvicts as error:
             status.note_error("redis", str(error))
-            if not self._is_told_of_eviction:
-                self._is_told_of_eviction = True
-                log.warning("nothing counts as fresh", why=str(error))
+            status.trouble("eviction", str(error))
         except StoreDown as error:
             holes.failed()
             log.debug("status not written", error=str(error))

@@ -253,7 +253,7 @@ class _Parts:
     def _asking(self, intake: Intake) -> Iterator[Lookups | Backfill]:
         """Yield what asks REST on behalf of a stream."""
         rest, config, stream = self.rest, self.config, intake.stream
-        retry = Retry(stream.name, intake.rest_trouble, self.rng)
+        retry = Retry("rest", intake.rest_trouble, self.rng)
         if rest and stream.lookup:
             others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
             rated = partial(self.store.symbols, RATINGS)

@@ -203,7 +203,9 @@ class Rest:
                 if failure.status != SLOW_DOWN:
                     await trio.sleep(wait)
         down = self._down(path, failure.words, failure.asked)
-        raise RestRefused(str(down)) if failure.status in REFUSALS else down
+        if failure.status in REFUSALS:
+            raise RestRefused(str(down), gist=down.gist)
+        raise down
 
     async def _attempt(self, path: str, query: dict[str, str]) -> bytes | _Failure:
         async with self._slots:
@@ -250,7 +252,8 @@ class Rest:
 
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
         host = httpx.URL(self.origin).host
-        return RestDown(f"{host}, asked for {path}, {words}", retry_after=asked)
+        told = f"{host}, asked for {path}, {words}"
+        return RestDown(told, gist=f"{host} {words}", retry_after=asked)
 
 
 def _failure(response: httpx.Response) -> _Failure:

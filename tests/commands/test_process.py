@@ -200,7 +200,7 @@ async def test_stopped_twice_is_stopped(tmp_path: Path) -> None:
     nowhere = ["--upstream", "ws://127.0.0.1:1", "--redis", "redis://127.0.0.1:1"]
     state = ["--state-dir", str(tmp_path / "state")]
     async with bzredis("run", *nowhere, *state) as process:
-        await heard(process, "Redis is not there yet")
+        await heard(process, "trouble with Redis")
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
         code, said = await ended(process)
@@ -246,9 +246,8 @@ async def test_a_spool_that_another_process_has_locked_does_not_hold_up_the_end(
             shell.execute("ROLLBACK")
     assert code == 0
     assert took < STOP
-    assert said.count("the spool is locked") == len(STREAMS)
     assert "is locked by another process" in said
-    assert "the spool is full" not in said
+    assert said.count("trouble with the state folder") == 1
 
 
 async def test_a_wrong_token_ends_it_in_words(
@@ -260,7 +259,8 @@ async def test_a_wrong_token_ends_it_in_words(
         code, said = await ended(process)
     assert code == 3
     for stream in ("ratings", "insights", "consensus"):
-        assert f"the {stream} stream (127.0.0.1 answered HTTP 401" in said
+        assert stream in said
+    assert said.count("127.0.0.1 answered HTTP 401") == 1
     assert "BENZINGA_TOKEN" in said.splitlines()[-1]
     assert "tried again" not in said
     assert wrong["BENZINGA_TOKEN"] not in said
