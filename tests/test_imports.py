@@ -52,8 +52,8 @@ PURE_MODULES = {
 LIBRARIES = {
     "click": ["commands.*"],
     "fcntl": ["backlog.statefolder"],
-    "h11": ["upstream.websocket", "simulator.server.*"],
-    "httpx": ["upstream.rest"],
+    "h11": ["upstream.websocket", "upstream.proxy", "simulator.server.*"],
+    "httpx": ["upstream.rest", "upstream.failures"],
     "platformdirs": ["commands.form", "settings.file"],
     "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],
     "rich": ["commands.*"],

@@ -22,6 +22,7 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
 from bzredis.commands.outlet import Outlet
+from bzredis.commands.running.people import ForPeople
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
@@ -125,16 +126,14 @@ def configure_logs(
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+    terminal = stream if stream is not None and stream.isatty() else None
     last: list[Processor] = [
+        ProcessorFormatter.remove_processors_meta,
         structlog.processors.StackInfoRenderer(),
+        # Plain: a frame around a traceback would break a secret in two.
         structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
+        ForPeople(terminal) if terminal else structlog.processors.JSONRenderer(),
     ]
-    if stream is not None and stream.isatty():
-        # Its tracebacks are plain: a frame around them would break a secret in two.
-        plain = structlog.dev.plain_traceback
-        last = [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    last.insert(0, ProcessorFormatter.remove_processors_meta)
     handler = _Handler(stream)
     handler.setFormatter(ProcessorFormatter(processors=last, foreign_pre_chain=before))
     handler.setLevel(level.upper())  # for loggers that have a level of their own too
