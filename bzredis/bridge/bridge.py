@@ -70,11 +70,14 @@ class Line:
         return self.subscriber.intake
 
     @property
+    def name(self) -> str:
+        return self.intake.stream.name
+
+    @property
     def backlog(self) -> Backlog:
         return self.writer.backlog
 
     def troubles(self) -> dict[Kind, str]:
-        """Return what is wrong, in words that all streams share."""
         found = self.intake.status.troubles()
         if self.backlog.wrong:
             found["disk"] = self.backlog.wrong
@@ -207,8 +210,8 @@ class Bridge:
         waiting = sum(line.backlog.disk.count for line in self.lines)
         lost = sum(len(line.backlog.queue) for line in self.lines)
         if lost:
-            why = {line.backlog.wrong for line in self.lines} - {""}
-            told = {"error": "; ".join(sorted(why)), "lost": lost}
+            why = "; ".join({line.backlog.wrong for line in self.lines} - {""})
+            told = {"error": why, "lost": lost}
             log.error("stopped, and not everything could be kept on disk", **told)
         elif waiting:
             log.warning(
@@ -225,7 +228,7 @@ class Bridge:
             await trio.sleep(TELL_EVERY)
 
     def _tell(self, *, at_once: bool = False) -> None:
-        found = {line.intake.stream.name: line.troubles() for line in self.lines}
+        found = {line.name: line.troubles() for line in self.lines}
         waiting = sum(len(line.backlog) for line in self.lines)
         state = trio.current_time(), found, waiting
         for level, event, told in self._troubles.look(*state, at_once=at_once):
@@ -236,8 +239,7 @@ class Bridge:
         if self._fresh is None:
             return
         self._fresh.add(stream)
-        taken = [line for line in self.lines if not line.subscriber.refused]
-        names = [line.intake.stream.name for line in taken]
+        names = [line.name for line in self.lines if not line.subscriber.refused]
         if self._fresh.issuperset(names):
             self._fresh = None
             log.info("all that stands in Redis is fresh", streams=names)
@@ -282,7 +284,7 @@ class Bridge:
             )
             if stood and presence == "fresh":
                 status.trouble("eviction", "")
-                self._note_fresh(line.intake.stream.name)
+                self._note_fresh(line.name)
         except StoreEvicts as error:
             status.note_error("redis", str(error))
             status.trouble("eviction", str(error))

@@ -164,7 +164,7 @@ class Session:
                 self._prolong(trio.current_time() + QUIET)
         elif isinstance(message, Notice):
             if self.notices.is_news(message.text):
-                tell = log.warning if message.is_error else log.info
+                tell = log.warning if message.is_error else log.debug
                 name = self.intake.stream.name
                 tell("upstream says", stream=name, notice=message.text)
         elif message.is_answer:

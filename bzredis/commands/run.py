@@ -203,6 +203,7 @@ class _Parts:
                 askers.append(asker.run)
                 if isinstance(asker, Lookups):
                     on_symbols = asker.rated
+        lines.sort(key=lambda line: self.config.streams.index(line.name))
         ask = partial(_ask, self.rest, askers) if self.rest else None
         return Bridge(self.store, self.spool, lines, self.urgent, ask)
 

@@ -54,6 +54,10 @@ NO_TAG: Final = (
 )
 TOLD: Final[dict[type[RedisError], str]] = {
     ClusterCrossSlotError: NO_TAG,
+    OutOfMemoryError: (
+        "Redis is full (maxmemory) and refuses whatever comes: give it more memory, or "
+        "less to keep, as by a lower --events-maxlen"
+    ),
     # MOVED too, where it comes twice, or on a Unix socket.
     AskError: "Redis Cluster has our keys elsewhere, or is moving them",
     NoScriptError: "Redis lost our script; it is loaded again",  # since it was loaded
@@ -65,14 +69,16 @@ UNREADY: Final = (
     *(NoPermissionError, AuthenticationError, MaxConnectionsError, NoScriptError),
     *(AskError, ClusterCrossSlotError, TryAgainError),
 )
-IN_THE_URL: Final = "BZREDIS_REDIS=redis://USER:PASSWORD@HOST:PORT"
+IN_THE_URL: Final = (
+    "as redis://USER:PASSWORD@HOST:PORT in BZREDIS_REDIS or in the TOML file"
+)
 TOLD_LOGIN: Final = (  # by what Redis says
-    ("required", f"Redis wants a password, and got none: {IN_THE_URL}"),
+    ("required", f"Redis wants a password, and got none: give it {IN_THE_URL}"),
     (
         "no password is set|without any password",
-        "Redis has no password, and got one: take it out of BZREDIS_REDIS, or --redis",
+        "Redis has no password, and got one: take it out where --redis is set",
     ),
-    ("", f"Redis does not accept this user and password: mend {IN_THE_URL}"),
+    ("", f"Redis does not accept this password, or user: mend it {IN_THE_URL}"),
 )
 CONNECTING: Final = re.compile(r"Error -?\d+ connecting to (.+?)\. (.+)\.")
 UNREADY_CODES: Final = {"MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ import redis
 import trio
 from hurt import freeze, seconds_to_end, thaw
 
+from bzredis import __version__
 from bzredis.commands import embedded
 from bzredis.simulator import Refusal, Settings, Simulator
 
@@ -149,6 +151,46 @@ async def test_mirrors_and_flushes_at_sigterm(
         for symbol in client.zrange(f"bz:{stream}:symbols", 0, -1):
             assert client.hget(f"bz:{stream}:latest:{symbol}", "_symbol") == symbol
     client.close()
+
+
+@pytest.mark.parametrize("level", ["info", "warning"])
+async def test_it_says_in_a_few_lines_that_all_is_well_or_nothing(
+    server: embedded.Server, upstream: Simulator, tmp_path: Path, level: str
+) -> None:
+    client = connect(server.url)
+    command = run_on(upstream, server, tmp_path, "--log-level", level)
+    environ = {"HOME": str(tmp_path), "HTTPS_PROXY": "http://nowhere.test:1"}
+    async with bzredis(*command, environ=environ) as process:
+        with trio.fail_after(LIMIT):
+            while client.exists(*(f"bz:{stream}:alive" for stream in STREAMS)) < 3:
+                await trio.sleep(0.05)
+        await stopped(process)
+        code, said = await ended(process)
+    client.close()
+    assert code == 0
+    lines = [json.loads(each) for each in said.splitlines()]
+    if level == "warning":
+        assert lines == []
+        return
+    assert [each["event"] for each in lines] == [
+        "bzredis starts",
+        "all that stands in Redis is fresh",
+        "stopping",
+        "stopped; Redis has everything that was read",
+    ]
+    assert (
+        lines[0].items()
+        >= {
+            "version": __version__,
+            "streams": [*STREAMS],
+            "upstream": "127.0.0.1",
+            "redis": [server.url],
+            "prefix": "bz",
+            "state": str(tmp_path / "state"),
+            "settings": None,
+        }.items()
+    )
+    assert "proxy" not in lines[0], "this machine is reached without"
 
 
 async def heard(process: trio.Process, words: str) -> None:

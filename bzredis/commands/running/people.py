@@ -22,6 +22,7 @@ FILLED: Final = partial(
 )
 # What the processors before put there, and what has a place of its own.
 ASIDE: Final = {"timestamp", "level", "logger", "event", "error", "exception", "stack"}
+OBVIOUS: Final = {"stream", "streams", "redis"}  # what these are, their values tell
 OUR_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -64,12 +65,12 @@ def _pair(name: str, value: Any) -> str:
     match name, value:
         case "seconds", int():
             return f"after {lasted(value)}"
-        case "streams", (list() | tuple()):
+        case (("streams" | "redis"), (list() | tuple())):
             return ", ".join(value)
         case _, (list() | tuple()):
             return f"{name} {', '.join(map(str, value))}"
         case _, int():
-            return f"{name} {value:,}"
+            return f"{value:,} {name}"
         case _, str() if OUR_TIME.fullmatch(value):
-            return f"{name} {clock(datetime.fromisoformat(value), datetime.now(UTC))}"
-    return f"{name} {value}"
+            value = clock(datetime.fromisoformat(value), datetime.now(UTC))
+    return value if name == "stream" else f"{name} {value}"

@@ -48,6 +48,7 @@ def proxy_for(at: Origin | None, environ: Mapping[str, str]) -> Proxy | None:
         raise ConfigError(f"{name}: is no proxy's URL; it has the form {FORM}")
     user, password = (unquote(each or "") for each in (parts.username, parts.password))
     login = f"{user}:{password}" if user or password else ""
-    for secret in (password or user, b64encode(login.encode()).decode()):
-        add_secret(secret)
+    as_header = b64encode(login.encode()).decode()
+    for secret in (password or user, parts.password or parts.username, as_header):
+        add_secret(secret or "")
     return Proxy(host, port, login)

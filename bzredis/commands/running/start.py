@@ -51,10 +51,17 @@ def say_start(
         log.warning(TOLD_NO_REST)
     own = cast("Spool", bridge.spool)
     if waiting := sum(map(own.count, BY_NAME)):
-        whose = f"{target(config)} {config.upstream.host}"
-        log.info(TOLD_WAITS, waiting=waiting, whose=whose)
+        whose = _named(f"{target(config)} {config.upstream.host}")
+        log.info(TOLD_WAITS, waiting=waiting, **whose)
     for other, count in left_alone(folder / "spool", own.path):
-        log.warning(TOLD_LEFT_ALONE, waiting=count, whose=other)
+        log.warning(TOLD_LEFT_ALONE, waiting=count, **_named(other))
+
+
+def _named(whose: str) -> dict[str, str]:
+    """Take apart whose a spool is."""
+    prefix, _, rest = whose.partition(" ")
+    redis, _, upstream = rest.rpartition(" ")
+    return {"prefix": prefix, "redis": redis, "upstream": upstream}
 
 
 def spool(config: Config, folder: Path, host: str) -> Spool:
