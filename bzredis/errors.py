@@ -36,13 +36,20 @@ class FeedRefused(BridgeError):
 class RestDown(BridgeError):
     """Again, later: REST did not answer, or not with what was asked for."""
 
-    def __init__(self, words: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, words: str, *, gist: str = "", retry_after: float | None = None
+    ) -> None:
         super().__init__(words)
+        self.gist = gist or words  # without what was asked for
         self.retry_after = retry_after  # s; how long upstream asked us to stay away
 
 
 class RestRefused(BridgeError):
     """Stop asking REST: it turned us away until a person mends it (401, 403)."""
+
+    def __init__(self, words: str, *, gist: str = "") -> None:
+        super().__init__(words)
+        self.gist = gist or words  # without what was asked for
 
 
 class Unusable(BridgeError):

@@ -16,7 +16,7 @@ import bzredis
 ROOT = Path(bzredis.__file__).parent
 
 # What each folder may import, besides itself and what is EVERYONES.
-EVERYONES = {"__init__", "errors", "backoff"}
+EVERYONES = {"__init__", "errors", "backoff", "troubles"}
 MAY_IMPORT = {
     "messages": "",
     "streams": "messages",
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "simulator": "",
     "errors": "",
     "backoff": "",
+    "troubles": "",
     "__init__": "",
 }
 PURE_FOLDERS = {
@@ -42,7 +43,7 @@ PURE_FOLDERS = {
 }
 NOT_PURE = {"settings.credentials", "settings.file"}  # the files that a person named
 PURE_MODULES = {
-    *("upstream.framing", "upstream.pages", "backoff", "backlog.queue"),
+    *("upstream.framing", "upstream.pages", "backoff", "troubles", "backlog.queue"),
     *("bridge.coverage", "bridge.manners", "bridge.status"),
     *("reader.values", "reader.convert", "reader.error", "reader.following"),
 }
@@ -51,8 +52,11 @@ PURE_MODULES = {
 LIBRARIES = {
     "click": ["commands.*"],
     "fcntl": ["backlog.statefolder"],
-    "h11": ["upstream.websocket", "commands.health.http", "simulator.server.*"],
-    "httpx": ["upstream.rest"],
+    "h11": [
+        *("upstream.websocket", "upstream.proxy"),
+        *("commands.health.http", "simulator.server.*"),
+    ],
+    "httpx": ["upstream.rest", "upstream.failures"],
     "platformdirs": ["commands.form", "settings.file"],
     "prometheus_client": ["commands.health.metrics"],
     "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],

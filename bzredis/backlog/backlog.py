@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import Final, NoReturn
 
 import attrs
-import structlog
 import trio
 from trio.lowlevel import ParkingLot
 
@@ -22,8 +21,6 @@ from bzredis.backlog.disk import Disk
 from bzredis.backlog.queue import Queue
 from bzredis.errors import SpoolFull, SpoolLocked
 from bzredis.ports import Applied, Batch, Behind, Item
-
-log = structlog.get_logger(__name__)
 
 # A kill may cost the last second (contract.md, 5): these two together are less.
 SPILL_AFTER: Final = 0.7  # s until what Redis has not confirmed goes to disk
@@ -57,7 +54,7 @@ class Backlog:
     _trouble: ParkingLot = attrs.field(factory=ParkingLot)
     # Up to here Redis took what was on its way to the disk.
     _overtaken: Item | None = None
-    _told: str = ""  # the trouble with the disk that a person was told of
+    wrong: str = ""  # what is wrong with the disk, in words
 
     # ---- the reader's side
 
@@ -151,18 +148,18 @@ class Backlog:
 
     def _may_spill(self) -> bool:
         """Tell whether there is something to look after: else nobody looks."""
-        return self.queue.oldest_at() is not None or self._knows_since()
+        return self.queue.oldest_at() is not None or self._new_since() is not None
 
-    def _knows_since(self) -> bool:
-        """Tell whether Redis said what the disk does not know."""
-        return self._since is not None and self._since != self.disk.since
+    def _new_since(self) -> int | None:
+        """Return what Redis said and the disk does not know."""
+        return None if self._since == self.disk.since else self._since
 
     async def _keep_since(self) -> None:
         """Keep what an emptied Redis does not know; the writer does not wait for it."""
-        if self._knows_since():
+        if (since := self._new_since()) is not None:
             async with self.disk.lock:
                 with suppress(SpoolFull):  # then it is tried again
-                    await self.disk.note_since(self._since)
+                    await self.disk.note_since(since)
 
     async def flush(self) -> bool:
         """Move to disk all that is in memory, and return whether that worked.
@@ -184,17 +181,13 @@ class Backlog:
                     await self.disk.remove(done.log.id, done.number)
                 self._overtaken = None
             if not self.full:
-                self._told = ""
+                self.wrong = ""
         return True
 
     def _note_trouble(self, error: SpoolFull) -> None:
-        """Tell of it once, and note `full` unless it may pass in a moment."""
+        """Note it, and `full` unless it may pass in a moment."""
+        self.wrong = str(error)
         is_locked = isinstance(error, SpoolLocked)
-        words = "the spool is locked" if is_locked else "the spool is full"
-        if words != self._told:
-            tell = log.warning if is_locked else log.error
-            tell(words, stream=self.disk.stream, error=str(error))
-            self._told = words
         if is_locked and self.age() < LOCKED and self.queue.size <= CROWDED:
             return
         self.full = True
@@ -212,7 +205,7 @@ class Backlog:
             await self.flush()
             enough = min(ROOM, self.disk.spool.limit // 2)
             self.full = bool(len(self.queue)) or self.disk.spool.room < enough
-        self._told = ""
+        self.wrong = ""
 
     def __len__(self) -> int:
         return self.disk.count + len(self.queue)

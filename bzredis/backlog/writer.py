@@ -49,7 +49,6 @@ class Writer:
     on_trouble: Callable[[str], None]
     rng: Random
     _size: int = BATCH
-    _was_up: bool = False  # whether Redis ever took anything
     _down: str = ""
     _alone: int = 0  # failures of the oldest change alone
     asked_at: float = -inf  # s, when Redis was last asked for anything
@@ -97,14 +96,12 @@ class Writer:
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
         self._size = min(BATCH, self._size * 2)
-        self._was_up, self._alone = True, 0
+        self._alone = 0
         await self.backlog.confirm(items, applied)
         self.on_applied(items, applied)
 
     def _go_back(self, batch: Batch, behind: Behind) -> None:
-        held = self.backlog.go_back(batch, behind)
-        told = {"stream": self.stream.name, "held": held}
-        log.warning("Redis lost what it had confirmed; applying it again", **told)
+        self.backlog.go_back(batch, behind)
         self._note(TOLD_BEHIND)
 
     async def _doubts(self, items: Sequence[Item], error: StoreDown) -> bool:
@@ -157,18 +154,9 @@ class Writer:
 
     def _note(self, words: str) -> None:
         """Tell of trouble once, not at every attempt."""
-        if words == self._down:
-            return
-        self._down = words
-        told = {"stream": self.stream.name, "waiting": len(self.backlog)}
-        if words:
-            begins = "Redis does not take it; it is kept"
-            if not self._was_up:
-                begins = "Redis is not there yet; reading all the same"
-            log.warning(begins, **told, error=words)
-        else:
-            log.info("Redis takes it again", **told)
-        self.on_trouble(words)
+        if words != self._down:
+            self._down = words
+            self.on_trouble(words)
 
 
 def _in_its_place(item: Item, why: str) -> Item | None:

@@ -22,6 +22,7 @@ from bzredis.bridge.subscriber import PER_TURN
 from bzredis.changes import from_rest as rows
 from bzredis.changes.kinds import Change, Rejected
 from bzredis.errors import RestDown, RestRefused
+from bzredis.messages.times import rfc3339
 from bzredis.ports import Hole, Rest
 from bzredis.streams.stream import Table
 
@@ -55,7 +56,7 @@ class Backfill:
 
     @_removals.default
     def _retry_of_removals(self) -> Retry:
-        return Retry(self.retry.stream, self.retry.on_trouble, self.retry.rng)
+        return Retry("removals", self.retry.on_trouble, self.retry.rng)
 
     async def run(self) -> NoReturn:
         done: int | None = None  # after which connection that was
@@ -129,7 +130,8 @@ class Backfill:
         left = 0
         if self.isins:
             found, left = await self._sifted(found)
-        log.info("fetched", stream=stream.name, since=since, rows=len(found), left=left)
+        told = {"since": rfc3339(1_000 * since), "rows": len(found), "left": left}
+        log.debug("fetched", stream=stream.name, **told)
         await self._put(sorted(found, key=_version))
         if failure is not None:
             raise failure

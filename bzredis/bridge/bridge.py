@@ -34,10 +34,12 @@ from bzredis.errors import (
     first,
 )
 from bzredis.ports import Presence, Sign, Spool, Store
+from bzredis.troubles import Kind, Troubles
 
 log = structlog.get_logger(__name__)
 
 STATUS_EVERY: Final = 0.75  # s: `status` is at most 1 s behind, its way included
+TELL_EVERY: Final = 0.5  # s between looks at what is wrong
 STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fresh
 # Stopping takes 5 s at the most, whatever hangs (contract.md, 4): so much is for the
 # feeds' goodbye and the backlog, which go on at the same time, …
@@ -68,8 +70,18 @@ class Line:
         return self.subscriber.intake
 
     @property
+    def name(self) -> str:
+        return self.intake.stream.name
+
+    @property
     def backlog(self) -> Backlog:
         return self.writer.backlog
+
+    def troubles(self) -> dict[Kind, str]:
+        found = self.intake.status.troubles()
+        if self.backlog.wrong:
+            found["disk"] = self.backlog.wrong
+        return found
 
     def presence(self) -> tuple[Presence, str]:
         """Return how this bridge stands to the stream, and why nothing is fresh.
@@ -107,7 +119,8 @@ class Bridge:
     _meanwhile: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _ended_by: BridgeError | None = None
     stopping_at: float = inf  # s, when `stop` was noticed
-    _is_told_of_eviction: bool = False
+    _troubles: Troubles = attrs.field(factory=Troubles)
+    _fresh: set[str] | None = attrs.field(factory=set)  # None: people were told of it
 
     async def run(self) -> None:
         """Mirror until `stop` is set, then drain and return within 5 s.
@@ -118,6 +131,7 @@ class Bridge:
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._until_we_stop)
+            nursery.start_soon(self._watch_troubles)
             async with trio.open_nursery() as streams:
                 nursery.start_soon(self._stop, streams.cancel_scope)
                 streams.start_soon(self._report)
@@ -170,6 +184,7 @@ class Bridge:
     async def _stop(self, streams: trio.CancelScope) -> None:
         await self.stop.wait()
         self.stopping_at = trio.current_time()
+        self._tell(at_once=True)
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
@@ -195,13 +210,39 @@ class Bridge:
         waiting = sum(line.backlog.disk.count for line in self.lines)
         lost = sum(len(line.backlog.queue) for line in self.lines)
         if lost:
-            log.error("stopped, and not everything could be kept on disk", lost=lost)
+            why = "; ".join({line.backlog.wrong for line in self.lines} - {""})
+            told = {"error": why, "lost": lost}
+            log.error("stopped, and not everything could be kept on disk", **told)
         elif waiting:
             log.warning(
                 "stopped; the next start writes what is spooled", spooled=waiting
             )
         else:
             log.info("stopped; Redis has everything that was read")
+
+    # ---- what people are told
+
+    async def _watch_troubles(self) -> NoReturn:
+        while True:
+            self._tell()
+            await trio.sleep(TELL_EVERY)
+
+    def _tell(self, *, at_once: bool = False) -> None:
+        found = {line.name: line.troubles() for line in self.lines}
+        waiting = sum(len(line.backlog) for line in self.lines)
+        state = trio.current_time(), found, waiting
+        for level, event, told in self._troubles.look(*state, at_once=at_once):
+            getattr(log, level)(event, **told)
+
+    def _note_fresh(self, stream: str) -> None:
+        """Tell once that all is fresh; who is refused is not waited for."""
+        if self._fresh is None:
+            return
+        self._fresh.add(stream)
+        names = [line.name for line in self.lines if not line.subscriber.refused]
+        if self._fresh.issuperset(names):
+            self._fresh = None
+            log.info("all that stands in Redis is fresh", streams=names)
 
     # ---- status
 
@@ -244,12 +285,11 @@ class Bridge:
             )
             stands = stood and presence == "fresh"
             if stands:
-                self._is_told_of_eviction = False
+                status.trouble("eviction", "")
+                self._note_fresh(line.name)
         except StoreEvicts as error:
             status.note_error("redis", str(error))
-            if not self._is_told_of_eviction:
-                self._is_told_of_eviction = True
-                log.warning("nothing counts as fresh", why=str(error))
+            status.trouble("eviction", str(error))
         except StoreDown as error:
             holes.failed()
             log.debug("status not written", error=str(error))

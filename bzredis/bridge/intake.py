@@ -30,6 +30,7 @@ from bzredis.messages.envelope import Notice, Pong
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Applied, Hole, Item
 from bzredis.streams import Stream
+from bzredis.troubles import Kind
 
 log = structlog.get_logger(__name__)
 
@@ -180,8 +181,12 @@ class Intake:
         if words:
             self.holes.failed()
             self.status.note_error("redis", words)
+        self.status.trouble("redis", words)
         self.urgent.unpark_all()
 
-    def rest_trouble(self, words: str) -> None:
-        self.status.note_error("rest", words)
+    def rest_trouble(self, kind: Kind, words: str, gist: str) -> None:
+        """Note what is wrong with REST, and its gist for all streams; "" at its end."""
+        if words:
+            self.status.note_error("rest", words)
+        self.status.trouble(kind, gist)
         self.urgent.unpark_all()

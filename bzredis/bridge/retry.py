@@ -1,20 +1,18 @@
-"""How it goes with REST, for one stream: told once, and when to ask again."""
+"""How it goes with REST, for one stream, and when to ask again."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from random import Random
-from typing import Final
+from typing import Final, Literal
 
 import attrs
-import structlog
 import trio
 
 from bzredis.backoff import delays
 from bzredis.errors import RestDown, RestRefused, StoreDown
-
-log = structlog.get_logger(__name__)
+from bzredis.troubles import Kind
 
 RETRY_FIRST: Final = (
     5.0  # s; a call has made a few attempts of its own by then (rest.py)
@@ -41,10 +39,14 @@ async def known(symbols: Symbols, rng: Random) -> Sequence[str]:
 
 @attrs.define(eq=False)
 class Retry:
-    """One stream's requests. `on_trouble` is told what is wrong, once."""
+    """One stream's requests, or those for removed records.
 
-    stream: str
-    on_trouble: Callable[[str], None]
+    `on_trouble` is told what is wrong, once, and the same without what was asked for;
+    at its end "".
+    """
+
+    kind: Literal["rest", "removals"]
+    on_trouble: Callable[[Kind, str, str], None]
     rng: Random
     _told: str = ""
     _again: Iterator[float] = attrs.field(init=False)
@@ -54,18 +56,19 @@ class Retry:
 
     def failed(self, error: RestDown | RestRefused) -> float:
         """Tell of a failure, unless it is the last one again; return the s to wait."""
+        words, gist = str(error), error.gist
         if isinstance(error, RestRefused):
-            words, delay = f"{error}: {TOLD_REFUSED}", REFUSED
+            words, gist = (f"{each}: {TOLD_REFUSED}" for each in (words, gist))
+            delay = REFUSED
         else:
-            words, delay = str(error), max(next(self._again), error.retry_after or 0.0)
+            delay = max(next(self._again), error.retry_after or 0.0)
         if words != self._told:
-            log.warning("REST fails; asking again", stream=self.stream, error=words)
             self._told = words
-            self.on_trouble(words)
+            self.on_trouble(self.kind, words, gist)
         return delay
 
     def answered(self) -> None:
         if self._told:
-            log.info("REST answers again", stream=self.stream)
             self.__attrs_post_init__()
             self._told = ""
+            self.on_trouble(self.kind, "", "")

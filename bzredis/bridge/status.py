@@ -12,6 +12,7 @@ import attrs
 from bzredis.bridge.manners import Notices
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Coverage
+from bzredis.troubles import Kind
 
 CONTRACT: Final = "1"  # the number of contract.md
 State = Literal["connecting", "live", "retrying", "refused", "full", "stopped"]
@@ -64,6 +65,9 @@ class StreamStatus:
     is_fresh: bool = False
     told_at: float = -inf
     refusals: Notices = attrs.field(factory=Notices)  # by Redis; not of the hash
+    # What is wrong now, and what was since somebody looked; nor are these.
+    _wrong: dict[Kind, str] = attrs.field(factory=dict)
+    _was_wrong: dict[Kind, str] = attrs.field(factory=dict)
     _errors: dict[Source, str] = attrs.field(factory=dict)  # the last one last
 
     @since.default
@@ -78,6 +82,18 @@ class StreamStatus:
     def note_error(self, source: Source, words: str) -> None:
         self._errors.pop(source, None)
         self._errors[source] = words
+
+    def trouble(self, kind: Kind, words: str = "") -> None:
+        """Note what is wrong, in words that all streams share; "" when it is over."""
+        if words:
+            self._wrong[kind] = self._was_wrong[kind] = words
+        else:
+            self._wrong.pop(kind, None)
+
+    def troubles(self) -> dict[Kind, str]:
+        """Return what is wrong, or was for a moment since this was asked last."""
+        found, self._was_wrong = self._was_wrong | self._wrong, {}
+        return found
 
     def enter(self, state: State, now: int, error: str | None = None) -> None:
         if state != self.state:
@@ -113,7 +129,10 @@ class StreamStatus:
 
 
 OF_IDENTITY: Final = tuple(a.name for a in attrs.fields(Identity))
-_ASIDE: Final = {"identity", "is_fresh", "told_at", "refusals", "_errors"}
+_ASIDE: Final = {
+    *("identity", "is_fresh", "told_at"),
+    *("refusals", "_wrong", "_was_wrong", "_errors"),
+}
 FIELDS: Final = (  # of the hash: all that there may be
     "contract",
     *(each.name for each in attrs.fields(StreamStatus) if each.name not in _ASIDE),

@@ -6,7 +6,7 @@ from collections import deque
 from itertools import islice
 from math import inf
 from random import Random
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 import attrs
 import structlog
@@ -37,8 +37,13 @@ LONGEST: Final = 60.0  # s after which a replay has ended, whatever comes
 REFUSED: Final = 15 * 60.0  # s until a refused stream is tried again
 PER_TURN: Final = 40  # frames read in one go, some 2 ms: the writer has to get its turn
 TOLD_REFUSED: Final = (
-    "upstream refuses the {stream} stream ({error}): check that BENZINGA_TOKEN (or the "
-    "token file) holds the right key and that the key is entitled to this stream"
+    "check that BENZINGA_TOKEN (or the token file) holds the right key and that the "
+    "key is entitled to this stream"
+)
+TAKEN: Final = 429  # of HTTP
+TOLD_TAKEN: Final = (
+    "{error}: another bridge, or another program, is connected with this key; this one"
+    " waits, and takes over when that one is gone"
 )
 TOLD_AGAIN: Final = "; tried again in 15 min"
 TOLD_SILENT: Final = "upstream answers no ping any more, and says nothing else"
@@ -161,7 +166,7 @@ class Session:
                 self._prolong(trio.current_time() + QUIET)
         elif isinstance(message, Notice):
             if self.notices.is_news(message.text):
-                tell = log.warning if message.is_error else log.info
+                tell = log.warning if message.is_error else log.debug
                 name = self.intake.stream.name
                 tell("upstream says", stream=name, notice=message.text)
         elif message.is_answer:
@@ -188,7 +193,7 @@ class Subscriber:
     notices: Notices = attrs.field(factory=Notices)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     refused: bool = False
-    _told: str = ""  # the error that a person was told of last
+    _refusal: str = ""  # the last one, in words
 
     async def supervise(self) -> None:
         """Keep a session going until `scope` is cancelled; who is refused asks anew."""
@@ -227,21 +232,20 @@ class Subscriber:
         self.intake.urgent.unpark_all()
 
     def _go_live(self) -> None:
-        self.refused = False
+        self._note("feed", "")
         self.manners.connected()
         self.intake.status.connected_at = self.intake.clock()
-        self._told = ""
-        log.info("connected", stream=self.intake.stream.name)
+        log.debug("connected", stream=self.intake.stream.name)
         self._enter("live")
 
     def _note_loss(self, error: FeedLost, session: Session | None) -> float:
         words = str(error)
-        tell = log.warning if words != self._told else log.debug  # told once
-        stream = self.intake.stream.name
-        tell("feed lost; trying again", stream=stream, error=words)
-        self._told = words
-        self.refused = False
-        self._enter("full" if self.intake.backlog.full else "retrying", words)
+        if error.status == TAKEN:
+            words = TOLD_TAKEN.format(error=words)
+        log.debug("feed lost", stream=self.intake.stream.name, error=words)
+        is_full = self.intake.backlog.full  # of which people are told as such
+        self._note("feed", "" if is_full else words)
+        self._enter("full" if is_full else "retrying", words)
         if session is None:
             return 0.0
         if error.unusable:
@@ -249,21 +253,25 @@ class Subscriber:
             self.manners.ended_by_a_frame(is_replaying=session.is_replaying)
         stood = trio.current_time() - session.began
         if told := self.manners.ended(trio.current_time(), stood):
-            log.warning(told, stream=stream)
             self.intake.status.note_error("feed", told)
+            self._note("feed", told)
         return stood
 
     def _note_refusal(self, error: FeedRefused) -> None:
-        stream = self.intake.stream.name
-        words = TOLD_REFUSED.format(stream=stream, error=error)
-        if not self.refused:
-            # Not whether it is tried again: that hangs on the other streams too.
-            log.error(words, stream=stream)
-        self.refused, self._told = True, words
-        self._enter("refused", f"{words}{TOLD_AGAIN}")
+        name = self.intake.stream.name
+        self._refusal = f"upstream refuses the {name} stream ({error}): {TOLD_REFUSED}"
+        # Not whether it is tried again: that hangs on the other streams too.
+        self._note("refused", f"{error}: {TOLD_REFUSED}")
+        self._enter("refused", f"{self._refusal}{TOLD_AGAIN}")
+
+    def _note(self, kind: Literal["feed", "refused"], words: str) -> None:
+        """Note how it stands: connected where there are no words."""
+        self.refused = kind == "refused"
+        for each in ("feed", "refused"):
+            self.intake.status.trouble(each, words if each == kind else "")
 
     def give_up(self) -> None:
-        self.intake.status.note_error("feed", self._told)
+        self.intake.status.note_error("feed", self._refusal)
 
     @property
     def was_never_connected(self) -> bool:

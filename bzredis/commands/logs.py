@@ -21,9 +21,10 @@ from urllib.parse import quote, quote_plus, unquote
 import attrs
 import structlog
 from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor
+from structlog.typing import Processor
 
 from bzredis.commands.outlet import Outlet
+from bzredis.commands.running.people import ForPeople
 
 HIDDEN = "***"
 SHORTEST = 4  # characters; to take out each "a" would hide the log, and no secret
@@ -146,22 +147,19 @@ def configure_logs(
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    last: list[Processor] = [
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        structlog.processors.JSONRenderer(),
-    ]
     handler = _Handler(stream)
-    is_terminal = stream is not None and stream.isatty()
-    if form == "text" or (form == "auto" and (is_terminal or handler.is_journal)):
-        # Its tracebacks are plain: a frame around them would break a secret in two.
-        plain = structlog.dev.plain_traceback
-        last = [
-            structlog.dev.ConsoleRenderer(colors=is_terminal, exception_formatter=plain)
-        ]
-        if handler.is_journal:  # it writes down when each line came
-            last.insert(0, _without_time)
-    last.insert(0, ProcessorFormatter.remove_processors_meta)
+    terminal = stream if stream is not None and stream.isatty() else None
+    is_read = terminal is not None or handler.is_journal
+    is_text = form == "text" or (form == "auto" and is_read)
+    # The journal writes down itself when each line came.
+    people = ForPeople(redact, terminal, has_time=not handler.is_journal)
+    last: list[Processor] = [
+        ProcessorFormatter.remove_processors_meta,
+        structlog.processors.StackInfoRenderer(),
+        # Plain: a frame around a traceback would break a secret in two.
+        structlog.processors.format_exc_info,
+        people if is_text else structlog.processors.JSONRenderer(),
+    ]
     handler.setFormatter(ProcessorFormatter(processors=last, foreign_pre_chain=before))
     handler.setLevel(level.upper())  # for loggers that have a level of their own too
     # All of the standard library's logging, and its warnings.
@@ -180,11 +178,6 @@ def _is_journal(stream: TextIO | None) -> bool:
             found = os.fstat(stream.fileno() if stream else -1)
             return told == f"{found.st_dev}:{found.st_ino}"
     return False
-
-
-def _without_time(_: object, __: str, event: EventDict) -> EventDict:
-    event.pop("timestamp", None)
-    return event
 
 
 def _report_bugs(handler: _Handler) -> None:

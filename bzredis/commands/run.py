@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -10,7 +11,6 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from random import Random
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import attrs
@@ -23,7 +23,7 @@ from bzredis import __version__
 from bzredis.backlog.backlog import Backlog
 from bzredis.backlog.disk import Disk
 from bzredis.backlog.queue import Queue
-from bzredis.backlog.spool import Spool, left_alone, opened
+from bzredis.backlog.spool import Spool
 from bzredis.backlog.statefolder import locked
 from bzredis.backlog.writer import Writer
 from bzredis.bridge.backfill import Backfill
@@ -38,15 +38,19 @@ from bzredis.bridge.subscriber import Subscriber
 from bzredis.commands.form import ALL, STOPPED, WRONG, endings, with_options
 from bzredis.commands.health.around import Serving, looked_after, server
 from bzredis.commands.logs import add_secret, configure_logs
-from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable, StoreForeign
+from bzredis.commands.running.proxies import proxy_for
+from bzredis.commands.running.start import TOLD_NO_REST, say_start, spool
+from bzredis.errors import SpoolUnusable, StoreForeign
 from bzredis.messages.symbols import sole_security
 from bzredis.ports import Log
 from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.settings.credentials import exposed, required, token_reader
+from bzredis.settings.file import Found
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
 from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
 from bzredis.upstream.pacing import PACE
+from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream, WebSocketLink
 
@@ -59,11 +63,6 @@ BROKEN = 1  # exit code of what nobody foresees: whoever supervises starts us ag
 # Python's default, a flood that keeps the reader busy would leave it 50 batches/s.
 SWITCH = 0.0005
 
-TOLD_NO_REST = (
-    "REST is switched off (--no-rest): what a replay no longer holds is announced as a "
-    "gap and not fetched, and consensus that names no security stays unattributed"
-)
-
 TOLD_FOREIGN = (
     "{}, and this bridge reads from {}: name another --prefix or --redis, or remove "
     "those keys"
@@ -71,9 +70,6 @@ TOLD_FOREIGN = (
 TOLD_DAMAGED = (
     "the bridge ends, since its spool was damaged while it ran ({}): start it again; it"
     " sets that file aside, and fetches or announces what is missing"
-)
-TOLD_LEFT_ALONE = (
-    "what waits in the state folder for another prefix, Redis or upstream stays there"
 )
 
 
@@ -87,31 +83,34 @@ def _refuse_token(context: click.Context, _: click.Parameter, value: object) -> 
 
 
 @click.command()
-@with_options(ALL)
+@with_options(ALL, origins=True)
 @click.option("--token", hidden=True, expose_value=False, callback=_refuse_token)
-def run(config: Config) -> int:
+def run(found: Found) -> int:
     """Run the bridge until it is stopped."""
+    config = found.config
     where = required(config.token)
     token = token_reader(where, add_secret)
     secrets = {secret for each in config.redis for secret in each.secrets}
     configure_logs(config.log_level, secrets, form=config.log_format)
     if words := exposed(where):
         log.warning(words)
-    return run_bridge(config, token)
+    return run_bridge(found, token)
 
 
-def run_bridge(config: Config, token: Callable[[], str]) -> int:
+def run_bridge(found: Found, token: Callable[[], str]) -> int:
     """Run the bridge until a signal ends it; return the exit code."""
     sys.setswitchinterval(SWITCH)
-    with locked(config.state_dir, "another bridge") as folder:
-        serving = server(config.metrics)
-        return trio.run(_until_signal, config, token, folder, serving)
+    with locked(found.config.state_dir, "another bridge") as folder:
+        serving = server(found.config.metrics)
+        return trio.run(_until_signal, found, token, folder, serving)
 
 
 async def _until_signal(
-    config: Config, token: Callable[[], str], folder: Path, serving: Serving | None
+    found: Found, token: Callable[[], str], folder: Path, serving: Serving | None
 ) -> int:
+    config = found.config
     bridge = assemble(config, token, folder)
+    say_start(found, proxies(config), folder, bridge)
     with trio.open_signal_receiver(*endings()) as signals:
         async with looked_after(bridge, serving):
             return await run_to_the_end(bridge, signals)
@@ -164,33 +163,24 @@ def assemble(
         config.history_length,
         watched=bool(listed),
     )
-    upstream = Upstream(str(config.upstream), token)
+    of_streams, of_rest = proxies(config)
+    upstream = Upstream(str(config.upstream), token, proxy=of_streams)
     rng = Random()  # noqa: S311 - jitter, no secret
     at = config.rest_origin
-    rest = Rest(str(at), token, pace, rng=rng) if at else None
-    if rest is None:
-        log.warning(TOLD_NO_REST)
+    rest = Rest(str(at), token, pace, rng=rng, proxy=of_rest) if at else None
     # In one order: the same list in another is no new subscription.
     subscription = ",".join(sorted(listed)) or "*"
     who = Identity(uuid4().hex, __version__, _now(), upstream.host, subscription)
     url, *others = (each.url for each in config.redis)
     store = Store(url, config.prefix, limits, others)
-    spool = _spool(config, folder, upstream.host)
-    return _Parts(config, upstream, store, spool, rest, rng, who, on_applied).bridge()
+    kept = spool(config, folder, upstream.host)
+    return _Parts(config, upstream, store, kept, rest, rng, who, on_applied).bridge()
 
 
-def _spool(config: Config, folder: Path, host: str) -> Spool:
-    place = folder / "spool"
-    try:
-        spool, news = opened(place, f"{target(config)} {host}", config.spool_limit)
-    except (OSError, SpoolFull, SpoolUnusable) as error:
-        words = f"cannot spool in the state folder {folder}"
-        raise ConfigError(f"{words}: {error}") from None
-    if news:
-        log.error("a damaged spool was set aside; a new one is begun", reason=news)
-    for whose, count in left_alone(place, spool.path):
-        log.warning(TOLD_LEFT_ALONE, waiting=count, whose=whose)
-    return spool
+def proxies(config: Config) -> tuple[Proxy | None, Proxy | None]:
+    """Return through whom the streams and REST are reached. Raises ConfigError."""
+    origins = config.upstream, config.rest_origin
+    return proxy_for(origins[0], os.environ), proxy_for(origins[1], os.environ)
 
 
 @attrs.frozen
@@ -219,6 +209,7 @@ class _Parts:
                 askers.append(asker.run)
                 if isinstance(asker, Lookups):
                     on_symbols = asker.rated
+        lines.sort(key=lambda line: self.config.streams.index(line.name))
         ask = partial(_ask, self.rest, askers) if self.rest else None
         return Bridge(self.store, self.spool, lines, self.urgent, ask)
 
@@ -259,7 +250,7 @@ class _Parts:
     def _asking(self, intake: Intake) -> Iterator[Lookups | Backfill]:
         """Yield what asks REST on behalf of a stream."""
         rest, config, stream = self.rest, self.config, intake.stream
-        retry = Retry(stream.name, intake.rest_trouble, self.rng)
+        retry = Retry("rest", intake.rest_trouble, self.rng)
         if rest and stream.lookup:
             others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
             rated = partial(self.store.symbols, RATINGS)
@@ -283,14 +274,3 @@ async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> N
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def target(config: Config) -> str:
-    """Name the prefix and the database, whoever logs in and whatever name this has."""
-    at = urlsplit(config.redis[0].shown)
-    if at.scheme.endswith("+sentinel"):
-        return f"{config.prefix} {at.netloc.rpartition('@')[2]}{at.path}"
-    if at.scheme == "unix":
-        return f"{config.prefix} unix://{at.path}{at.query and '?' + at.query}"
-    host = "127.0.0.1" if at.hostname in {"localhost", "::1"} else at.hostname
-    return f"{config.prefix} {host}:{at.port or 6379}/{at.path.strip('/') or 0}"

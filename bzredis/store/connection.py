@@ -7,6 +7,7 @@ on trio.
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -53,6 +54,10 @@ NO_TAG: Final = (
 )
 TOLD: Final[dict[type[RedisError], str]] = {
     ClusterCrossSlotError: NO_TAG,
+    OutOfMemoryError: (
+        "Redis is full (maxmemory) and refuses whatever comes: give it more memory, or "
+        "less to keep, as by a lower --events-maxlen"
+    ),
     # MOVED too, where it comes twice, or on a Unix socket.
     AskError: "Redis Cluster has our keys elsewhere, or is moving them",
     NoScriptError: "Redis lost our script; it is loaded again",  # since it was loaded
@@ -64,6 +69,18 @@ UNREADY: Final = (
     *(NoPermissionError, AuthenticationError, MaxConnectionsError, NoScriptError),
     *(AskError, ClusterCrossSlotError, TryAgainError),
 )
+IN_THE_URL: Final = (
+    "as redis://USER:PASSWORD@HOST:PORT in BZREDIS_REDIS or in the TOML file"
+)
+TOLD_LOGIN: Final = (  # by what Redis says
+    ("required", f"Redis wants a password, and got none: give it {IN_THE_URL}"),
+    (
+        "no password is set|without any password",
+        "Redis has no password, and got one: take it out where --redis is set",
+    ),
+    ("", f"Redis does not accept this password, or user: mend it {IN_THE_URL}"),
+)
+CONNECTING: Final = re.compile(r"Error -?\d+ connecting to (.+?)\. (.+)\.")
 UNREADY_CODES: Final = {"MISCONF", "NOREPLICAS", "BUSY", "UNKILLABLE"}
 UNREADY_WORDS: Final = (
     *(NOT_HERE, "cluster is down", "max number of clients", " connecting to "),
@@ -221,12 +238,29 @@ def _down(error: RedisError) -> StoreDown:
     if isinstance(error, RedisTimeoutError):
         return StoreSlow(f"Redis did not answer within {ANSWER:.0f} s")
     down = StoreUnready if _is_unready(error, words) else StoreDown
+    if type(error) is AuthenticationError:
+        return down(next(told for said, told in TOLD_LOGIN if re.search(said, words)))
     if type(error) is RedisConnectionError:
-        return down(f"cannot reach Redis: {words}")
+        return down(f"cannot reach Redis: {_unreached(error, words)}")
     if NOT_HERE in words:
         return down(NO_TAG)
     told = next((told for kind, told in TOLD.items() if isinstance(error, kind)), None)
     return down(told or f"Redis refused: {words}")
+
+
+def _unreached(error: BaseException, words: str) -> str:
+    """Say what to look at where nobody answers at all."""
+    if not (found := CONNECTING.fullmatch(words)):
+        return words
+    place, reason = found.groups()
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    if isinstance(cause, socket.gaierror):
+        return f"there is no host of that name, {place} ({reason}): mend --redis"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"nobody listens at {place} ({reason}): is it running?"
+    return f"{place}: {reason}"
 
 
 def _is_unready(error: RedisError, words: str) -> bool:

@@ -1,4 +1,4 @@
-"""The one module that knows httpx: its errors stop here, ours go on.
+"""REST, by httpx: its errors stop here and in failures.py, ours go on.
 
 REST gives back what the streams lost: rows newer than a time, removals, and the one
 object of a security. Which tables it is asked for is a stream's to say; what is in
@@ -17,7 +17,7 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from bzredis import __version__
 from bzredis.backoff import delays
@@ -25,12 +25,19 @@ from bzredis.errors import FeedLost, RestDown, RestRefused
 from bzredis.ports import Removal
 from bzredis.streams.stream import PAGE, Table
 from bzredis.upstream import pages
-from bzredis.upstream.pacing import PACE, REFUSALS, Pace, retry_after
+from bzredis.upstream.failures import (
+    CONNECT,
+    SILENCE,
+    SLOW_DOWN,
+    Failure,
+    cause,
+    refusal,
+)
+from bzredis.upstream.pacing import PACE, REFUSALS, Pace
 from bzredis.upstream.pages import Odd
+from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.secret import cleaned
 
-CONNECT: Final = 10.0  # s for name, TCP and TLS: a healthy network needs 1 s
-SILENCE: Final = 30.0  # s without a byte; upstream counts a while before the first
 ANSWER: Final = 60.0  # s for one answer whole; a full page of insights has some 3 MB
 WHOLE: Final = 180.0  # s for one request with all its attempts and waits
 GOODBYE: Final = 2.0  # s; a stop has 5 s in all
@@ -47,8 +54,6 @@ LONGEST_RETRY_AFTER: Final = 60.0  # s; who is asked to wait longer comes back l
 IDLE: Final = 9  # pages in a row without anything new; then there is no more
 PAGES: Final = 200
 
-SLOW_DOWN: Final = 429
-PASSING: Final = {408, SLOW_DOWN, *range(500, 600)}  # these may be gone in a moment
 
 ANSWERED: Final = {200: b"", 204: b"null"}  # and the JSON for an empty body
 
@@ -58,16 +63,6 @@ T = TypeVar("T")
 # level counts, whatever the level of the root logger.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-@frozen
-class _Failure:
-    """Why an attempt came to nothing, in words that go on after the host's name."""
-
-    words: str
-    status: int = 0
-    passing: bool = False  # whether the same request may do better in a moment
-    asked: float | None = None  # s that upstream asked us to wait
 
 
 @define(eq=False)
@@ -86,6 +81,7 @@ class Rest:
     tls: ssl.SSLContext | None = field(default=None, repr=False)  # None: the default
     rng: Random = field(factory=Random, repr=False)
     transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
+    proxy: Proxy | None = None
     _client: httpx.AsyncClient = field(init=False, repr=False)
     _turns: Pace = field(init=False, repr=False)
     _slots: trio.CapacityLimiter = field(init=False, repr=False)
@@ -101,10 +97,10 @@ class Rest:
                 "Accept-Encoding": "gzip",
                 "User-Agent": f"bzredis/{__version__}",
             },
-            # Proxies of the environment are not for us. The streams go directly too, so
-            # where one is needed the bridge could not work anyway; and one that is set
-            # without an exception for loopback would get to read the token.
+            # The environment's proxies, in `proxy`, are read once for the streams too:
+            # one without an exception for loopback would get to read the token there.
             trust_env=False,
+            proxy=_proxy(self.proxy),
             follow_redirects=False,  # the token is for this host
             timeout=httpx.Timeout(SILENCE, connect=CONNECT, pool=None),
             verify=self.tls or ssl.create_default_context(),
@@ -186,12 +182,12 @@ class Rest:
 
     async def _fetch(self, path: str, query: dict[str, str]) -> bytes:
         """Ask until there is an answer, or no more sense in asking now."""
-        failure = _Failure(f"gave no answer within {WHOLE:.0f} s")
+        failure = Failure(f"gave no answer within {WHOLE:.0f} s")
         pauses = delays(FIRST, LAST, rng=self.rng)
         with trio.move_on_after(WHOLE):
             for left in reversed(range(ATTEMPTS)):
                 answer = await self._attempt(path, query)
-                if not isinstance(answer, _Failure):
+                if not isinstance(answer, Failure):
                     return answer
                 failure = answer
                 asked = failure.asked or 0.0
@@ -203,30 +199,34 @@ class Rest:
                 if failure.status != SLOW_DOWN:
                     await trio.sleep(wait)
         down = self._down(path, failure.words, failure.asked)
-        raise RestRefused(str(down)) if failure.status in REFUSALS else down
+        if failure.status in REFUSALS:
+            raise RestRefused(str(down), gist=down.gist)
+        raise down
 
-    async def _attempt(self, path: str, query: dict[str, str]) -> bytes | _Failure:
+    async def _attempt(self, path: str, query: dict[str, str]) -> bytes | Failure:
         async with self._slots:
             await self._turns.turn()
             with trio.move_on_after(ANSWER) as limit:
                 try:
                     return await self._ask(path, query, limit)
                 except FeedLost as error:
-                    return _Failure(f"was not asked: {error}")
+                    return Failure(f"was not asked: {error}")
                 except httpx.LocalProtocolError:
-                    return _Failure("was not asked: the token fits into no HTTP header")
+                    return Failure("was not asked: the token fits into no HTTP header")
                 except Odd as odd:
-                    return _Failure(f"answered with {odd}", passing=True)
+                    return Failure(f"answered with {odd}", passing=True)
                 except httpx.RequestError as error:
-                    return _Failure(f"failed: {_cause(error)}", passing=True)
+                    return Failure(
+                        f"failed: {cause(error, self.proxy, self._host)}", passing=True
+                    )
             is_late = trio.current_time() >= limit.deadline
             late, large = f"was not done within {ANSWER:.0f} s", LARGEST // 2**20
             words = late if is_late else f"answered with more than {large} MiB"
-            return _Failure(words, passing=is_late)
+            return Failure(words, passing=is_late)
 
     async def _ask(
         self, path: str, query: dict[str, str], limit: trio.CancelScope
-    ) -> bytes | _Failure:
+    ) -> bytes | Failure:
         # As bytes: httpx's complaint about text that is not ASCII would quote it.
         token = self.token()
         header: dict[str, Any] = {"Authorization": f"token {token}".encode()}
@@ -234,7 +234,7 @@ class Rest:
         body = bytearray()
         async with ask("GET", path) as response:
             if response.status_code not in ANSWERED:
-                return _failure(response)
+                return refusal(response)
             async for piece in response.aiter_raw():
                 body += piece
                 if len(body) > LARGEST:
@@ -248,35 +248,19 @@ class Rest:
             # An error under status 200 may repeat it, and what is unusable is kept.
             return cleaned(said, token) or ANSWERED[response.status_code]
 
+    @property
+    def _host(self) -> str:
+        return httpx.URL(self.origin).host
+
     def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
-        host = httpx.URL(self.origin).host
-        return RestDown(f"{host}, asked for {path}, {words}", retry_after=asked)
+        host = self._host
+        told = f"{host}, asked for {path}, {words}"
+        return RestDown(told, gist=f"{host} {words}", retry_after=asked)
 
 
-def _failure(response: httpx.Response) -> _Failure:
-    """Tell of an answer by its status alone: upstream's 401 quotes the token."""
-    status, said = response.status_code, response.headers.get
-    redirect = ", a redirect, which is not followed" if response.is_redirect else ""
-    asked = retry_after(said("Retry-After", ""), said("Date", ""))
-    words = f"answered HTTP {status}{redirect}"
-    return _Failure(words, status, passing=status in PASSING, asked=asked)
-
-
-def _cause(error: httpx.RequestError) -> str:
-    """Put a failure into words; those of the network's other end stay out of them."""
-    match error:
-        case httpx.ConnectTimeout():
-            return f"no connection within {CONNECT:.0f} s"
-        case httpx.TimeoutException():
-            return f"nothing came for {SILENCE:.0f} s"
-        case httpx.RemoteProtocolError():
-            return "it hung up before the answer was whole, or broke HTTP"
-    # What the system said stands behind what the libraries made of it.
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, BaseExceptionGroup):  # one for each address that was tried
-            cause = cause.exceptions[0]
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return "the connection broke"
+def _proxy(proxy: Proxy | None) -> httpx.Proxy | None:
+    if proxy is None:
+        return None
+    user, _, password = proxy.login.partition(":")
+    auth = (user, password) if proxy.login else None
+    return httpx.Proxy(f"http://{proxy.shown}", auth=auth)

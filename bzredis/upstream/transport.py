@@ -165,7 +165,8 @@ def reason(error: BaseException) -> str:
     if isinstance(cause, ssl.SSLError) and cause.reason:
         return cause.reason.replace("_", " ").lower()
     if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
+        # trio puts the address before it, as Python writes a pair.
+        return cause.strerror.rpartition("): ")[2]
     return str(cause) or "no reason given"
 
 

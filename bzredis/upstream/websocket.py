@@ -24,6 +24,7 @@ from bzredis import __version__
 from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.upstream.framing import Splitter
 from bzredis.upstream.pacing import REFUSALS
+from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.secret import cleaned, redacted
 from bzredis.upstream.transport import Wire, limited, origin_of, secure
 
@@ -118,6 +119,7 @@ class Upstream:
     dial: Callable[[str, int], Awaitable[trio.abc.Stream]] = field(
         default=trio.open_tcp_stream, repr=False
     )
+    proxy: Proxy | None = None
 
     @property
     def _at(self) -> SplitResult:
@@ -126,6 +128,10 @@ class Upstream:
     @property
     def host(self) -> str:
         return self._at.hostname or ""
+
+    @property
+    def port(self) -> int:
+        return self._at.port or PORTS[self._at.scheme]
 
     @asynccontextmanager
     async def connect(
@@ -149,9 +155,11 @@ class Upstream:
         # The transport is ours to close: trio-websocket 0.12 leaves it open when the
         # server rejects the handshake, and when the server closes first.
         inbox, outbox = trio.open_memory_channel[str | bytes](QUEUE)
-        dialled = self.dial(self.host, self._at.port or PORTS[self._at.scheme])
-        failed = f"{self.host} cannot be reached"
-        async with await limited(dialled, failed, "no answer") as tcp:
+        async with await self._dialled() as tcp:
+            if self.proxy is not None:
+                through = self.proxy.open(tcp, self.host, self.port)
+                failed = f"the proxy {self.proxy.shown}, asked for {self.host}"
+                await limited(through, failed, "no answer")
             if self._at.scheme == "wss":
                 tls = self.tls or ssl.create_default_context()
                 tcp = await secure(tcp, self.host, tls)  # noqa: PLW2901 - closed alike
@@ -175,6 +183,14 @@ class Upstream:
                         nursery.cancel_scope.cancel()
         if ws is None:
             raise self._turned_away(wire, request)
+
+    async def _dialled(self) -> trio.abc.Stream:
+        if self.proxy is None:
+            dialled = self.dial(self.host, self.port)
+            return await limited(dialled, f"{self.host} cannot be reached", "no answer")
+        dialled = self.dial(self.proxy.host, self.proxy.port)
+        failed = f"the proxy {self.proxy.shown} cannot be reached"
+        return await limited(dialled, failed, "no answer")
 
     async def _hold(
         self,

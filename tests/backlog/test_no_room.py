@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 import trio
 from backlog.desk import begun, confirm, drain, spilling
-from fakes import ROOMY, Said, plain
+from fakes import ROOMY, plain
 from trio.testing import MockClock
 
 from bzredis.backlog import backlog
@@ -19,8 +19,8 @@ from bzredis.errors import SpoolUnusable
 from bzredis.ports import Behind
 
 
-async def test_without_room_it_stays_in_memory_and_says_so_once(
-    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+async def test_without_room_it_stays_in_memory_and_says_so(
+    waiting: Backlog, spool: Spool, autojump_clock: MockClock
 ) -> None:
     spool.limit = 500
     async with spilling(waiting):
@@ -30,8 +30,7 @@ async def test_without_room_it_stays_in_memory_and_says_so_once(
             await waiting.filled()
         await trio.sleep(5)
         assert (len(waiting), waiting.disk.count) == (100, 0)
-    [entry] = [e for e in said if e["log_level"] == "error"]
-    assert "spool" in entry["event"]
+        assert "holds its limit of 500 bytes" in waiting.wrong
     assert await drain(waiting) == [plain(n) for n in range(100)]
 
 
@@ -175,8 +174,8 @@ def locked(spool: Spool) -> Iterator[None]:
         shell.execute("ROLLBACK")
 
 
-async def test_a_short_lock_closes_nothing_and_is_told_once_in_its_own_words(
-    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+async def test_a_short_lock_closes_nothing_and_is_told_in_its_own_words(
+    waiting: Backlog, spool: Spool, autojump_clock: MockClock
 ) -> None:
     async with spilling(waiting):
         for _ in range(2):
@@ -184,18 +183,16 @@ async def test_a_short_lock_closes_nothing_and_is_told_once_in_its_own_words(
                 waiting.put(plain(1))
                 await trio.sleep(backlog.LOCKED - 2 * backlog.POLL)
                 assert not waiting.full
+                assert "is locked by another process" in waiting.wrong
             await trio.sleep(2 * backlog.POLL)
             assert not waiting.full
+            assert waiting.wrong == ""
         assert waiting.disk.count == 2
-    assert [(e["log_level"], e["event"]) for e in said] == 2 * [
-        ("warning", "the spool is locked")
-    ]
-    assert "is locked by another process" in said[0]["error"]
     assert len(await drain(waiting)) == 2
 
 
 async def test_for_a_long_one_the_stream_is_closed_until_it_ends(
-    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+    waiting: Backlog, spool: Spool, autojump_clock: MockClock
 ) -> None:
     async with spilling(waiting):
         with locked(spool):
@@ -205,10 +202,10 @@ async def test_for_a_long_one_the_stream_is_closed_until_it_ends(
             with trio.move_on_after(30) as scope:
                 await waiting.has_room()
             assert scope.cancelled_caught
+            assert "is locked by another process" in waiting.wrong
         with trio.fail_after(2 * backlog.ROOM_POLL):
             await waiting.has_room()
-    assert (waiting.full, waiting.disk.count) == (False, 1)
-    assert [e["event"] for e in said] == ["the spool is locked"]
+    assert (waiting.full, waiting.wrong, waiting.disk.count) == (False, "", 1)
 
 
 async def test_nor_does_memory_hold_a_flood_meanwhile(
@@ -229,15 +226,16 @@ async def test_nor_does_memory_hold_a_flood_meanwhile(
             assert waiting.full
 
 
-async def test_trouble_that_comes_again_is_told_again(
-    waiting: Backlog, spool: Spool, said: Said, autojump_clock: MockClock
+async def test_what_is_wrong_is_known_until_there_is_room(
+    waiting: Backlog, spool: Spool, autojump_clock: MockClock
 ) -> None:
     async with spilling(waiting):
         for _ in range(2):
             spool.limit = 10
             waiting.put(plain(1))
             await waiting.filled()
+            assert waiting.wrong
             spool.limit = ROOMY
             await waiting.has_room()
+            assert not waiting.wrong
             await drain(waiting)
-    assert [e["event"] for e in said] == ["the spool is full"] * 2

@@ -30,7 +30,7 @@ async def test_everything_in_order_in_batches(
 
 
 async def test_an_outage_is_told_once_and_nothing_lost(
-    desk: Desk, said: Said, autojump_clock: MockClock
+    desk: Desk, autojump_clock: MockClock
 ) -> None:
     async with desk.writing():
         desk.put(1)
@@ -46,7 +46,6 @@ async def test_an_outage_is_told_once_and_nothing_lost(
         assert desk.numbers == [1, 2, 3]
     assert 60 / writer.RETRY_LAST < attempts < 60 / writer.RETRY_LAST * 2 + 10
     assert desk.troubles == ["LOADING", ""]
-    assert [e["log_level"] for e in said] == ["warning", "info"]
 
 
 async def test_an_answer_that_was_lost_takes_effect_once(

@@ -324,8 +324,8 @@ async def test_a_server_that_evicts_is_told_of_once(
         await trio.sleep(1)
         assert all(map(rig.store.is_alive, NAMES))
         told = [each for each in said if each["log_level"] == "warning"]
-        assert [each["why"] for each in told] == ["set maxmemory-policy noeviction"]
+        assert [each["error"] for each in told] == ["set maxmemory-policy noeviction"]
         rig.store.evicts = "set it again"
         await trio.sleep(30)
     told = [each for each in said if each["log_level"] == "warning"]
-    assert [each["why"] for each in told][1:] == ["set it again"]
+    assert [each["error"] for each in told][1:] == ["set it again"]

@@ -40,7 +40,7 @@ def ready(rig: Rig, rest: FakeRest, **options: Any) -> Callable[[], Awaitable[No
     rig.rest, rig.window = True, 1_000 * DAY
 
     async def ask() -> None:
-        retry = Retry("ratings", rig.intake.rest_trouble, Random(3))
+        retry = Retry("rest", rig.intake.rest_trouble, Random(3))
         given = {"symbols": nobody, **options}
         await Backfill(rig.intake, table(RATINGS.rows), rest, retry, **given).run()
 

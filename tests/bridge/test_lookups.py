@@ -73,7 +73,7 @@ async def running(
             rig.intake,
             CONSENSUS.lookup,
             rest,
-            Retry("consensus", rig.intake.rest_trouble, Random(3)),
+            Retry("rest", rig.intake.rest_trouble, Random(3)),
             symbols,
             **{"refresh": SIX, **options},
         )
@@ -235,7 +235,7 @@ async def test_trouble_is_told_once_and_no_symbol_is_forgotten(
         await trio.sleep(600)
         assert len(rest.looked_up) == count, "the round is over"
     told = [entry["event"] for entry in said if "REST" in entry["event"]]
-    assert len([event for event in told if "fails" in event]) <= 8
+    assert len([event for event in told if "trouble" in event]) <= 8
     for symbol in "ABC":
         assert all(b - a >= EVERY for a, b in pairwise(times(rest, symbol)))
 

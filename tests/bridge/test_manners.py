@@ -75,8 +75,8 @@ async def test_a_server_that_drops_whoever_speaks_is_spoken_to_no_more(
         assert rig.store.numbers() == [1]
     texts = [link.texts for link in rig.upstream.links]
     assert texts == [["replay"]] * 3 + [[]]
-    [told] = [e for e in said if "whenever we send" in e["event"]]
-    assert (told["log_level"], told["stream"]) == ("warning", "ratings")
+    [told] = [e for e in said if "whenever we send" in e.get("error", "")]
+    assert (told["log_level"], told["streams"]) == ("warning", ["ratings"])
 
 
 @pytest.mark.parametrize("still_drops", [True, False])

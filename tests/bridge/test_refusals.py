@@ -36,6 +36,9 @@ async def test_every_stream_refused_ends_the_program(
         assert "HTTP 403" in error
         assert "tried again" not in error
     assert "tried again" not in str(said)
+    [told] = [e for e in said if e["log_level"] == "error"]
+    assert told["streams"] == [*NAMES]
+    assert "HTTP 403: check that BENZINGA_TOKEN" in told["error"]
 
 
 async def test_the_last_status_has_the_time_that_was_not_needed(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 import trio
-from fakes import Said
 from trio.testing import MockClock
 
 from bzredis.bridge.retry import (
@@ -29,12 +29,10 @@ def told() -> list[str]:
 
 @pytest.fixture
 def retry(told: list[str]) -> Retry:
-    return Retry("ratings", told.append, Random(1))
+    return Retry("rest", lambda _, words, __: told.append(words), Random(1))
 
 
-def test_trouble_is_told_once_and_so_is_its_end(
-    retry: Retry, told: list[str], said: Said
-) -> None:
+def test_trouble_is_told_once_and_so_is_its_end(retry: Retry, told: list[str]) -> None:
     retry.answered()
     for error in (DOWN, DOWN, RestDown("no host"), RestDown("no host"), DOWN):
         retry.failed(error)
@@ -42,10 +40,7 @@ def test_trouble_is_told_once_and_so_is_its_end(
     retry.answered()
     retry.answered()
     retry.failed(DOWN)
-    assert told == ["down", "no host", "down", "down"]
-    assert [entry["log_level"] for entry in said] == [
-        *["warning"] * 3, "info", "warning",
-    ]  # fmt: skip
+    assert told[3:] == ["", "down"]
 
 
 def test_the_waits_grow_to_their_limit_and_begin_anew(retry: Retry) -> None:
@@ -59,6 +54,15 @@ def test_the_waits_grow_to_their_limit_and_begin_anew(retry: Retry) -> None:
 def test_who_is_asked_to_wait_waits_so_long_at_least(retry: Retry) -> None:
     assert retry.failed(RestDown("HTTP 429", retry_after=300.0)) == 300
     assert retry.failed(RestDown("HTTP 429", retry_after=0.1)) > 1
+
+
+@pytest.mark.parametrize("kind", ["rest", "removals"])
+def test_people_are_told_what_is_so_for_all_streams(kind: Any) -> None:
+    told: list[tuple[str, ...]] = []
+    retry = Retry(kind, lambda *words: told.append(words), Random(1))
+    retry.failed(RestDown("h, asked for /a, is down", gist="h is down"))
+    retry.answered()
+    assert told == [(kind, "h, asked for /a, is down", "h is down"), (kind, "", "")]
 
 
 def test_who_is_refused_is_told_what_to_do(retry: Retry, told: list[str]) -> None:

@@ -37,7 +37,7 @@ async def test_notices_and_pongs_are_no_events(
         assert "last_event_at" not in status
         assert status["last_pong_at"] == rfc3339(EPOCH + 1_000)
     told = [e for e in said if e["event"] == "upstream says"]
-    assert [e["log_level"] for e in told] == ["warning", "info"]
+    assert [e["log_level"] for e in told] == ["warning", "debug"]
 
 
 async def test_one_bad_frame_harms_only_itself(

@@ -49,7 +49,7 @@ def backfilled(rig: Rig, rest: FakeRest) -> Ask:
     rig.rest = True
 
     async def ask() -> None:
-        retry, table = Retry("", rig.intake.rest_trouble, Random(3)), RATINGS.rows
+        retry, table = Retry("rest", rig.intake.rest_trouble, Random(3)), RATINGS.rows
         assert table is not None
         await Backfill(rig.intake, table, rest, retry, nobody).run()
 
@@ -64,7 +64,10 @@ def looked_up(rig: Rig, rest: FakeRest, rated: list[str]) -> Ask:
         return [*rated]
 
     async def ask() -> None:
-        retry, table = Retry("", rig.intake.rest_trouble, Random(3)), CONSENSUS.lookup
+        retry, table = (
+            Retry("rest", rig.intake.rest_trouble, Random(3)),
+            CONSENSUS.lookup,
+        )
         assert table is not None
         await Lookups(rig.intake, table, rest, retry, symbols, refresh=9_999.0).run()
 

@@ -24,6 +24,7 @@ from bzredis.contract.keys import KEYS
 from bzredis.contract.theirs import THEIRS
 from bzredis.errors import FeedLost
 from bzredis.settings.config import OPTIONS, Config
+from bzredis.settings.file import Found
 from bzredis.streams import STREAMS
 
 TOKEN = "t0ken-0123456789"
@@ -54,8 +55,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
     """Keep what the bridge would have been started with."""
     found: Started = []
 
-    def run_bridge(config: Config, token: Callable[[], str]) -> int:
-        found.append((config, token))
+    def run_bridge(told: Found, token: Callable[[], str]) -> int:
+        found.append((told.config, token))
         return 3
 
     monkeypatch.setattr(run, "run_bridge", run_bridge)

@@ -19,6 +19,7 @@ import structlog
 
 from bzredis.commands import logs
 from bzredis.commands.logs import add_secret, configure_logs, redact
+from bzredis.commands.running.people import ForPeople
 from bzredis.upstream import rest, websocket  # noqa: F401 - they quieten their libraries
 
 TOKEN = "t0ken-0123456789"
@@ -83,6 +84,18 @@ def test_on_a_terminal_people_read_it() -> None:
     assert "ValueError: ***" in shown
     assert TOKEN not in shown
     assert not shown.startswith("{")
+
+
+def test_a_secret_is_not_broken_in_two_where_a_line_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ForPeople, "_width", lambda _: 40)
+    terminal = Terminal()
+    secret = "correct horse battery staple"
+    configure_logs("info", [secret], terminal)
+    structlog.get_logger("x").warning("no way in", error=f"it is not {secret} any more")
+    for part in secret.split():
+        assert part not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ async def test_away_at_the_start(rig: Rig) -> None:
         await trio.sleep(1.5)
         await rig.server.start()
     assert not (await rig.settled()).gaps
-    assert "Redis is not there yet" in rig.bridge.said()
+    assert "trouble with Redis" in rig.bridge.said()
 
 
 async def test_back_with_nothing_it_gets_again_what_is_held(forgetful: Rig) -> None:

@@ -611,7 +611,7 @@ class Machine:
         if self.has_rest:
             assert RATINGS.rows is not None
             whose = () if self.subscription == "*" else self.subscription.split(",")
-            retry = Retry("ratings", intake.rest_trouble, rng)
+            retry = Retry("rest", intake.rest_trouble, rng)
             known = partial(client.symbols, RATINGS)
             ask = Backfill(intake, RATINGS.rows, world.rest, retry, known, whose).run
         line = Line(subscriber, writer)

@@ -91,14 +91,14 @@ async def answering(reply: bytes) -> AsyncIterator[Store]:
 # -------------------------------------------------------------------- errors in words
 
 ANSWERS = {
-    b"-OOM command not allowed\r\n": "refused: command not allowed",
+    b"-OOM command not allowed\r\n": "Redis is full .*--events-maxlen",
     b"-READONLY You can't write against a read only replica.\r\n": "read only",
     b"-MASTERDOWN Link with MASTER is down\r\n": "is down",
     b"-CLUSTERDOWN The cluster is down\r\n": "is down",
     b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n": "rehashing",
     b"-NOPERM this user has no permissions\r\n": "no permissions",
-    b"-NOAUTH Authentication required.\r\n": "Authentication required",
-    b"-WRONGPASS invalid username-password pair\r\n": "username-password",
+    b"-NOAUTH Authentication required.\r\n": "wants a password, and got none: .*BZ",
+    b"-WRONGPASS invalid username-password pair\r\n": "not accept this password.*BZ",
     b"-ERR max number of clients reached\r\n": "clients reached",
     b"-LOADING Redis is loading the dataset in memory\r\n": "refused: .*loading",
     b"-BUSY Redis is busy running a script.\r\n": "refused: .*busy",
@@ -167,18 +167,20 @@ async def test_no_tls_but_an_answer() -> None:
 async def test_a_wrong_password_is_told_and_not_shown(peer: Peer, call: Call) -> None:
     rules = ("on", ">right", "~*", "+@all")
     peer.redis.execute_command("ACL", "SETUSER", "bridge", *rules)
-    with losing("invalid username-password pair"):
+    with losing("does not accept this password, or user: .*BZREDIS_REDIS"):
         await call(peer.store(user=f"bridge:{SECRET}"))
 
 
 async def test_a_missing_password_is_told(peer: Peer) -> None:
-    with peer.config(requirepass=SECRET), losing("[Aa]uthentication required"):
+    with peer.config(requirepass=SECRET), losing("wants a password, and got none"):
         await peer.store().ping()
 
 
 async def test_a_password_too_much_is_told(peer: Peer) -> None:
-    with losing("AUTH|username-password"):
+    with losing("does not accept this password, or user"):
         await peer.store(user=f"nobody:{SECRET}").ping()
+    with losing("Redis has no password, and got one"):
+        await peer.store(user=f":{SECRET}").ping()
 
 
 async def test_a_database_that_is_not_there(peer: Peer) -> None:

@@ -34,8 +34,8 @@ from bzredis.simulator.server.rest import rating_row
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 from bzredis.streams import stream as streams
 from bzredis.streams.stream import Table
+from bzredis.upstream import failures, pages, rest
 from bzredis.upstream import pacing as pace
-from bzredis.upstream import pages, rest
 from bzredis.upstream.pacing import retry_after
 from bzredis.upstream.rest import Rest
 
@@ -614,7 +614,8 @@ async def test_silence(
     failing: Failing,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rest, "SILENCE", 0.03)
+    for module in (rest, failures):  # which waits, and which tells
+        monkeypatch.setattr(module, "SILENCE", 0.03)
     port = await serve(nursery, saying(response(b"[]")[:-1], close=False))
     async with at(port) as asker:
         with failing("failed: nothing came for 0 s$"):

@@ -80,8 +80,8 @@ async def test_with_rest_in_trouble_the_streams_go_on(  # noqa: PLR0913, PLR0917
             while client.exists(*(f"bz:{s}:alive" for s in STREAMS)) < 2:
                 await trio.sleep(0.05)
         assert all(line.intake.status.reconnects == 0 for line in bridge.lines)
-    trouble = [entry for entry in said if "REST fails" in entry["event"]]
-    assert len(trouble) <= 3, "once for each stream"
+    trouble = [entry for entry in said if "trouble with REST" in entry["event"]]
+    assert len(trouble) <= 3, "the same of all streams is told once"
     if fault == {"refuse": Refusal(403)}:
         assert "BENZINGA_TOKEN" in client.hget("bz:ratings:status", "error")
         assert "403" in client.hget("bz:ratings:status", "error")

@@ -1,0 +1,1 @@
+"""What `run` is made with, and what it says for itself."""

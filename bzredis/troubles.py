@@ -1,0 +1,135 @@
+"""What is wrong, told to people once for all streams: that is one trouble. Pure.
+
+A line when it begins, one each hour while it lasts, one when it is over; and no more
+than a few an hour of a kind, however often it comes and goes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal
+
+import attrs
+
+HOUR: Final = 3_600.0  # s
+SETTLE: Final = 1.0  # s in which the same may be said of other streams, too
+LINES: Final = 6  # of a kind in an hour; those beyond it wait until there is room
+
+Kind = Literal["redis", "eviction", "disk", "feed", "refused", "rest", "removals"]
+Level = Literal["info", "warning", "error"]
+Line = tuple[Level, str, dict[str, Any]]
+
+TOLD: Final[dict[Kind, tuple[str, str]]] = {  # while it lasts, and when it is over
+    "redis": (
+        "trouble with Redis, what is read is kept meanwhile",
+        "Redis takes everything again",
+    ),
+    "eviction": (
+        "trouble with the memory of Redis",
+        "Redis keeps our keys again",
+    ),
+    "disk": ("trouble with the state folder", "the state folder takes all again"),
+    "feed": ("trouble with upstream, it is tried again", "connected again"),
+    "refused": ("upstream refuses us", "upstream refuses us no more"),
+    "rest": ("trouble with REST, it is asked again", "REST answers again"),
+    "removals": (
+        "trouble with REST about removed records, it is asked again",
+        "REST tells of removed records again",
+    ),
+}
+MENDED_BY_PEOPLE: Final[set[Kind]] = {"disk", "refused"}
+KEPT_MEANWHILE: Final[set[Kind]] = {"redis", "disk"}
+OF_ALL: Final[set[Kind]] = {"redis", "eviction", "disk"}  # as a rule
+
+
+@attrs.define
+class _Trouble:
+    """One kind of trouble. Times are s that only go forward."""
+
+    kind: Kind
+    _words: Mapping[str, str] = attrs.field(factory=dict)  # the last, by stream
+    _streams: dict[str, None] = attrs.field(factory=dict)  # that had it at any time
+    _seen: dict[str, float] = attrs.field(factory=dict)  # when words came first
+    _told: set[str] = attrs.field(factory=set)  # none: nobody knows of it
+    _lines: deque[float] = attrs.field(factory=lambda: deque(maxlen=LINES))
+    _is_on: bool = False
+    _times: int = 0  # that it began since the last line
+    _waiting: int = 0  # the most that waited
+
+    def look(
+        self, now: float, words: Mapping[str, str], waiting: int, settle: float
+    ) -> Iterator[Line]:
+        """Take how it stands, each second or so; yield what is to be told."""
+        self._times += bool(words) and not self._is_on
+        self._is_on = bool(words)
+        if words:
+            self._words = words
+            self._streams |= dict.fromkeys(words)
+            self._waiting = max(self._waiting, waiting)
+        for text in self._words.values():
+            self._seen.setdefault(text, now)
+        while (text := self._news(now - settle)) and self._has_room(now):
+            self._told.add(text)
+            streams = [name for name, said in self._words.items() if said == text]
+            yield self._line(now, 0, error=text, streams=streams)
+        if words and self._told and now - self._lines[-1] >= HOUR:
+            texts = "; ".join(dict.fromkeys(words.values()))
+            yield self._line(now, 0, error=texts, streams=[*words])
+        elif not words and self._told and self._has_room(now):
+            yield self._line(now, 1, streams=[*self._streams])
+            self._told.clear()
+        if not (self._is_on or self._told or self._times):
+            self._words, self._streams, self._seen, self._waiting = {}, {}, {}, 0
+
+    def _news(self, until: float) -> str:
+        """Return words that nobody was told of, and that stood by then or are over."""
+        for text in self._words.values():
+            is_settled = self._seen[text] <= until or not self._is_on
+            if is_settled and text not in self._told:
+                return text
+        return ""
+
+    def _has_room(self, now: float) -> bool:
+        return len(self._lines) < LINES or now - self._lines[0] >= HOUR
+
+    def _line(self, now: float, phase: Literal[0, 1], **told: Any) -> Line:
+        lasted = round(now - min(self._seen.values()))
+        if lasted > SETTLE:
+            told["seconds"] = lasted
+        if self.kind in KEPT_MEANWHILE:
+            told["waited" if phase else "waiting"] = self._waiting
+        if self._times > 1:
+            told["times"] = self._times
+        self._times = 0
+        self._lines.append(now)
+        bad: Level = "error" if self.kind in MENDED_BY_PEOPLE else "warning"
+        return "info" if phase else bad, TOLD[self.kind][phase], told
+
+
+@attrs.define
+class Troubles:
+    """All kinds of them."""
+
+    _kinds: list[_Trouble] = attrs.field(factory=lambda: [*map(_Trouble, TOLD)])
+
+    def look(
+        self,
+        now: float,
+        found: Mapping[str, Mapping[Kind, str]],
+        waiting: int,
+        *,
+        at_once: bool = False,
+    ) -> Iterator[Line]:
+        """Take what is wrong with each stream; yield level, words and what goes along.
+
+        Their names do not, where it is what all of them share.
+        """
+        settle = 0.0 if at_once else SETTLE
+        for trouble in self._kinds:
+            kind = trouble.kind
+            words = {name: each[kind] for name, each in found.items() if kind in each}
+            for level, event, told in trouble.look(now, words, waiting, settle):
+                if kind in OF_ALL and len(told["streams"]) == len(found):
+                    del told["streams"]
+                yield level, event, told
