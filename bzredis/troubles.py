@@ -50,7 +50,8 @@ class _Trouble:
     kind: Kind
     _words: Mapping[str, str] = attrs.field(factory=dict)  # the last, by stream
     _streams: dict[str, None] = attrs.field(factory=dict)  # that had it at any time
-    _seen: dict[str, float] = attrs.field(factory=dict)  # when words came first
+    _seen: dict[str, float] = attrs.field(factory=dict)  # when those words came first
+    _began: float | None = None
     _told: set[str] = attrs.field(factory=set)  # none: nobody knows of it
     _lines: deque[float] = attrs.field(factory=lambda: deque(maxlen=LINES))
     _is_on: bool = False
@@ -67,8 +68,9 @@ class _Trouble:
             self._words = words
             self._streams |= dict.fromkeys(words)
             self._waiting = max(self._waiting, waiting)
-        for text in self._words.values():
-            self._seen.setdefault(text, now)
+            self._began = now if self._began is None else self._began
+            # Of those that are gone nothing is kept: there may be ever new ones.
+            self._seen = {text: self._seen.get(text, now) for text in words.values()}
         while (text := self._news(now - settle)) and self._has_room(now):
             self._told.add(text)
             streams = [name for name, said in self._words.items() if said == text]
@@ -80,7 +82,8 @@ class _Trouble:
             yield self._line(now, 1, streams=[*self._streams])
             self._told.clear()
         if not (self._is_on or self._told or self._times):
-            self._words, self._streams, self._seen, self._waiting = {}, {}, {}, 0
+            self._words, self._streams, self._seen = {}, {}, {}
+            self._began, self._waiting = None, 0
 
     def _news(self, until: float) -> str:
         """Return words that nobody was told of, and that stood by then or are over."""
@@ -94,7 +97,7 @@ class _Trouble:
         return len(self._lines) < LINES or now - self._lines[0] >= HOUR
 
     def _line(self, now: float, phase: Literal[0, 1], **told: Any) -> Line:
-        lasted = round(now - min(self._seen.values()))
+        lasted = round(now - (now if self._began is None else self._began))
         if lasted > SETTLE:
             told["seconds"] = lasted
         if self.kind in KEPT_MEANWHILE:
@@ -118,14 +121,12 @@ class Troubles:
         now: float,
         found: Mapping[str, Mapping[Kind, str]],
         waiting: int,
-        *,
-        at_once: bool = False,
+        settle: float = SETTLE,
     ) -> Iterator[Line]:
         """Take what is wrong with each stream; yield level, words and what goes along.
 
         Their names do not, where it is what all of them share.
         """
-        settle = 0.0 if at_once else SETTLE
         for trouble in self._kinds:
             kind = trouble.kind
             words = {name: each[kind] for name, each in found.items() if kind in each}

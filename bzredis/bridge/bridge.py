@@ -34,7 +34,7 @@ from bzredis.errors import (
     first,
 )
 from bzredis.ports import Presence, Sign, Spool, Store
-from bzredis.troubles import Kind, Troubles
+from bzredis.troubles import SETTLE, Kind, Troubles
 
 log = structlog.get_logger(__name__)
 
@@ -184,7 +184,7 @@ class Bridge:
     async def _stop(self, streams: trio.CancelScope) -> None:
         await self.stop.wait()
         self.stopping_at = trio.current_time()
-        self._tell(at_once=True)
+        self._tell(settle=0.0)
         log.info("stopping", waiting=sum(len(line.backlog) for line in self.lines))
         streams.deadline = trio.current_time() + DRAIN
         self._meanwhile.cancel()
@@ -227,22 +227,21 @@ class Bridge:
             self._tell()
             await trio.sleep(TELL_EVERY)
 
-    def _tell(self, *, at_once: bool = False) -> None:
+    def _tell(self, settle: float = SETTLE) -> None:
         found = {line.name: line.troubles() for line in self.lines}
         waiting = sum(len(line.backlog) for line in self.lines)
-        state = trio.current_time(), found, waiting
-        for level, event, told in self._troubles.look(*state, at_once=at_once):
+        lines = self._troubles.look(trio.current_time(), found, waiting, settle)
+        for level, event, told in lines:
             getattr(log, level)(event, **told)
 
-    def _note_fresh(self, stream: str) -> None:
+    def _note_fresh(self, stream: str, *, is_fresh: bool) -> None:
         """Tell once that all is fresh; who is refused is not waited for."""
-        if self._fresh is None:
-            return
-        self._fresh.add(stream)
-        names = [line.name for line in self.lines if not line.subscriber.refused]
-        if self._fresh.issuperset(names):
-            self._fresh = None
-            log.info("all that stands in Redis is fresh", streams=names)
+        if self._fresh is not None:
+            self._fresh = self._fresh - {stream} | ({stream} if is_fresh else set())
+            names = [line.name for line in self.lines if not line.subscriber.refused]
+            if is_fresh and self._fresh.issuperset(names):
+                self._fresh = None
+                log.info("all that stands in Redis is fresh", streams=names)
 
     # ---- status
 
@@ -283,10 +282,9 @@ class Bridge:
             stood = await self.store.write_status(
                 line.intake.stream, status.fields(), sign
             )
-            stands = stood and presence == "fresh"
-            if stands:
-                status.trouble("eviction", "")
-                self._note_fresh(line.name)
+            if stands := stood and presence == "fresh":
+                status.trouble("eviction")
+            self._note_fresh(line.name, is_fresh=stands)
         except StoreEvicts as error:
             status.note_error("redis", str(error))
             status.trouble("eviction", str(error))

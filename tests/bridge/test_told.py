@@ -103,7 +103,7 @@ def test_what_comes_and_goes_all_the_time_is_told_a_few_times_and_counted() -> N
 
 
 def test_what_cannot_wait_is_told_at_once() -> None:
-    [line] = Troubles().look(0.0, of_all("refused", "HTTP 401"), 0, at_once=True)
+    [line] = Troubles().look(0.0, of_all("refused", "HTTP 401"), 0, settle=0.0)
     assert line[0] == "error"
 
 

@@ -44,7 +44,7 @@ def proxy_for(at: Origin | None, environ: Mapping[str, str]) -> Proxy | None:
         host, port = parts.hostname, parts.port or 80
     except ValueError:
         host, port = None, 0
-    if not host or not host.isprintable() or any(map(str.isspace, url)):
+    if not host or not url.isprintable() or any(map(str.isspace, url)):
         raise ConfigError(f"{name}: is no proxy's URL; it has the form {FORM}")
     user, password = (unquote(each or "") for each in (parts.username, parts.password))
     login = f"{user}:{password}" if user or password else ""

@@ -73,6 +73,7 @@ def test_its_login_is_taken_apart_and_in_no_log() -> None:
         "http://me:s3cret-word@",
         "http://me:s3cret-word@a.test:port",
         "http://me:s3cret-word@a te.st",
+        "http://me:s3cret-word\udce9@a.test",
         "http://",
     ],
 )
