@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import trio
-from faults.rig import Rig
+from faults.rig import Rig, until
 from hurt import freeze, restart, thaw
 
 
