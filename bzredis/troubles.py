@@ -65,13 +65,21 @@ class _Trouble:
         self._times += bool(words) and not self._is_on
         self._is_on = bool(words)
         if words:
-            self._words = words
+            untold = {
+                name: text
+                for name, text in self._words.items()
+                if text not in self._told
+            }
+            self._words = untold | {**words}
             self._streams |= dict.fromkeys(words)
             self._waiting = max(self._waiting, waiting)
             self._began = now if self._began is None else self._began
             # Of those that are gone nothing is kept: there may be ever new ones.
-            self._seen = {text: self._seen.get(text, now) for text in words.values()}
-        while (text := self._news(now - settle)) and self._has_room(now):
+            self._seen = {
+                text: self._seen.get(text, now) for text in self._words.values()
+            }
+        is_now = {*words.values()}
+        while (text := self._news(now - settle, is_now)) and self._has_room(now):
             self._told.add(text)
             streams = [name for name, said in self._words.items() if said == text]
             yield self._line(now, 0, error=text, streams=streams)
@@ -85,10 +93,10 @@ class _Trouble:
             self._words, self._streams, self._seen = {}, {}, {}
             self._began, self._waiting = None, 0
 
-    def _news(self, until: float) -> str:
+    def _news(self, until: float, is_now: set[str]) -> str:
         """Return words that nobody was told of, and that stood by then or are over."""
         for text in self._words.values():
-            is_settled = self._seen[text] <= until or not self._is_on
+            is_settled = self._seen[text] <= until or text not in is_now
             if is_settled and text not in self._told:
                 return text
         return ""

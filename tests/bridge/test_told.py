@@ -89,6 +89,15 @@ def test_what_was_wrong_for_a_moment_is_told_with_its_end() -> None:
     assert all("seconds" not in more for _, _, more in lines)
 
 
+def test_what_one_had_for_a_moment_is_told_though_others_go_on() -> None:
+    desk = Desk()
+    one, other = {"feed": "HTTP 502"}, {"feed": "HTTP 503"}
+    assert not [*desk.go_on(0.5, ratings=one, insights=other)]  # type: ignore[arg-type]
+    lines = [*desk.go_on(5, insights=other)]  # type: ignore[arg-type]
+    told = [(more["error"], more["streams"]) for _, _, more in lines]
+    assert told == [("HTTP 502", ["ratings"]), ("HTTP 503", ["insights"])]
+
+
 def test_what_comes_and_goes_all_the_time_is_told_a_few_times_and_counted() -> None:
     desk = Desk()
     lines: list[Any] = []

@@ -46,7 +46,7 @@ async def test_the_token_is_not_accepted(rig: Rig) -> None:
         faults.refuse = Refusal(401, b'{"ok":false}')
     await rig.bridge.start()
     assert await rig.bridge.ended() == 3
-    assert rig.bridge.said().count("BENZINGA_TOKEN") == 4  # and why it ends
+    assert rig.bridge.said().count("BENZINGA_TOKEN") == 2  # and why it ends
     assert "401" in rig.bridge.said()
     assert rig.status()["state"] == "stopped"
 
