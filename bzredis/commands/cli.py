@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bzredis import __version__
-from bzredis.commands.demo import demo
+from bzredis.commands.demo.demo import demo
 from bzredis.commands.form import Group
 from bzredis.commands.keys import keys
 from bzredis.commands.looks.board import board

@@ -155,8 +155,8 @@ async def test_a_taken_port_is_exchanged_for_another(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = embedded._free_port
-    ports = iter([server.port, free()])
-    monkeypatch.setattr(embedded, "_free_port", lambda: next(ports))
+    ports = iter([server.port, free(0)])
+    monkeypatch.setattr(embedded, "_free_port", lambda _: next(ports))
     async with running(tmp_path / "second") as second:
         assert second.port != server.port
 

@@ -1,0 +1,106 @@
+"""The demo on a terminal: the board of `watch`, and below it what can be copied."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+import trio
+from rich.text import Text
+
+from bzredis.commands.demo.followed import Followed
+from bzredis.commands.demo.told import FROM, MADE_UP, Place
+from bzredis.commands.logs import configure_logs
+from bzredis.commands.looks import screen
+from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
+from bzredis.commands.outlet import Outlet
+
+ENDS: Final = "q or Ctrl-C ends it"
+KEPT: Final = 200  # lines of the log, for the end
+SHOWN: Final = 60.0  # s that one of them stands on the board
+
+
+class Kept(io.StringIO):
+    """Takes the log, which would spoil the board; the newest line can be shown there.
+
+    It writes as for standard error, to which the lines go in the end.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        super().__init__()
+        self.lines = deque[str](maxlen=KEPT)
+        self._until = 0.0
+
+    def write(self, text: str) -> int:
+        self.lines.append(text)
+        self._until = trio.current_time() + SHOWN if _in_trio() else 0.0
+        return len(text)
+
+    def isatty(self) -> bool:
+        return sys.stderr is not None and sys.stderr.isatty()
+
+    @property
+    def newest(self) -> str:
+        """The newest line, for a while."""
+        is_recent = bool(self.lines) and trio.current_time() < self._until
+        return self.lines[-1].splitlines()[0] if is_recent else ""
+
+
+def _in_trio() -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def log_kept(level: str) -> Iterator[Kept]:
+    """Keep the log to the end of the block, then write it to standard error."""
+    kept = Kept()
+    configure_logs(level, (), kept)
+    try:
+        yield kept
+    finally:
+        configure_logs(level, ())
+        if sys.stderr is not None and kept.lines:
+            Outlet(sys.stderr, str).write("".join(kept.lines))
+
+
+async def show(
+    outlet: Outlet,
+    followed: Followed,
+    place: Place,
+    kept: Kept,
+    end: Callable[[], None],
+) -> None:
+    """Fill the screen until it is cancelled; `end` is what q does."""
+    changed = screen.Changed()
+    foot = partial(_foot, followed, place, kept)
+    with trio.open_signal_receiver(signal.SIGWINCH) as resized:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(screen.fill, outlet, followed, changed, end, foot)
+            async for _ in resized:
+                changed.tell()
+
+
+def _foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
+    """Return what stands below the board all the time."""
+    newest = Text.from_ansi(kept.newest)
+    newest.stylize(ODD)
+    came = followed.tally.words(followed.streams)
+    return [
+        Text(("─" if pen.letters else "-") * pen.width, FAINT),
+        *([newest] if newest.plain else []),
+        Text(MADE_UP, STRONG),
+        Text(FROM),
+        *(Text(f"  {each}") for each in place.commands()),
+        Text(pen.joined(ENDS, came).plain, FAINT),
+    ]

@@ -1,0 +1,66 @@
+"""The demo through a pipe: what was there in a line a stream, then what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from bzredis.commands.demo.followed import Followed
+from bzredis.commands.demo.told import FROM, Place
+from bzredis.commands.looks.drawn import live, news
+from bzredis.commands.looks.drawn.pen import SIGNS, Pen
+from bzredis.commands.looks.screen import EVERY, look
+from bzredis.commands.looks.words import one_line
+from bzredis.reader import Entry, Gap
+
+Say = Callable[[str], None]
+
+CATCH_UP: Final = 15.0  # s; what is still missing then comes among what is new
+SYMBOL, FIRM, SAYS = 8, 19, 24  # letters of the columns; who has more moves the rest
+
+
+async def write(say: Say, followed: Followed, place: Place) -> None:
+    """Write a line for each change, once what was there before has come."""
+    with trio.move_on_after(CATCH_UP):
+        while not followed.is_caught_up:
+            await trio.sleep(EVERY)
+            await look(followed)
+    for name in followed.streams:
+        say(followed.tally.caught_up(name))
+    say("\n".join(["", FROM, *(f"  {each}" for each in place.commands())]))
+    say("Ctrl-C ends the demo.\n")
+    told = {str(name): f"{name}: fresh" for name in followed.streams}
+    while True:
+        await trio.sleep(EVERY)
+        found = await look(followed)
+        pen = Pen()
+        states = live.states_in_words(pen, followed)
+        for key, words in states.items():
+            if told.get(key) != words:
+                say(f"{_time(pen)}  {words}")
+        told = states
+        for each in found:
+            say(line(pen, each))
+
+
+def line(pen: Pen, one: Entry | Gap) -> str:
+    """Write a change in columns that stay where they are."""
+    if isinstance(one, Gap):
+        return f"{_time(pen)}  {news.gap(pen, one).plain}"
+    sign = SIGNS.get(one.direction or one.shift or "")
+    letter = " " if sign is None else sign.letter if pen.letters else sign.ascii
+    says = news.says(pen, one)
+    columns = (
+        _time(pen),
+        f"{one_line(one.symbol or ''):{SYMBOL}}",
+        f"{news.firm(one):{FIRM}}",
+        f"{letter} {says if isinstance(says, str) else says[0]:{SAYS}}",
+        news.target(pen, one),
+    )
+    return "  ".join(columns).rstrip()
+
+
+def _time(pen: Pen) -> str:
+    return f"{pen.now.astimezone():%H:%M:%S}"
