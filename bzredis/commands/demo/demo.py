@@ -20,7 +20,7 @@ import trio
 from bzredis.backlog.statefolder import locked
 from bzredis.bridge.bridge import Bridge
 from bzredis.commands import embedded
-from bzredis.commands.demo.told import MADE_UP, SYMBOL, Place, Tally
+from bzredis.commands.demo.told import SYMBOL, Place, Tally
 from bzredis.commands.form import ALL, STOPPED, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.looks.asked import STREAMS
@@ -34,7 +34,7 @@ from bzredis.settings.config import Config, configure
 from bzredis.settings.file import Found
 from bzredis.simulator import Settings, Simulator
 from bzredis.store.client import Store
-from bzredis.streams import BY_NAME, Stream
+from bzredis.streams import BY_NAME
 
 Say = Callable[[str], None]
 
@@ -139,13 +139,7 @@ async def _demo(config: Config, level: str, is_yours: bool, seconds: float) -> i
         config = attrs.evolve(config, upstream=at, rest=None)
         token = partial(str, upstream.settings.token)
         outlet, tally = Outlet(sys.stdout, MISSING), Tally()
-
-        def came(stream: Stream, packed: bytes, result: str) -> None:
-            tally.came(stream, packed, result)
-            if outlet.is_broken:  # as `| head` has enough
-                bridge.stop.set()
-
-        bridge = assemble(config, token, folder / "state", came, PACE)
+        bridge = assemble(config, token, folder / "state", tally.came, PACE)
         demo = Demo(Place(config, port), level, bridge, outlet, tally)
         code = await demo.run(signals, seconds)
         if is_yours and code == STOPPED:  # else it never wrote there
@@ -202,8 +196,7 @@ class Demo:
                 seen = self.outlet, followed, self.place, kept, self.bridge.stop.set
                 show = partial(board.show, *seen)
             else:
-                self.say(f"{MADE_UP}\n{self.place.words}\n")
-                show = partial(lines.write, self.say, followed, self.place)
+                show = partial(lines.write, self.outlet, followed, self.place)
             async with trio.open_nursery() as looking:
                 looking.start_soon(self._watch, show)
                 code = await run_to_the_end(self.bridge, signals, seconds)

@@ -16,11 +16,6 @@ class Followed(Watched):
     tally: Tally = attrs.field(factory=Tally)
     _is_first: bool = True
 
-    @property
-    def is_caught_up(self) -> bool:
-        """Whether all that was there before has come."""
-        return bool(self.states) and all(each.fresh for each in self.states.values())
-
     def take(self, seen: Seen) -> list[Entry | Gap]:
         """Have this drawn from now on, and count it; what stood there does not count.
 

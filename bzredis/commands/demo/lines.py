@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
 
 from bzredis.commands.demo.followed import Followed
-from bzredis.commands.demo.told import FROM, Place
+from bzredis.commands.demo.told import FROM, MADE_UP, Place
 from bzredis.commands.looks.drawn import live, news
 from bzredis.commands.looks.drawn.pen import SIGNS, Pen
 from bzredis.commands.looks.screen import EVERY, look
 from bzredis.commands.looks.words import one_line
-from bzredis.reader import Entry, Gap
-
-Say = Callable[[str], None]
+from bzredis.commands.outlet import Outlet
+from bzredis.reader import Entry, Gap, StreamName
 
 CATCH_UP: Final = 15.0  # s; what is still missing then comes among what is new
 SYMBOL, FIRM, SAYS = 8, 19, 24  # letters of the columns; who has more moves the rest
 
 
-async def write(say: Say, followed: Followed, place: Place) -> None:
-    """Write a line for each change, once what was there before has come."""
-    with trio.move_on_after(CATCH_UP):
-        while not followed.is_caught_up:
-            await trio.sleep(EVERY)
-            await look(followed)
-    for name in followed.streams:
-        say(followed.tally.caught_up(name))
+async def write(outlet: Outlet, followed: Followed, place: Place) -> None:
+    """Write a line for each change, once what was there before has come.
+
+    It ends where nobody reads that any more.
+    """
+    say = partial(_say, outlet)
+    say(f"{MADE_UP}\n{place.words}\n")
+    await _catch_up(say, followed)
     say("\n".join(["", FROM, *(f"  {each}" for each in place.commands())]))
     say("Ctrl-C ends the demo.\n")
     told = {str(name): f"{name}: fresh" for name in followed.streams}
-    while True:
+    while not outlet.is_broken:
         await trio.sleep(EVERY)
         found = await look(followed)
         pen = Pen()
@@ -43,6 +43,28 @@ async def write(say: Say, followed: Followed, place: Place) -> None:
         told = states
         for each in found:
             say(line(pen, each))
+
+
+async def _catch_up(say: Callable[[str], None], followed: Followed) -> None:
+    """Write a line for each stream, as soon as what was there before has come."""
+    waiting = [*followed.streams]
+    with trio.move_on_after(CATCH_UP):
+        while waiting:
+            await trio.sleep(EVERY)
+            await look(followed)
+            for name in [name for name in waiting if _is_fresh(followed, name)]:
+                say(followed.tally.caught_up(name))
+                waiting.remove(name)
+    for name in waiting:
+        say(followed.tally.caught_up(name))
+
+
+def _is_fresh(followed: Followed, name: StreamName) -> bool:
+    return name in followed.states and followed.states[name].fresh
+
+
+def _say(outlet: Outlet, text: str) -> None:
+    outlet.write(f"{text}\n")
 
 
 def line(pen: Pen, one: Entry | Gap) -> str:

@@ -97,7 +97,7 @@ class Tally:
         change = unpack(packed)
         if not isinstance(change, Incoming):
             return
-        word = result.partition(" ")[0]
+        word = result.partition(" ")[0].rstrip(":")
         self.results.setdefault(stream.name, Counter())[word] += 1
         if isinstance(change, Change):
             self.sources.setdefault(stream.name, Counter())[change.source] += 1
