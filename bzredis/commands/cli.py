@@ -15,6 +15,7 @@ from bzredis.commands.looks.watch import watch
 from bzredis.commands.run import run
 from bzredis.commands.setup.config import config
 from bzredis.commands.setup.init import init
+from bzredis.commands.setup.manual import manual
 from bzredis.commands.simulate import simulate
 
 
@@ -23,7 +24,7 @@ from bzredis.commands.simulate import simulate
     commands=[
         *(init, run, demo),
         *(get, status, board, watch),
-        *(config, keys, simulate),
+        *(config, keys, manual, simulate),
     ],
     invoke_without_command=True,
 )

