@@ -83,15 +83,15 @@ async def show(
 ) -> None:
     """Fill the screen until it is cancelled; `end` is what q does."""
     changed = screen.Changed()
-    foot = partial(_foot, followed, place, kept)
+    below = partial(foot, followed, place, kept)
     with trio.open_signal_receiver(signal.SIGWINCH) as resized:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(screen.fill, outlet, followed, changed, end, foot)
+            nursery.start_soon(screen.fill, outlet, followed, changed, end, below)
             async for _ in resized:
                 changed.tell()
 
 
-def _foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
+def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
     """Return what stands below the board all the time."""
     newest = Text.from_ansi(kept.newest)
     newest.stylize(ODD)

@@ -26,12 +26,17 @@ TWICE: Final = ("duplicate", "again")  # what Redis answers to a copy
 NOBODY: Final = "unattributed"
 
 
+def _client() -> str:
+    return next(filter(shutil.which, CLIENTS), "")
+
+
 @attrs.frozen
 class Place:
     """Where the demo writes, and the commands that look there."""
 
     config: Config
     port: int = 0  # of its own server; 0: somebody's Redis, under a prefix of its own
+    client: str = attrs.field(factory=_client)  # Redis' own; "" where there is none
 
     @property
     def shown(self) -> str:
@@ -45,14 +50,14 @@ class Place:
     def commands(self) -> list[str]:
         """Return what can be copied into a shell."""
         key = f"{self.config.prefix}:ratings:latest:{SYMBOL}"
-        client = self._client()
+        client = self._to_client()
         found = [[*client, "HGETALL", key]] if client else []
         found += [[*self._ours(word), *self._at()] for word in ("watch", "get")]
         return [shlex.join(words) for words in found]
 
-    def _client(self) -> list[str]:
-        """Return what begins a command of Redis' own client, if there is one here."""
-        name = next(filter(shutil.which, CLIENTS), "")
+    def _to_client(self) -> list[str]:
+        """Return what begins a command of Redis' own client, if that gets there."""
+        name = self.client
         url = self.config.redis[0]
         at = urlsplit(url.shown)
         if not name or url.secrets or at.scheme.endswith("+sentinel"):
