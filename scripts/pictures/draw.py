@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 from typing import Final, get_args
 
 import attrs
 import trio
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -55,6 +55,7 @@ DEMO, BOARD = 26, 30  # lines
 SHOWN: Final = "redis://127.0.0.1:6399/0"  # the demo's usual place
 UPSTREAM: Final = "127.0.0.1"
 BRIDGE: Final = "pictures"
+FORM: Final = str(signature(Console.export_svg).parameters["code_format"].default)
 # What a browser would fetch from elsewhere, and who made it.
 REMOTE: Final = re.compile(r"@font-face \{\{.*?\}\}\n|<!--.*?-->\n", re.DOTALL)
 
@@ -127,7 +128,7 @@ def svg(pen: Pen, lines: Sequence[Text], title: str) -> str:
     """Return a picture that fetches nothing from anywhere."""
     for line in lines:
         pen.console.print(line, no_wrap=True, overflow="crop", crop=True)
-    form = REMOTE.sub("", CONSOLE_SVG_FORMAT).replace("Fira Code", "ui-monospace")
+    form = REMOTE.sub("", FORM).replace("Fira Code", "ui-monospace")
     drawn = pen.console.export_svg(title=title, code_format=form, unique_id="bz")
     return "".join(f"{line.rstrip()}\n" for line in drawn.splitlines())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from bzredis.commands.demo.told import FROM, MADE_UP, Place
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.looks import screen
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
-from bzredis.commands.outlet import Outlet
+from bzredis.commands.outlet import MISSING, Outlet
 
 ENDS: Final = "q or Ctrl-C ends it"
 KEPT: Final = 200  # lines of the log, for the end
@@ -40,7 +41,7 @@ class Kept(io.StringIO):
 
     def write(self, text: str) -> int:
         self.lines.append(text)
-        self._until = trio.current_time() + SHOWN if _in_trio() else 0.0
+        self._until = time.monotonic() + SHOWN
         return len(text)
 
     def isatty(self) -> bool:
@@ -49,16 +50,8 @@ class Kept(io.StringIO):
     @property
     def newest(self) -> str:
         """The newest line, for a while."""
-        is_recent = bool(self.lines) and trio.current_time() < self._until
+        is_recent = bool(self.lines) and time.monotonic() < self._until
         return " ".join(self.lines[-1].split()) if is_recent else ""
-
-
-def _in_trio() -> bool:
-    try:
-        trio.lowlevel.current_task()
-    except RuntimeError:
-        return False
-    return True
 
 
 @contextmanager
@@ -71,7 +64,9 @@ def log_kept(level: str) -> Iterator[Kept]:
     finally:
         configure_logs(level, ())
         if sys.stderr is not None and kept.lines:
-            Outlet(sys.stderr, str).write("".join(kept.lines))
+            outlet = Outlet(sys.stderr, MISSING)
+            outlet.write("".join(kept.lines))
+            outlet.flush()  # before what comes to standard output
 
 
 async def show(

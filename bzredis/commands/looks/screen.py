@@ -160,13 +160,21 @@ async def _until_q(keys: int | None, end: Callable[[], None]) -> None:
             return
 
 
+def _is_anothers(fd: int) -> bool:
+    """Whether we are in the background: who changes the terminal then is stopped."""
+    try:
+        return os.tcgetpgrp(fd) != os.getpgrp()
+    except OSError:  # it controls nobody
+        return False
+
+
 @contextmanager
 def _keyboard() -> Iterator[int | None]:
     """Give what is typed, each key at once; afterwards all is as it was."""
-    if sys.stdin is None or not sys.stdin.isatty():
+    fd = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+    if fd is None or _is_anothers(fd):
         yield None
         return
-    fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)
     try:
         tty.setcbreak(fd, termios.TCSANOW)  # a paused one never drains
