@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bzredis import __version__
-from bzredis.commands.demo import demo
+from bzredis.commands.demo.demo import demo
 from bzredis.commands.form import Group
 from bzredis.commands.keys import keys
 from bzredis.commands.looks.board import board
@@ -16,6 +16,7 @@ from bzredis.commands.run import run
 from bzredis.commands.service.service import service
 from bzredis.commands.setup.config import config
 from bzredis.commands.setup.init import init
+from bzredis.commands.setup.manual import manual
 from bzredis.commands.simulate import simulate
 
 
@@ -24,7 +25,7 @@ from bzredis.commands.simulate import simulate
     commands=[
         *(init, run, service, demo),
         *(get, status, board, watch),
-        *(config, keys, simulate),
+        *(config, keys, manual, simulate),
     ],
     invoke_without_command=True,
 )

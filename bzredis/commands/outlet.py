@@ -18,6 +18,8 @@ import attrs
 
 WAITING: Final = 1_000  # texts; what comes beyond them is dropped, and counted
 AT_THE_END: Final = 0.3  # s that the end of the program waits until they are written
+# Of lines for people, in the place of those that did not fit.
+MISSING: Final = "({} lines are missing here: nobody took them)\n".format
 AGAIN: Final = 0.05  # s between attempts where a stream must not be waited for
 
 
@@ -43,6 +45,11 @@ class Outlet:
             work.daemon = True  # it may hang for ever
             work.start()
             atexit.register(self.flush)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all is written, as far as it can be."""
+        return not self._texts.unfinished_tasks
 
     def write(self, text: str) -> None:
         """Let a text be written, after those before it; never waits."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 import click
 import trio
 
-from bzredis.commands.form import Command, Finite, endings, with_options
+from bzredis.commands.form import Command, Finite, endings, program, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.errors import ConfigError
 from bzredis.settings.config import TOKEN_VARIABLE, Config
@@ -59,8 +60,8 @@ async def _simulate(simulator: Simulator) -> str:
             at = f"ws://127.0.0.1:{port}"
             click.echo(f"upstream is at {at}, its token is {token}")
             click.echo(
-                f"try: {TOKEN_VARIABLE}={token} bzredis run --upstream {at}"
-                f" --prefix {PREFIX}"
+                f"try: {TOKEN_VARIABLE}={token} {shlex.join(program())} run"
+                f" --upstream {at} --prefix {PREFIX}"
             )
             await anext(signals)
             nursery.cancel_scope.cancel()

@@ -155,8 +155,8 @@ async def test_a_taken_port_is_exchanged_for_another(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = embedded._free_port
-    ports = iter([server.port, free()])
-    monkeypatch.setattr(embedded, "_free_port", lambda: next(ports))
+    ports = iter([server.port, free(0)])
+    monkeypatch.setattr(embedded, "_free_port", lambda _: next(ports))
     async with running(tmp_path / "second") as second:
         assert second.port != server.port
 
@@ -214,3 +214,10 @@ def test_the_binary_of_here_runs() -> None:
     version = embedded._version(server_binary())
     assert version is not None
     assert version >= embedded.OLDEST
+
+
+async def test_the_port_that_is_wanted_or_the_next_one(
+    server: Server, tmp_path: Path
+) -> None:
+    async with running(tmp_path / "second", server.port) as second:
+        assert server.port < second.port < server.port + embedded.NEAR

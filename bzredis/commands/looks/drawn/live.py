@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -15,16 +15,23 @@ from bzredis.commands.looks.words import Health, clock, health, one_line
 END = "q ends"
 
 
-def draw(pen: Pen, watched: Watched, place: str) -> list[Text]:
-    """Return exactly as many lines as fit, none of them wider than the terminal."""
+def draw(
+    pen: Pen, watched: Watched, place: str, foot: Sequence[Text] = ()
+) -> list[Text]:
+    """Return exactly as many lines as fit, none of them wider than the terminal.
+
+    `foot` are the last of them: of more than fit below half of the board, the last.
+    """
     console, height = pen.console, pen.console.height
+    foot = (foot or [Text(END, FAINT)])[-max(1, height // 2) :]
+    room = height - len(foot)
     drawn = [_head(pen, watched, place), *_states(pen, watched), Text("")]
     drawn += _symbol(pen, watched) if watched.symbol else news.draw(pen, watched.news)
     if not watched.symbol and not watched.news:
         drawn.append(Text("Nothing has come yet.", FAINT))
-    shown = drawn[: height - 1]
-    shown += [Text("")] * (height - 1 - len(shown))
-    shown.append(Text(END, FAINT))
+    shown = drawn[:room]
+    shown += [Text("")] * (room - len(shown))
+    shown += foot
     for line in shown:
         line.no_wrap = True
         line.truncate(console.width, overflow="ellipsis" if pen.letters else "crop")

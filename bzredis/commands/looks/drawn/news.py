@@ -37,13 +37,18 @@ def _row(pen: Pen, one: Entry) -> tuple[Cell, ...]:
         Text(day(at, pen.now) if at else "", FAINT),
         Text(one_line(one.symbol or "?"), STRONG),
         pen.sign(one.direction or one.shift),
-        one_line(one.firm or "") if one.stream != "consensus" else "all firms",
-        _says(pen, one),
-        _target(pen, one),
+        firm(one),
+        says(pen, one),
+        target(pen, one),
     )
 
 
-def _says(pen: Pen, one: Entry) -> Cell:
+def firm(one: Entry) -> str:
+    return "all firms" if one.stream == "consensus" else one_line(one.firm or "")
+
+
+def says(pen: Pen, one: Entry) -> str | tuple[str, str]:
+    """Write what is said, and was; and in short what is said."""
     current = one.rating or ""
     if one.value is not None:
         current = f"{current} {price(one.value)}".strip()
@@ -54,7 +59,7 @@ def _says(pen: Pen, one: Entry) -> Cell:
     return pen.change(one.rating_prior, current), current
 
 
-def _target(pen: Pen, one: Entry) -> str:
+def target(pen: Pen, one: Entry) -> str:
     if one.stream == "consensus":
         return price(one.target) if one.target is not None else ""
     return pen.prices(one.pt_prior, one.pt)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final
+from typing import Final, TextIO
 
 import attrs
 from rich.console import Console, Group, RenderableType
@@ -50,12 +50,17 @@ FRESH, STALE = Sign("●", "*", UP), Sign("○", "!", DOWN)
 BARS: Final = "▁▂▃▄▅▆▇█"
 
 
+def terminal(file: TextIO) -> Console:
+    """Return a console for the terminal on standard output, written to as `file`."""
+    # NO_COLOR and TERM are seen to by rich. A size in a variable is of yesterday.
+    told = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
+    return Console(file=file, force_terminal=True, highlight=False, _environ=told)
+
+
 def _console() -> Console:
     stream = sys.stdout
     if stream is not None and stream.isatty():
-        # NO_COLOR and TERM are seen to by rich. A size in a variable is of yesterday.
-        told = {k: v for k, v in os.environ.items() if k not in {"COLUMNS", "LINES"}}
-        return Console(file=stream, force_terminal=True, highlight=False, _environ=told)
+        return terminal(stream)
     return Console(
         file=io.StringIO(), width=ENDLESS, color_system=None, force_terminal=False
     )

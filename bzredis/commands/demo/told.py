@@ -1,0 +1,150 @@
+"""What the demo tells: whose data it is, how to look at it, and what came."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from bzredis.changes.kinds import Change, Incoming, Source, unpack
+from bzredis.commands.form import program
+from bzredis.reader import Entry, Gap
+from bzredis.settings.config import Config
+from bzredis.streams import Stream
+
+SYMBOL: Final = "AAPL"  # which the examples ask for, and the simulated market knows
+CLIENTS: Final = ("redis-cli", "valkey-cli")
+MADE_UP: Final = "SIMULATED data: made up, moving like the real one, worth nothing."
+FROM: Final = "Look at it from another terminal:"
+NAME: Final = 9  # letters: `consensus`
+TWICE: Final = ("duplicate", "again")  # what Redis answers to a copy
+NOBODY: Final = "unattributed"
+
+
+def _client() -> str:
+    return next(filter(shutil.which, CLIENTS), "")
+
+
+@attrs.frozen
+class Place:
+    """Where the demo writes, and the commands that look there."""
+
+    config: Config
+    port: int = 0  # of its own server; 0: somebody's Redis, under a prefix of its own
+    client: str = attrs.field(factory=_client)  # Redis' own; "" where there is none
+
+    @property
+    def shown(self) -> str:
+        return ", ".join(each.shown for each in self.config.redis)
+
+    @property
+    def words(self) -> str:
+        whose = "a server that ends with the demo" if self.port else "yours"
+        return f"It goes to {self.shown}, {whose}, under {self.config.prefix}:"
+
+    def commands(self) -> list[str]:
+        """Return what can be copied into a shell."""
+        key = f"{self.config.prefix}:ratings:latest:{SYMBOL}"
+        client = self._to_client()
+        found = [[*client, "HGETALL", key]] if client else []
+        found += [[*self._ours(word), *self._at()] for word in ("watch", "get")]
+        return [shlex.join(words) for words in found]
+
+    def _to_client(self) -> list[str]:
+        """Return what begins a command of Redis' own client, if that gets there."""
+        name = self.client
+        url = self.config.redis[0]
+        at = urlsplit(url.shown)
+        if not name or url.secrets or at.scheme.endswith("+sentinel"):
+            return []
+        if self.port:
+            return [name, "-p", str(self.port)]
+        return [name, "-s", at.path] if at.scheme == "unix" else [name, "-u", url.shown]
+
+    def _ours(self, command: str) -> list[str]:
+        return [*program(), command, SYMBOL]
+
+    def _at(self) -> list[str]:
+        url = self.config.redis[0]
+        # A password is no argument: whoever has it in this variable can leave it there.
+        where = [] if url.secrets else ["--redis", url.shown]
+        default = attrs.fields(Config).prefix.default
+        is_usual = self.config.prefix == default
+        return where if is_usual else [*where, "--prefix", self.config.prefix]
+
+    def farewell(self) -> list[str]:
+        """Return how to go on, after the end."""
+        ours = shlex.join(program())
+        again = f"{ours} demo" if self.port else f"{ours} demo --redis …"
+        return [
+            f"`{again}` starts it again. Meanwhile, from another terminal:",
+            *(f"  {each}" for each in self.commands()),
+            f"For the real data: `{ours} init`, then `{ours} run`.",
+        ]
+
+
+@attrs.define
+class Tally:
+    """What came to Redis, by stream: counted, and put into words."""
+
+    results: dict[str, Counter[str]] = attrs.field(factory=dict)
+    sources: dict[str, Counter[Source]] = attrs.field(factory=dict)
+    news: Counter[str] = attrs.field(factory=Counter)
+    symbols: dict[str, set[str]] = attrs.field(factory=dict)
+
+    def came(self, stream: Stream, packed: bytes, result: str) -> None:
+        """Count what Redis said of a message."""
+        change = unpack(packed)
+        if not isinstance(change, Incoming):
+            return
+        word = result.partition(" ")[0].rstrip(":")
+        self.results.setdefault(stream.name, Counter())[word] += 1
+        if isinstance(change, Change):
+            self.sources.setdefault(stream.name, Counter())[change.source] += 1
+
+    def told(self, found: Iterable[Entry | Gap]) -> None:
+        """Count what was news, as it stands in the log."""
+        for one in found:
+            if isinstance(one, Entry):
+                self.news[one.stream] += 1
+                self.symbols.setdefault(one.stream, set()).add(one.symbol or "")
+
+    def caught_up(self, name: str) -> str:
+        """Say in a line what was there before the first live change."""
+        sources = self.sources.get(name, Counter())
+        whence = {"replayed": sources["replay"], "fetched over REST": sources["rest"]}
+        parts = [f"{number:,} {words}" for words, number in whence.items() if number]
+        symbols = len(self.symbols.get(name, ()))
+        told = f"news about {symbols:,} symbols" if symbols else "no news"
+        nobodys = self.results.get(name, Counter())[NOBODY]
+        aside = f" ({nobodys:,} of nobody's)" if nobodys else ""
+        return f"{name:{NAME}}  {told}: {', '.join(parts) or 'nothing came'}{aside}"
+
+    def words(self, names: Sequence[str]) -> str:
+        """Say what came, of all of these."""
+        counts: Counter[str] = Counter()
+        for name in names:
+            counts += self.results.get(name, Counter())
+        news = sum(self.news[name] for name in names)
+        twice = sum(counts[each] for each in TWICE)
+        kinds = {
+            "were news": news,
+            "came twice": twice,
+            "of nobody's": counts[NOBODY],
+            "could not be used": counts["rejected"] + counts["refused"],
+        }
+        kinds["said nothing new"] = max(0, counts.total() - sum(kinds.values()))
+        said = [f"{number:,} {words}" for words, number in kinds.items() if number]
+        return ", ".join(said) or "nothing came"
+
+    def summary(self, names: Sequence[str], lasted: str) -> list[str]:
+        """Return what came, in words: in all, and of each stream."""
+        return [
+            f"What came to Redis in {lasted}: {self.words(names)}.",
+            *(f"  {name:{NAME}}  {self.words([name])}" for name in names),
+        ]
