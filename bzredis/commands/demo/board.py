@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from textwrap import wrap
+from typing import Any, Final
 
 import trio
 from rich.text import Text
@@ -23,6 +24,7 @@ from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
 from bzredis.commands.outlet import MISSING, Outlet
 
 ENDS: Final = "q or Ctrl-C ends it"
+WHOLE: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
 KEPT: Final = 200  # lines of the log, for the end
 SHOWN: Final = 60.0  # s that one of them stands on the board
 
@@ -86,6 +88,14 @@ async def show(
                 changed.tell()
 
 
+def folded(command: str, width: int) -> list[str]:
+    """Return a command in lines that fit, and that a shell takes as one."""
+    quoted = "'" in command  # a blank in there ends no word
+    lines = [command] if quoted else wrap(command, width - len("    " + " \\"), **WHOLE)
+    first, *others = [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+    return [f"  {first}", *(f"    {line}" for line in others)]
+
+
 def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
     """Return what stands below the board all the time."""
     newest = Text.from_ansi(kept.newest)
@@ -96,6 +106,6 @@ def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
         *([newest] if newest.plain else []),
         Text(MADE_UP, STRONG),
         Text(FROM),
-        *(Text(f"  {each}") for each in place.commands()),
+        *(Text(line) for each in place.commands() for line in folded(each, pen.width)),
         Text(pen.joined(ENDS, came).plain, FAINT),
     ]
