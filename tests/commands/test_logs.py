@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from bzredis.commands import logs
+from bzredis.commands.demo.board import log_kept
 from bzredis.commands.logs import add_secret, configure_logs, redact
 from bzredis.upstream import rest, websocket  # noqa: F401 - they quieten their libraries
 
@@ -248,3 +249,18 @@ def test_a_whole_process_keeps_it() -> None:
     assert ended.returncode == 1
     assert "RuntimeError: token ***" in ended.stderr
     assert TOKEN not in ended.stderr
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_demos_log_waits_only_where_it_would_spoil_the_board(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
+) -> None:
+    found = io.StringIO()
+    monkeypatch.setattr(found, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stderr", found)
+    configure_logs("warning", ())
+    with log_kept("warning") as kept:
+        structlog.get_logger("here").warning("a trouble")
+        assert ("a trouble" in kept.newest) == is_terminal
+        assert ("a trouble" in found.getvalue()) != is_terminal
+    assert found.getvalue().count("a trouble") == 1

@@ -58,8 +58,14 @@ class Kept(io.StringIO):
 
 @contextmanager
 def log_kept(level: str) -> Iterator[Kept]:
-    """Keep the log to the end of the block, then write it to standard error."""
+    """Keep the log to the end of the block, then write it to standard error.
+
+    One that goes elsewhere than the terminal spoils nothing, and goes there at once.
+    """
     kept = Kept()
+    if not kept.isatty():
+        yield kept
+        return
     configure_logs(level, (), kept)
     try:
         yield kept
