@@ -19,8 +19,10 @@ import pytest
 import structlog
 
 from bzredis.commands import logs
+from bzredis.commands.demo.board import log_kept
 from bzredis.commands.logs import add_secret, configure_logs, redact
 from bzredis.commands.running.people import ForPeople
+from bzredis.settings.config import Config
 from bzredis.upstream import rest, websocket  # noqa: F401 - they quieten their libraries
 
 TOKEN = "t0ken-0123456789"
@@ -336,3 +338,18 @@ def test_what_was_asked_for_goes_before_what_would_be_guessed(
     assert line.removeprefix("<4>").startswith("{") == (form == "json")
     is_told = str(datetime.now(UTC).year) in line
     assert is_told == (form == "json" or kind != "journal"), "when"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_demos_log_waits_only_where_it_would_spoil_the_board(
+    monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
+) -> None:
+    found = io.StringIO()
+    monkeypatch.setattr(found, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys, "stderr", found)
+    configure_logs("warning", ())
+    with log_kept(Config(log_level="warning")) as kept:
+        structlog.get_logger("here").warning("a trouble")
+        assert ("a trouble" in kept.newest) == is_terminal
+        assert ("a trouble" in found.getvalue()) != is_terminal
+    assert found.getvalue().count("a trouble") == 1

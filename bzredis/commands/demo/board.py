@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from textwrap import wrap
+from typing import Any, Final
 
 import trio
 from rich.text import Text
@@ -24,6 +25,7 @@ from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.settings.config import Config
 
 ENDS: Final = "q or Ctrl-C ends it"
+WHOLE: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
 KEPT: Final = 200  # lines of the log, for the end
 SHOWN: Final = 60.0  # s that one of them stands on the board
 
@@ -57,8 +59,14 @@ class Kept(io.StringIO):
 
 @contextmanager
 def log_kept(config: Config) -> Iterator[Kept]:
-    """Keep the log to the end of the block, then write it to standard error."""
+    """Keep the log to the end of the block, then write it to standard error.
+
+    One that goes elsewhere than the terminal spoils nothing, and goes there at once.
+    """
     level, form, kept = config.log_level, config.log_format, Kept()
+    if not kept.isatty():
+        yield kept
+        return
     configure_logs(level, (), kept, form=form)
     try:
         yield kept
@@ -87,6 +95,14 @@ async def show(
                 changed.tell()
 
 
+def folded(command: str, width: int) -> list[str]:
+    """Return a command in lines that fit, and that a shell takes as one."""
+    quoted = "'" in command  # a blank in there ends no word
+    lines = [command] if quoted else wrap(command, width - len("    " + " \\"), **WHOLE)
+    first, *others = [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+    return [f"  {first}", *(f"    {line}" for line in others)]
+
+
 def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
     """Return what stands below the board all the time."""
     newest = Text.from_ansi(kept.newest)
@@ -97,6 +113,6 @@ def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
         *([newest] if newest.plain else []),
         Text(MADE_UP, STRONG),
         Text(FROM),
-        *(Text(f"  {each}") for each in place.commands()),
+        *(Text(line) for each in place.commands() for line in folded(each, pen.width)),
         Text(pen.joined(ENDS, came).plain, FAINT),
     ]

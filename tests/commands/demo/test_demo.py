@@ -95,10 +95,11 @@ def test_without_colours_while_its_redis_hangs(look: Look) -> None:
 
 
 def test_a_terminal_that_takes_nothing_holds_up_nothing(look: Look) -> None:
-    """As one that somebody paused: it ends in time all the same."""
+    """It is paused, and yet ends in time."""
     with demo(look) as terminal:
         terminal.until(lambda text: "● fresh" in text)
-        time.sleep(3)  # frames that nobody takes
+        terminal.type("\x13")  # Ctrl-S
+        time.sleep(3)  # it has more to draw
         began = time.monotonic()
         terminal.process.send_signal(signal.SIGTERM)
         assert terminal.process.wait(LIMIT) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from store.servers import consensus, pack, rating
 
 from bzredis.changes.kinds import Heard
 from bzredis.commands.demo import lines
+from bzredis.commands.demo.board import folded
 from bzredis.commands.demo.told import Place, Tally
 from bzredis.commands.form import CALLED, program
 from bzredis.commands.looks.drawn.pen import Pen
@@ -111,6 +113,19 @@ def test_what_is_typed_works_from_here(
 def test_the_script_says_how_it_was_called() -> None:
     script = Path(__file__).parents[3] / "scripts" / "bridge"
     assert f'export {CALLED}="$0"' in script.read_text()
+
+
+def test_what_does_not_fit_is_folded_as_a_shell_takes_it() -> None:
+    command = "/opt/bzredis/bin/bzredis get AAPL --redis redis://127.0.0.1:6399/0"
+    assert folded(command, 80) == [f"  {command}"]
+    lines = folded(command, 60)
+    assert lines == [
+        "  /opt/bzredis/bin/bzredis get AAPL --redis \\",
+        "    redis://127.0.0.1:6399/0",
+    ]
+    as_shells_do = "\n".join(lines).replace("\\\n", "")
+    assert shlex.split(as_shells_do) == shlex.split(command)
+    assert folded("'a b' get AAPL", 10) == ["  'a b' get AAPL"]
 
 
 # ---- what came
