@@ -184,6 +184,7 @@ class Sampler:
                 self._hindered_at = now
             with suppress(RedisError, OSError, trio.TooSlowError):
                 alive = await trio.to_thread.run_sync(self._look)
+                self._note_sent()  # what came meanwhile may stand there already
                 for stream, is_alive in alive.items():
                     self._judge(stream, now, min(elapsed, 1.0), is_alive=is_alive)
 
