@@ -29,7 +29,7 @@ from bzredis.streams.stream import Table
 log = structlog.get_logger(__name__)
 
 OVERLAP: Final = 5_000  # ms before the newest known: upstream's servers differ a little
-POLL: Final = 0.5  # s between looks whether something is to be asked
+POLL: Final = 1.0  # s between looks whether something is to be asked
 
 Rows = list[Change | Rejected]
 

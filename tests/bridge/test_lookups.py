@@ -354,9 +354,9 @@ async def test_one_symbol_without_an_answer_keeps_it_open(
     rest = at_a_pace(troubles={"B": DOWN})
     async with running(rig, rest, watched=("A", "B", "C")):
         await trio.sleep(50)
-        assert len(times(rest, "A")) == len(times(rest, "C")) == 2
         assert holes(rig)
         await trio.sleep(30)
+        assert min(len(times(rest, "A")), len(times(rest, "C"))) >= 2
         assert len(rig.store.gaps("consensus")) == 1
         assert holes(rig), "REST may fill it still"
         rest.troubles.clear()
