@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from bzredis import __version__
-from bzredis.commands.demo.demo import demo
 from bzredis.commands.form import Group
-from bzredis.commands.keys import keys
-from bzredis.commands.looks.board import board
-from bzredis.commands.looks.get import get
-from bzredis.commands.looks.status import status
-from bzredis.commands.looks.watch import watch
-from bzredis.commands.run import run
-from bzredis.commands.service.service import service
-from bzredis.commands.setup.config import config
-from bzredis.commands.setup.init import init
-from bzredis.commands.setup.manual import manual
-from bzredis.commands.simulate import simulate
+
+# Each is loaded when it is asked for: who runs the bridge for months needs no board.
+PLACES: Final = {
+    "init": "setup.init",
+    "run": "run",
+    "service": "service.service",
+    "demo": "demo.demo",
+    "get": "looks.get",
+    "status": "looks.status",
+    "board": "looks.board",
+    "watch": "looks.watch",
+    "config": "setup.config",
+    "keys": "keys",
+    "manual": "setup.manual",
+    "simulate": "simulate",
+}
 
 
 @click.group(
     cls=Group,
-    commands=[
-        *(init, run, service, demo),
-        *(get, status, board, watch),
-        *(config, keys, manual, simulate),
-    ],
+    places={name: f"bzredis.commands.{place}" for name, place in PLACES.items()},
     invoke_without_command=True,
 )
 @click.version_option(__version__, message="%(prog)s %(version)s")

@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import click
 
@@ -31,7 +32,24 @@ Command = Callable[..., int]
 
 
 class Group(click.Group):
-    """Commands whose return value is the exit code, and whose errors are one line."""
+    """Commands whose return value is the exit code, and whose errors are one line.
+
+    `places` names the module of each that is loaded only when it is asked for.
+    """
+
+    def __init__(
+        self, *args: Any, places: Mapping[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(*args, **extra)
+        self.places = places or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.places, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if place := self.places.get(cmd_name):
+            return cast("click.Command", getattr(import_module(place), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         """Run a command and end the process."""
