@@ -1,0 +1,188 @@
+"""`bzredis rebuild`: what the log says each hash should be, and the differences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any, Final
+
+import attrs
+import click
+
+from bzredis.commands.form import with_options
+from bzredis.commands.looks.asked import put, put_json
+from bzredis.commands.looks.words import counted, one_line
+from bzredis.commands.mending.asked import PLACE, Progress, keys, named, with_store
+from bzredis.commands.mending.judged import Difference, Judged, Why
+from bzredis.commands.mending.survey import TRIES, Survey
+from bzredis.settings.config import Config
+from bzredis.store.client import Store
+
+DIFFERS: Final = 1  # exit code
+SHOWN: Final = 32  # characters of a value
+REASONS: Final[dict[Why, str]] = {
+    "older": "the log no longer has what wrote them",
+    "unreadable": "this version cannot read what wrote them",
+    "open": "the log does not say which of two came later",
+}
+
+
+@attrs.define
+class Report:
+    """What was found of a stream."""
+
+    stream: str
+    entries: int = 0
+    symbols: int = 0
+    judged: int = 0  # hashes
+    left: Counter[Why] = attrs.field(factory=Counter)
+    found: list[Difference] = attrs.field(factory=list)
+    mended: int = 0  # symbols
+    busy: list[str] = attrs.field(factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        return not self.busy and not self.found
+
+    def add(self, each: Judged) -> None:
+        self.symbols += bool(each.symbol)
+        self.judged += each.judged
+        self.left.update(each.left)
+        self.found += each.found
+
+
+@click.command()
+@click.argument("symbols", nargs=-1, metavar="[SYMBOL]…")
+@with_options(PLACE | {"timeline-length"})
+@click.option("--verify", is_flag=True, help="Only say what differs; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One object, by stream.")
+def rebuild(
+    config: Config, *, symbols: tuple[str, ...], verify: bool, as_json: bool
+) -> int:
+    """Write each hash as the log says that it should be, if it is not.
+
+    For keys that were evicted, deleted or changed by hand, and for fields that a new
+    version derives. It is safe while the bridge runs: a symbol is written as one step,
+    and only while the log says nothing newer of it. Who hears `changed` is told of
+    each `latest` that changes, with the entry that it is of; nothing is logged anew,
+    and nothing becomes news.
+
+    What the log no longer has is counted, and left as it is. Histories are left as
+    well: what was trimmed or deleted there does not come back. --timeline-length has
+    to be that of the bridge.
+
+    The exit code is 0 where nothing differs, or all was mended; 1 where something
+    differs; 2 where Redis cannot be asked.
+    """
+    reports = with_store(config, partial(_all, config, named(symbols), verify=verify))
+    if as_json:
+        put_json({each.stream: _told(each, verify=verify) for each in reports})
+    else:
+        for each in reports:
+            put("".join(f"{line}\n" for line in lines(each, verify=verify)))
+    is_well = all(not each.busy and (not verify or each.is_well) for each in reports)
+    return 0 if is_well else DIFFERS
+
+
+async def _all(
+    config: Config, symbols: tuple[str, ...], store: Store, *, verify: bool
+) -> list[Report]:
+    say = Progress()
+    found = []
+    for name in config.streams:
+        survey = Survey(keys(store, name), config.timeline_length, say)
+        found.append(await survey_of(survey, symbols, verify=verify))
+    say.end()
+    return found
+
+
+async def survey_of(
+    survey: Survey, symbols: tuple[str, ...], *, verify: bool
+) -> Report:
+    """Look at a stream, and mend it unless one only looks."""
+    report = Report(survey.keys.stream.name)
+    wanted = await survey.begin(symbols)
+    async for lot in survey.judged(wanted):
+        for each in lot:
+            report.add(each)
+        if not verify:
+            report.mended += await _mend(survey, lot)
+    report.entries, report.busy = survey.entries, sorted(survey.busy)
+    return report
+
+
+async def _mend(survey: Survey, lot: list[Judged]) -> int:
+    """Write what differs; what changes meanwhile is looked at again."""
+    mended = 0
+    for _ in range(TRIES):
+        written, again = await survey.mend(lot)
+        mended += len(written)
+        if not again:
+            return mended
+        lot = await survey.judge(again)
+    survey.busy.update(each.symbol for each in lot)
+    return mended
+
+
+# ---- in words
+
+
+def lines(report: Report, *, verify: bool) -> list[str]:
+    """Return a line for each difference, and what they come to."""
+    told = [difference(report.stream, each) for each in report.found]
+    of = len({each.symbol for each in report.found})
+    what = counted(len(report.found), "difference")
+    if not report.found:
+        what = "no difference"
+    elif verify:
+        what += f" at {counted(of, 'symbol')}"
+    else:
+        what += f", {counted(report.mended, 'symbol')} mended"
+    looked = f"{counted(report.symbols, 'symbol')}, {counted(report.judged, 'hash')}"
+    looked = looked.replace("hashs", "hashes")
+    told.append(f"{report.stream}: {what} ({looked}, {_log(report)})")
+    for why, count in sorted(report.left.items()):
+        told.append(f"{report.stream}: {count:,} not judged, since {REASONS[why]}")
+    if report.busy:
+        busy = ", ".join(report.busy[:3])
+        told.append(
+            f"{report.stream}: {counted(len(report.busy), 'symbol')} changed all the"
+            f" time ({busy}): try again"
+        )
+    return told
+
+
+def _log(report: Report) -> str:
+    return counted(report.entries, "entry of the log").replace(
+        "entry of the logs", "entries of the log"
+    )
+
+
+def difference(stream: str, each: Difference) -> str:
+    """Write a difference in one line."""
+    where = " ".join(filter(None, (stream, each.symbol, each.key, each.field)))
+    return f"{where}: is {_value(each.is_)}, should be {_value(each.should)}"
+
+
+def _value(text: str) -> str:
+    if not text:
+        return "not there"
+    plain = one_line(text)
+    return plain if len(plain) <= SHOWN else f"{plain[: SHOWN - 1]}…"
+
+
+def _told(report: Report, *, verify: bool) -> dict[str, Any]:
+    found = [
+        {
+            "symbol": each.symbol,
+            "key": each.key,
+            "field": each.field or None,
+            "is": each.is_ or None,
+            "should_be": each.should or None,
+        }
+        for each in report.found
+    ]
+    counts = {"symbols": report.symbols, "hashes": report.judged}
+    told = {**counts, "entries": report.entries, "not_judged": dict(report.left)}
+    mended = {} if verify else {"mended": report.mended}
+    return {"differences": found, **told, **mended, "busy": report.busy}
