@@ -12,7 +12,9 @@ from bzredis.commands.looks.board import board
 from bzredis.commands.looks.get import get
 from bzredis.commands.looks.status import status
 from bzredis.commands.looks.watch import watch
+from bzredis.commands.mending.forget import forget
 from bzredis.commands.mending.rebuild import rebuild
+from bzredis.commands.mending.redrive import redrive
 from bzredis.commands.run import run
 from bzredis.commands.setup.config import config
 from bzredis.commands.setup.init import init
@@ -25,7 +27,7 @@ from bzredis.commands.simulate import simulate
         *(init, run, demo),
         *(get, status, board, watch),
         *(config, keys, simulate),
-        *(rebuild,),
+        *(rebuild, redrive, forget),
     ],
     invoke_without_command=True,
 )

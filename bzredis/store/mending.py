@@ -131,8 +131,8 @@ class Keys:
         return [] if isinstance(found[0], Exception) else list(map(_text, found[0]))
 
     async def count(self, names: Sequence[str]) -> list[int]:
-        """Return how many each key has, a timeline or a stream; 0 for others."""
-        calls = [("ZCARD" if "timeline:" in n else "XLEN", self.key(n)) for n in names]
+        """Return how much each key has: 1 for a hash, 0 for none or a wrong type."""
+        calls = [(_counting(name), self.key(name)) for name in names]
         answers = await self.store.ask(partial(_asked, calls))
         return [0 if isinstance(each, Exception) else int(each) for each in answers]
 
@@ -263,6 +263,11 @@ def _asked(
         if isinstance(each, Exception) and not str(each).startswith(WRONG_TYPE):
             raise each
     return cast("list[Any]", answers)
+
+
+def _counting(name: str) -> str:
+    kinds = {"timeline": "ZCARD", "history": "XLEN", "events": "XLEN"}
+    return kinds.get(name.partition(":")[0], "EXISTS")
 
 
 def _text(value: bytes | str | None) -> str:
