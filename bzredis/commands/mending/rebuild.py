@@ -33,7 +33,7 @@ class Report:
 
     stream: str
     entries: int = 0
-    symbols: int = 0
+    symbols: set[str] = attrs.field(factory=set)
     judged: int = 0  # hashes
     left: Counter[Why] = attrs.field(factory=Counter)
     found: list[Difference] = attrs.field(factory=list)
@@ -45,7 +45,7 @@ class Report:
         return not self.busy and not self.found
 
     def add(self, each: Judged) -> None:
-        self.symbols += bool(each.symbol)
+        self.symbols |= {each.symbol} - {""}
         self.judged += each.judged
         self.left.update(each.left)
         self.found += each.found
@@ -72,16 +72,20 @@ def rebuild(
     to be that of the bridge.
 
     The exit code is 0 where nothing differs, or all was mended; 1 where something
-    differs; 2 where Redis cannot be asked.
+    differs, or there is nothing about a symbol; 2 where Redis cannot be asked.
     """
-    reports = with_store(config, partial(_all, config, named(symbols), verify=verify))
+    wanted = named(symbols)
+    reports = with_store(config, partial(_all, config, wanted, verify=verify))
     if as_json:
         put_json({each.stream: _told(each, verify=verify) for each in reports})
     else:
         for each in reports:
             put("".join(f"{line}\n" for line in lines(each, verify=verify)))
+    unknown = [s for s in wanted if not any(s in each.symbols for each in reports)]
+    for symbol in unknown:
+        click.echo(f"bzredis: there is nothing about {symbol!r}", err=True)
     is_well = all(not each.busy and (not verify or each.is_well) for each in reports)
-    return 0 if is_well else DIFFERS
+    return 0 if is_well and not unknown else DIFFERS
 
 
 async def _all(
@@ -108,6 +112,7 @@ async def survey_of(
         if not verify:
             report.mended += await _mend(survey, lot)
     report.entries, report.busy = survey.entries, sorted(survey.busy)
+    report.symbols |= survey.busy
     return report
 
 
@@ -130,17 +135,13 @@ async def _mend(survey: Survey, lot: list[Judged]) -> int:
 def lines(report: Report, *, verify: bool) -> list[str]:
     """Return a line for each difference, and what they come to."""
     told = [difference(report.stream, each) for each in report.found]
-    of = len({each.symbol for each in report.found})
-    what = counted(len(report.found), "difference")
-    if not report.found:
-        what = "no difference"
-    elif verify:
-        what += f" at {counted(of, 'symbol')}"
-    else:
-        what += f", {counted(report.mended, 'symbol')} mended"
-    looked = f"{counted(report.symbols, 'symbol')}, {counted(report.judged, 'hash')}"
-    looked = looked.replace("hashs", "hashes")
-    told.append(f"{report.stream}: {what} ({looked}, {_log(report)})")
+    what = "no difference"
+    if report.found:
+        of = counted(len({each.symbol for each in report.found}), "symbol")
+        what = f"{counted(len(report.found), 'difference')} at {of}"
+        what += "" if verify else f", {report.mended:,} mended"
+    hashes = "1 hash" if report.judged == 1 else f"{report.judged:,} hashes"
+    told.append(f"{report.stream}: {what}; {hashes} judged")
     for why, count in sorted(report.left.items()):
         told.append(f"{report.stream}: {count:,} not judged, since {REASONS[why]}")
     if report.busy:
@@ -150,12 +151,6 @@ def lines(report: Report, *, verify: bool) -> list[str]:
             f" time ({busy}): try again"
         )
     return told
-
-
-def _log(report: Report) -> str:
-    return counted(report.entries, "entry of the log").replace(
-        "entry of the logs", "entries of the log"
-    )
 
 
 def difference(stream: str, each: Difference) -> str:
@@ -182,7 +177,7 @@ def _told(report: Report, *, verify: bool) -> dict[str, Any]:
         }
         for each in report.found
     ]
-    counts = {"symbols": report.symbols, "hashes": report.judged}
+    counts = {"symbols": len(report.symbols), "hashes": report.judged}
     told = {**counts, "entries": report.entries, "not_judged": dict(report.left)}
     mended = {} if verify else {"mended": report.mended}
     return {"differences": found, **told, **mended, "busy": report.busy}
