@@ -13,7 +13,7 @@ from bzredis.commands.form import with_options
 from bzredis.commands.looks.asked import put, put_json
 from bzredis.commands.looks.words import counted, one_line
 from bzredis.commands.mending.asked import PLACE, Progress, keys, named, with_store
-from bzredis.commands.mending.judged import Difference, Judged, Why
+from bzredis.commands.mending.judging.judged import Difference, Judged, Why
 from bzredis.commands.mending.survey import TRIES, Survey
 from bzredis.settings.config import Config
 from bzredis.store.client import Store

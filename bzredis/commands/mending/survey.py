@@ -11,10 +11,10 @@ from typing import Final
 
 import attrs
 
-from bzredis.commands.mending import consensus, records
 from bzredis.commands.mending.asked import Progress
-from bzredis.commands.mending.judged import Ground, Judged
-from bzredis.commands.mending.logged import Consensus, Records, logged
+from bzredis.commands.mending.judging import consensus, records
+from bzredis.commands.mending.judging.judged import Ground, Judged
+from bzredis.commands.mending.judging.logged import Consensus, Records, logged
 from bzredis.store.mending import PAGE, START, Entry, Keys, Looked
 
 SYMBOLS: Final = 20  # that are looked at together …

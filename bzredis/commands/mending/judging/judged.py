@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import attrs
 
-from bzredis.commands.mending.should import Fields
+from bzredis.commands.mending.judging.should import Fields
 from bzredis.store.mending import Hash, Looked, Step, place
 from bzredis.streams import Stream
 

@@ -11,9 +11,9 @@ from typing import Final
 
 import attrs
 
-from bzredis.commands.mending.judged import OTHER_TYPE, Ground, Judged, flat
-from bzredis.commands.mending.logged import Record, Records
-from bzredis.commands.mending.should import Fields, should
+from bzredis.commands.mending.judging.judged import OTHER_TYPE, Ground, Judged, flat
+from bzredis.commands.mending.judging.logged import Record, Records
+from bzredis.commands.mending.judging.should import Fields, should
 from bzredis.store.mending import Hash, Step, Symbol, place
 from bzredis.store.script import DAY_S, TOMBSTONE_DAYS
 

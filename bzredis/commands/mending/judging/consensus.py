@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import attrs
 
-from bzredis.commands.mending.judged import Ground, Judged, Why, flat
-from bzredis.commands.mending.logged import Consensus, Shown
-from bzredis.commands.mending.should import REPEATED, Fields, previous, should
+from bzredis.commands.mending.judging.judged import Ground, Judged, Why, flat
+from bzredis.commands.mending.judging.logged import Consensus, Shown
+from bzredis.commands.mending.judging.should import REPEATED, Fields, previous, should
 from bzredis.store.mending import place
 
 

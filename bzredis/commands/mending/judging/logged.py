@@ -8,7 +8,7 @@ something open, nothing is said of it. A law holds this to the script (test_law.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
@@ -45,15 +45,6 @@ class Shown:
     record: str = ""
     version: int = 0
     until: tuple[int, int] = NOTHING
-
-
-class Logged(Protocol):
-    """The log so far, of either kind of stream."""
-
-    until: str
-
-    def add(self, entry: str, fields: Mapping[str, str], /) -> set[str]: ...
-    def symbols(self) -> set[str]: ...
 
 
 def _number(fields: Mapping[str, str], name: str) -> int:
