@@ -230,10 +230,6 @@ class Keys:
         names = (self.key("alive"), self.key(internal("holder")))
         return bool(await self.store.ask(lambda redis: redis.exists(*names)))
 
-    async def remembered(self) -> dict[str, str]:
-        """Return until which entry the log is forgotten, by symbol."""
-        return await self.hash(internal("forgotten"))
-
 
 def place(entry: str) -> tuple[int, int]:
     """Return what orders the ids of entries; (0, 0) for what is none."""

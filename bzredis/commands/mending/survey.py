@@ -15,11 +15,13 @@ from bzredis.commands.mending.asked import Progress
 from bzredis.commands.mending.judging import consensus, records
 from bzredis.commands.mending.judging.judged import Ground, Judged
 from bzredis.commands.mending.judging.logged import Consensus, Records, logged
+from bzredis.contract.keys import internal
 from bzredis.store.mending import PAGE, START, Entry, Keys, Looked
 
 SYMBOLS: Final = 20  # that are looked at together …
 HASHES: Final = 150  # … while they have no more: a few ms of Redis' time
 WRITTEN: Final = 10  # symbols in one call
+FORGOTTEN: Final = internal("forgotten")  # until which entry, by symbol
 TRIES: Final = 50  # for a symbol that changes all the time
 
 
@@ -42,7 +44,7 @@ class Survey:
 
     async def begin(self, wanted: Sequence[str]) -> list[str]:
         """Read the log and what keys there are; return the symbols to look at."""
-        self.log = logged(self.keys.stream, await self.keys.remembered())
+        self.log = logged(self.keys.stream, await self.keys.hash(FORGOTTEN))
         self.sieved = await self.keys.is_sieved()
         await self._read_on(START)
         found = {*self.log.symbols()}

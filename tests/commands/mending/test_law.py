@@ -8,6 +8,7 @@ before it (the script did not see it).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -42,7 +43,7 @@ from bzredis.store.script import Limits
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 law = settings(
-    max_examples=40,
+    max_examples=int(os.environ.get("MEND_EXAMPLES", 30)),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -179,16 +179,6 @@ def test_what_fell_off_does_not_come_back(peer: Peer, run: Run) -> None:
     assert peer.timeline("AAPL") == ["5", "4", "3"]
 
 
-def test_an_older_copy_that_came_where_the_record_was_gone_gives_way(
-    market: Peer, run: Run
-) -> None:
-    market.redis.delete("bz:ratings:record:b")
-    market.one(rating("b", 1, minute=2, pt_current="15", envelope="late"))
-    assert market.hash("ratings:record:b")["pt_current"] == "15"
-    run("rebuild")
-    assert market.hash("ratings:record:b")["pt_current"] == "20"
-
-
 def test_a_key_of_another_type_is_replaced(market: Peer, run: Run) -> None:
     held = market.hash("ratings:latest:AAPL")
     market.redis.delete(LATEST, "bz:ratings:timeline:X")

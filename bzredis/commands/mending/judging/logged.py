@@ -25,9 +25,7 @@ class Record:
     entry: str
     symbol: str
     version: int
-    published: int
     is_deleted: bool
-    until: tuple[int, int]  # the last entry that changed it
     # To whose timelines it may have come back, too old to stay: then no mark is left.
     too_old_for: frozenset[str] = frozenset()
 
@@ -74,32 +72,21 @@ class Records:
         record, symbol = fields.get("record", ""), fields.get("symbol", "")
         if not record:  # a gap
             return set()
-        at, held = place(entry), self.of.get(record)
-        version = _number(fields, "version")
+        held, version = self.of.get(record), _number(fields, "version")
         concerned = {symbol, held.symbol} if held else {symbol}
         if fields.get("effect", "none") == "none":
             # It was out of date; or too old for the timeline.
             if held and held.is_deleted and version >= held.version:
                 held.too_old_for |= {symbol}
             return concerned
-        if at <= place(self.forgotten.get(symbol, "")):
+        if place(entry) <= place(self.forgotten.get(symbol, "")):
             self._leave(record)
             return concerned
         self.ever.setdefault(symbol, set()).add(record)
-        if held and version < held.version:
-            # The record was gone from Redis when this older copy came.
-            held.until = at
-            return concerned
         self._leave(record)
         self.homes.setdefault(symbol, set()).add(record)
-        self.of[record] = Record(
-            entry,
-            symbol,
-            version,
-            _number(fields, "published"),
-            fields.get("action") == "deleted",
-            at,
-        )
+        is_deleted = fields.get("action") == "deleted"
+        self.of[record] = Record(entry, symbol, version, is_deleted)
         return concerned
 
     def _leave(self, record: str) -> None:
@@ -126,42 +113,48 @@ class Consensus:
         symbol, record = fields.get("symbol", ""), fields.get("record", "")
         version = _number(fields, "version")
         before = self.heard.get(record) if record else None
+        effect, is_news = fields.get("effect"), "news" in fields
+        concerned = {symbol, before[1] if before else ""} - {""}
         is_outdated = bool(before and version < before[0])
+        # Which of two of one version came later the log need not tell. What changed
+        # nothing came first, or else is where nobody will miss it.
         is_open = bool(before and version == before[0])
-        concerned = {symbol, before[1]} - {""} if before else {symbol} - {""}
-        if record and symbol and not is_outdated:
+        if record and symbol and not (is_outdated or (is_open and effect != "latest")):
             self.heard[record] = version, symbol
-        if fields.get("effect") != "latest" or not symbol:
+        if effect != "latest" or not symbol:
             return concerned
         if place(entry) <= place(self.forgotten.get(symbol, "")):
             self.of.pop(symbol, None)
             return concerned
-        is_news, deletes = "news" in fields, fields.get("action") == "deleted"
-        leaves = self._left(before, symbol, record, entry) if not is_outdated else False
-        shown = self.of.setdefault(symbol, Shown(has_before=False))
+        deletes = fields.get("action") == "deleted"
+        old = None if is_outdated else self._left(before, symbol, record)
+        shown = self.of.setdefault(symbol, Shown())
         shown.until = place(entry)
+        if is_open and is_news and not deletes:
+            for each in filter(None, (shown, old)):
+                each.is_open, each.until = True, place(entry)
+            return concerned
+        if old and before:
+            self.of[before[1]] = Shown(
+                has_before=True, is_open=old.is_open, until=place(entry)
+            )
         if deletes or is_outdated:
             # An update that is out of date shows that what was here is no longer so.
             self.of[symbol] = Shown(has_before=True, until=place(entry))
-        elif is_open and is_news:
-            shown.is_open = True  # which of two of one version came later
-        elif leaves and not is_news:
+        elif old and not is_news:
             shown.is_open = True  # it may have left, and not be the newest here
         elif version >= shown.version:
             self._stands(shown, entry, record, version, is_news=is_news)
         return concerned
 
     def _left(
-        self, before: tuple[int, str] | None, symbol: str, record: str, entry: str
-    ) -> bool:
-        """Take away what a record's old symbol shows, where it has moved."""
+        self, before: tuple[int, str] | None, symbol: str, record: str
+    ) -> Shown | None:
+        """Return what a record's old symbol shows, where it has moved."""
         if before is None or before[1] in {"", symbol}:
-            return False
+            return None
         old = self.of.get(before[1])
-        if old is None or old.record != record:
-            return False
-        self.of[before[1]] = Shown(has_before=True, until=place(entry))
-        return True
+        return old if old and old.record == record else None
 
     @staticmethod
     def _stands(

@@ -65,7 +65,7 @@ class _Line:
         """Take a record in, if it is this symbol's and should be there."""
         hash_, held = self.ground.looked.records[record], self.log.of.get(record)
         written = (hash_.fields or {}).get("_event", "")
-        if held is None or place(written) > held.until:
+        if held is None or place(written) > place(held.entry):
             self._as_it_is(record, hash_)
             return
         if held.symbol != self.symbol:
