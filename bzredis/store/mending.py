@@ -125,9 +125,8 @@ class Keys:
 
     async def listed(self) -> list[str]:
         """Return the symbols that are said to have a `latest`."""
-        found = await self.store.ask(
-            partial(_asked, [("ZRANGE", self.key("symbols"), 0, -1)])
-        )
+        calls = [("ZRANGE", self.key("symbols"), 0, -1)]
+        found = await self.store.ask(partial(_asked, calls))
         return [] if isinstance(found[0], Exception) else list(map(_text, found[0]))
 
     async def count(self, names: Sequence[str]) -> list[int]:

@@ -19,6 +19,7 @@ from bzredis.settings.config import Config
 from bzredis.store.client import Store
 
 DIFFERS: Final = 1  # exit code
+TOLD: Final = 100  # differences of a stream, to people
 SHOWN: Final = 32  # characters of a value
 REASONS: Final[dict[Why, str]] = {
     "older": "the log no longer has what wrote them",
@@ -134,7 +135,9 @@ async def _mend(survey: Survey, lot: list[Judged]) -> int:
 
 def lines(report: Report, *, verify: bool) -> list[str]:
     """Return a line for each difference, and what they come to."""
-    told = [difference(report.stream, each) for each in report.found]
+    told = [difference(report.stream, each) for each in report.found[:TOLD]]
+    if (more := len(report.found) - TOLD) > 0:
+        told.append(f"{report.stream}: and {more:,} more (--json tells all)")
     what = "no difference"
     if report.found:
         of = counted(len({each.symbol for each in report.found}), "symbol")

@@ -20,7 +20,8 @@ from bzredis.store.mending import PAGE, START, Entry, Keys, Looked
 
 SYMBOLS: Final = 20  # that are looked at together …
 HASHES: Final = 150  # … while they have no more: a few ms of Redis' time
-WRITTEN: Final = 10  # symbols in one call
+WRITTEN: Final = 30  # in one call, but all of one symbol are one step
+HASHES_OF_A_STEP: Final = 2  # their place in it
 FORGOTTEN: Final = internal("forgotten")  # until which entry, by symbol
 TRIES: Final = 50  # for a symbol that changes all the time
 
@@ -188,10 +189,8 @@ class Survey:
 
     async def mend(self, found: Sequence[Judged]) -> tuple[list[Judged], list[str]]:
         """Write what differs; return what was written, and what changed meanwhile."""
-        todo = [each for each in found if each.step]
         written, again = list[Judged](), list[str]()
-        for first in range(0, len(todo), WRITTEN):
-            some = todo[first : first + WRITTEN]
+        for some in self._lots(found):
             steps = [each.step for each in some if each.step]
             answers = await self.keys.mend(self.log.until, steps)
             for each, is_done in zip(some, answers, strict=True):
@@ -200,3 +199,19 @@ class Survey:
                 else:
                     again.append(each.symbol)
         return written, again
+
+    @staticmethod
+    def _lots(found: Sequence[Judged]) -> Iterator[list[Judged]]:
+        """Cut what is to be written into lots that Redis writes in a few ms."""
+        some, size = list[Judged](), 0
+        for each in found:
+            if each.step is None:
+                continue
+            its = 1 + len(each.step[HASHES_OF_A_STEP])
+            if some and size + its > WRITTEN:
+                yield some
+                some, size = [], 0
+            some.append(each)
+            size += its
+        if some:
+            yield some

@@ -43,7 +43,7 @@ from bzredis.store.script import Limits
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 law = settings(
-    max_examples=int(os.environ.get("MEND_EXAMPLES", 30)),
+    max_examples=int(os.environ.get("MEND_EXAMPLES", "30")),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

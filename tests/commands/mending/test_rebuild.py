@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from click.testing import Result
 from store.servers import BASE, Peer, consensus, deleted, new_log, rating
+from store.test_cluster import Cluster, cluster  # noqa: F401 - a fixture
 
 from bzredis.changes.from_rest import row
+from bzredis.commands.mending import rebuild
 from bzredis.streams import CONSENSUS, RATINGS
 
 LATEST = "bz:ratings:latest:AAPL"
@@ -188,6 +190,45 @@ def test_a_key_of_another_type_is_replaced(market: Peer, run: Run) -> None:
     assert "ratings AAPL latest: is a key of another type, should be a hash" in told
     assert market.hash("ratings:latest:AAPL") == held
     assert market.timeline("X") == ["c"]
+
+
+def test_of_many_differences_people_are_told_some(
+    market: Peer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "TOLD", 1)
+    market.redis.delete("bz:ratings:timeline:AAPL", "bz:ratings:timeline:X")
+    told = run("rebuild", "--stream", "ratings").stdout.splitlines()
+    assert told == [
+        "ratings AAPL timeline: is not there, should be of 2 records",
+        "ratings: and 1 more (--json tells all)",
+        "ratings: 2 differences at 2 symbols, 2 mended; 4 hashes judged",
+    ]
+
+
+def test_a_user_who_may_not_is_told_in_one_line(market: Peer, run: Run) -> None:
+    market.redis.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~*", "+ping")
+    url = market.server.url.replace("://", "://few:pw@")
+    for command in (["rebuild"], ["redrive"], ["forget", "AAPL", "--yes"]):
+        done = run(*command, "--redis", url, code=2)
+        assert done.stderr.startswith("bzredis: Redis refused: ")
+        assert done.stderr.count("\n") == 1
+        assert "pw" not in done.stderr
+
+
+def test_of_a_cluster_the_node_is_found_that_has_our_keys(
+    market: Peer,
+    run: Run,
+    cluster: Cluster,  # noqa: F811 - as above
+) -> None:
+    there = cluster.nodes[cluster.owner()]
+    there.apply(RATINGS, rating("a"), store=cluster.store(0))
+    there.redis.delete("{bz}:ratings:latest:AAPL")
+    url = cluster.nodes[1 - cluster.owner()].server.url
+    words = ("rebuild", "--prefix", "{bz}", "--redis", url)
+    assert "1 mended" in run(*words).stdout
+    assert there.redis.hget("{bz}:ratings:latest:AAPL", "_record") == "a"
+    run("forget", "--all", "--yes", *words[1:])
+    assert not there.redis.keys("*")
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line(run: Run) -> None:

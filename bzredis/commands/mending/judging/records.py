@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from bzredis.commands.looks.words import counted
 from bzredis.commands.mending.judging.judged import OTHER_TYPE, Ground, Judged, flat
 from bzredis.commands.mending.judging.logged import Record, Records
 from bzredis.commands.mending.judging.should import Fields, should
@@ -144,18 +145,8 @@ class _Line:
         writes: list[tuple[str, list[str], str]],
     ) -> Step | None:
         """Judge what the records make together; return what ends all differences."""
-        before = len(self.found.found)
-        if stands.timeline is None:
-            wanted = "a sorted set" if self.scores else ""
-            self.found.note("timeline", "", OTHER_TYPE, wanted)
-        else:
-            for record in sorted({*stands.timeline, *self.scores}):
-                places = (stands.timeline.get(record), self.scores.get(record))
-                if places[0] != places[1]:
-                    told = ["" if each is None else str(each) for each in places]
-                    self.found.note("timeline", record, *told)
         timeline: list[str] | bool = False
-        if len(self.found.found) > before:
+        if self._differs(stands.timeline):
             scores = self.scores.items()
             timeline = [part for record, at in scores for part in (str(at), record)]
         top = max(self.scores, key=self._order, default="")
@@ -169,3 +160,19 @@ class _Line:
         latest: str | bool = top if changes else False
         score, event = rest
         return (self.symbol, records, writes, timeline, latest, score, event)
+
+    def _differs(self, timeline: dict[str, int] | None) -> bool:
+        """Note how the timeline differs; return whether it does."""
+        if timeline == self.scores:
+            return False
+        should = f"of {counted(len(self.scores), 'record')}" if self.scores else ""
+        if not timeline:
+            is_ = OTHER_TYPE if timeline is None else ""
+            self.found.note("timeline", "", is_, should)
+            return True
+        for record in sorted({*timeline, *self.scores}):
+            places = (timeline.get(record), self.scores.get(record))
+            if places[0] != places[1]:
+                told = ["" if each is None else str(each) for each in places]
+                self.found.note("timeline", record, *told)
+        return True
