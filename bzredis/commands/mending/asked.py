@@ -43,6 +43,8 @@ def with_store(config: Config, use: Callable[[Store], Awaitable[T]]) -> T:
             return trio.run(partial(use, store))
     except StoreDown as error:
         raise ConfigError(f"{error} (--redis {shown})") from None
+    finally:
+        Progress().end()
 
 
 def keys(store: Store, name: str) -> Keys:

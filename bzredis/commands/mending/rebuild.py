@@ -97,7 +97,6 @@ async def _all(
     for name in config.streams:
         survey = Survey(keys(store, name), config.timeline_length, say)
         found.append(await survey_of(survey, symbols, verify=verify))
-    say.end()
     return found
 
 
@@ -159,12 +158,18 @@ def lines(report: Report, *, verify: bool) -> list[str]:
 def difference(stream: str, each: Difference) -> str:
     """Write a difference in one line."""
     where = " ".join(filter(None, (stream, each.symbol, each.key, each.field)))
-    return f"{where}: is {_value(each.is_)}, should be {_value(each.should)}"
+    is_, should = _cut(each.is_), _cut(each.should)
+    if is_ and should:
+        return f"{where}: is {is_}, should be {should}"
+    words = "should not be there" if is_ else "is missing"
+    if not each.field:  # of a whole key, what says which
+        return f"{where}: {words} ({is_ or should})"
+    # Of a timeline, the time says little.
+    named = "" if each.key == "timeline" else f", should be {should}" if should else ""
+    return f"{where}: {words}{named}"
 
 
-def _value(text: str) -> str:
-    if not text:
-        return "not there"
+def _cut(text: str) -> str:
     plain = one_line(text)
     return plain if len(plain) <= SHOWN else f"{plain[: SHOWN - 1]}…"
 

@@ -73,8 +73,6 @@ async def _all(config: Config, store: Store) -> list[Report]:
         return [await redriven(keys(store, name), say) for name in config.streams]
     except StoreForeign as error:  # it changed hands in this moment
         raise ConfigError(str(error)) from None
-    finally:
-        say.end()
 
 
 async def redriven(at: Keys, say: Progress) -> Report:

@@ -42,9 +42,9 @@ def test_it_says_what_differs_and_writes_nothing(market: Peer, run: Run) -> None
     told = run("rebuild", "--verify", "--stream", "ratings", code=1).stdout
     entry = market.redis.xrange("bz:ratings:events")[0][0]
     assert told.splitlines() == [
-        f"ratings AAPL record a: is not there, should be of the entry {entry}",
+        f"ratings AAPL record a: is missing (entry {entry})",
         "ratings AAPL latest pt_current: is 1, should be 20",
-        "ratings X symbols: is not there, should be listed",
+        "ratings X symbols: is missing (listed)",
         "ratings: 3 differences at 2 symbols; 4 hashes judged",
     ]
     assert market.dump() == before
@@ -199,7 +199,7 @@ def test_of_many_differences_people_are_told_some(
     market.redis.delete("bz:ratings:timeline:AAPL", "bz:ratings:timeline:X")
     told = run("rebuild", "--stream", "ratings").stdout.splitlines()
     assert told == [
-        "ratings AAPL timeline: is not there, should be of 2 records",
+        "ratings AAPL timeline: is missing (of 2 records)",
         "ratings: and 1 more (--json tells all)",
         "ratings: 2 differences at 2 symbols, 2 mended; 4 hashes judged",
     ]

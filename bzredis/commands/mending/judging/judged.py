@@ -96,7 +96,7 @@ class Judged:
 
 def _as_a_whole(fields: Mapping[str, str]) -> str:
     """Return what names a hash that is there, or should be."""
-    return f"of the entry {fields.get('_event', '?')}" if fields else ""
+    return f"entry {fields.get('_event', '?')}" if fields else ""
 
 
 def flat(fields: Mapping[str, str]) -> list[str]:
