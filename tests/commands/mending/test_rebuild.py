@@ -181,6 +181,17 @@ def test_what_fell_off_does_not_come_back(peer: Peer, run: Run) -> None:
     assert peer.timeline("AAPL") == ["5", "4", "3"]
 
 
+def test_nor_does_it_where_there_is_room_again(peer: Peer, asked: Any) -> None:
+    few = {"store": peer.store(timeline_length=2)}
+    peer.apply(
+        RATINGS, *(rating(r, n + 1, minute=n) for n, r in enumerate("abc")), **few
+    )
+    peer.apply(RATINGS, deleted("c"), store=peer.store(timeline_length=2))
+    assert peer.timeline("AAPL") == ["b"]
+    told = asked("rebuild", "--timeline-length", "2")["ratings"]
+    assert told["differences"] == []
+
+
 def test_a_key_of_another_type_is_replaced(market: Peer, run: Run) -> None:
     held = market.hash("ratings:latest:AAPL")
     market.redis.delete(LATEST, "bz:ratings:timeline:X")
