@@ -356,6 +356,27 @@ def _in_order(history: list[Message]) -> list[Message]:
     return [attrs.evolve(m, tick=2 * m.tick) for m in history]
 
 
+def test_so_does_what_moves_a_record_that_is_older_than_the_log(
+    bench: Callable[..., Bench],
+) -> None:
+    at, control = bench(RATINGS), bench(RATINGS)
+    first = _batch(
+        Message("a", 0, "created", "A", 1), Message("b", 2, "created", "B", 1)
+    )
+    more = [
+        _batch(Message("b", 4, "updated", "B", 1)),  # B is looked at once more …
+        _batch(Message("a", 6, "updated", "B", 1)),  # … and meanwhile this leaves A
+    ]
+    control.apply([first, *more])
+    at.apply([first])
+    at.peer.redis.xtrim(f"{at.stem}events", maxlen=0, approximate=False)
+    at.peer.redis.delete(f"{at.stem}latest:A")
+    meanwhile = Meanwhile(at.put, [_batch(), *more])
+    at.look(verify=False, meanwhile=meanwhile)
+    assert meanwhile.left == []
+    assert _told(at) == _told(control)
+
+
 @law
 @given(st.data())
 def test_the_end_is_the_same_while_more_comes(
