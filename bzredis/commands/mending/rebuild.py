@@ -21,6 +21,9 @@ from bzredis.store.client import Store
 DIFFERS: Final = 1  # exit code
 TOLD: Final = 100  # differences of a stream, to people
 SHOWN: Final = 32  # characters of a value
+SIEVED: Final = (
+    "entries were taken out of the log (XDEL), so that what is gone stays gone"
+)
 REASONS: Final[dict[Why, str]] = {
     "older": "the log no longer has what wrote them",
     "unreadable": "this version cannot read what wrote them",
@@ -40,6 +43,7 @@ class Report:
     found: list[Difference] = attrs.field(factory=list)
     mended: int = 0  # symbols
     busy: list[str] = attrs.field(factory=list)
+    sieved: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -113,6 +117,7 @@ async def survey_of(
             report.mended += await _mend(survey, lot)
     report.entries, report.busy = survey.entries, sorted(survey.busy)
     report.symbols |= survey.busy
+    report.sieved = survey.sieved
     return report
 
 
@@ -146,6 +151,8 @@ def lines(report: Report, *, verify: bool) -> list[str]:
     told.append(f"{report.stream}: {what}; {hashes} judged")
     for why, count in sorted(report.left.items()):
         told.append(f"{report.stream}: {count:,} not judged, since {REASONS[why]}")
+    if report.sieved:
+        told.append(f"{report.stream}: {SIEVED}")
     if report.busy:
         busy = ", ".join(report.busy[:3])
         told.append(
@@ -186,6 +193,13 @@ def _told(report: Report, *, verify: bool) -> dict[str, Any]:
         for each in report.found
     ]
     counts = {"symbols": len(report.symbols), "hashes": report.judged}
-    told = {**counts, "entries": report.entries, "not_judged": dict(report.left)}
+    told: dict[str, Any] = {**counts, "entries": report.entries}
+    told["not_judged"] = dict(report.left)
     mended = {} if verify else {"mended": report.mended}
-    return {"differences": found, **told, **mended, "busy": report.busy}
+    return {
+        "differences": found,
+        **told,
+        **mended,
+        "busy": report.busy,
+        "sieved": report.sieved,
+    }

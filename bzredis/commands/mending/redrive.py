@@ -17,7 +17,7 @@ from bzredis.commands.form import with_options
 from bzredis.commands.looks.asked import put, put_json
 from bzredis.commands.looks.words import one_line
 from bzredis.commands.mending.asked import PLACE, Progress, keys, with_store
-from bzredis.errors import ConfigError, StoreDown, StoreForeign
+from bzredis.errors import ConfigError, StoreDown, StoreForeign, StoreSlow, StoreUnready
 from bzredis.messages.times import milliseconds
 from bzredis.ports import Applied, Batch, Log
 from bzredis.settings.config import Config
@@ -28,7 +28,7 @@ from bzredis.streams import Stream
 
 LEFT: Final = 1  # exit code
 REASONS: Final = 5  # that are told one by one
-REFUSED: Final = "Redis refused:"  # … this one: all others concern the server
+REFUSED: Final = "Redis refused:"  # … this one; or else it was not there
 # What came of a message, where it counts as applied.
 APPLIED: Final = {"latest", "record", "none", "unattributed"}
 
@@ -163,7 +163,8 @@ class _Drive:
         try:
             answer = await self.store.apply(self.at.stream, batch)
         except StoreDown as error:
-            if not str(error).startswith(REFUSED):
+            of_server = isinstance(error, (StoreUnready, StoreSlow))
+            if of_server or not str(error).startswith(REFUSED):
                 raise
             await self._stays(entry, fields, str(error))
             return

@@ -145,7 +145,8 @@ class Survey:
                 await self._read_on(self.log.until)
                 again |= {*symbols}
             for symbol in left:
-                found[symbol] = self._one(symbol, its[symbol], looked)
+                if symbol not in again:
+                    found[symbol] = self._one(symbol, its[symbol], looked)
             left = [symbol for symbol in symbols if symbol in again]
             if not left:
                 break

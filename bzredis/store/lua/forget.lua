@@ -18,7 +18,7 @@ local function asked(command, ...)
 end
 
 local event = (asked('HMGET', latest, '_event') or {})[1]
-local last = (asked('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1) or {})[1]
+local last = call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local keys = { latest, timeline, stem .. 'history:' .. symbol,
   stem .. 'internal:heard:symbol:' .. symbol }
 for _, record in ipairs(asked('ZRANGE', timeline, '0', '-1') or {}) do

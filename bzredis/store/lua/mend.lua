@@ -12,11 +12,16 @@
 --          6  its score in `symbols`: ms, '' where it goes, 'now', or false: stays
 --          7  the entry that `changed` tells of, or false where nobody has to be told
 --
+-- Besides what a batch may do it needs XRANGE alone, and that comes first: a user who may
+-- not do it has nothing half done.
+--
 -- No entry is written: a log says what happened, and this is nothing that happened.
 -- Returns for each symbol 1 where it was written, and 0 where it is to be read anew.
 
 local MOST = 500 -- entries that are looked through; who has read less reads on first
 local call = redis.call
+local clock = call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local stem = string.sub(KEYS[1], 1, -7) -- without 'events'
 
 -- Symbols and records that newer entries are about; nil where there are too many.
@@ -39,7 +44,9 @@ local function replace(name, fields, expires)
   call('DEL', key)
   if not fields[1] then return end
   call('HSET', key, unpack(fields))
-  if expires ~= '' then call('PEXPIREAT', key, expires) end
+  if expires == '' then return end
+  local left = math.max(1, math.ceil((tonumber(expires) - now) / 1000))
+  call('EXPIRE', key, string.format('%.0f', left))
 end
 
 local function line(symbol, timeline)
@@ -64,10 +71,7 @@ local function listed(symbol, score)
     call('ZREM', stem .. 'symbols', symbol)
     return
   end
-  if score == 'now' then
-    local clock = call('TIME')
-    score = string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000))
-  end
+  if score == 'now' then score = string.format('%.0f', now) end
   call('ZADD', stem .. 'symbols', score, symbol)
 end
 

@@ -4,6 +4,6 @@
 -- ARGV[1]  the entry
 -- ARGV[2…] the new one's fields: name, value, …
 
-if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2))
-return 1
+if not redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1] then return 0 end
+redis.call('XADD', KEYS[1], '*', unpack(ARGV, 2)) -- first: there may be no room for it
+return redis.call('XDEL', KEYS[1], ARGV[1])

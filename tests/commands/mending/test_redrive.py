@@ -11,6 +11,7 @@ from store.servers import Peer, consensus, rating
 
 from bzredis.changes.from_frame import CUT, rejected
 from bzredis.errors import StoreDown
+from bzredis.store.client import Store
 from bzredis.store.mending import Keys
 from bzredis.streams import CONSENSUS, RATINGS
 
@@ -86,6 +87,39 @@ def test_what_redis_refuses_stays_once(peer: Peer, asked: Any, *, seen: bool) ->
     peer.redis.delete("bz:ratings:latest:AAPL")
     assert asked("redrive")["ratings"]["applied"] == {"latest": 1}
     assert peer.entries("ratings:rejected") == []
+
+
+def test_a_server_without_room_ends_it_and_nothing_changes(
+    peer: Peer, asked: Any, run: Run
+) -> None:
+    set_aside(peer, rating("a"))
+    before = peer.dump()
+    with peer.config(maxmemory="1"):
+        assert "maxmemory" in run("redrive", code=2).stderr
+    assert peer.dump() == before
+    assert asked("redrive")["ratings"]["applied"] == {"latest": 1}
+
+
+@pytest.mark.parametrize("words", ["Redis refused: it is too large", "gone"])
+def test_one_that_redis_never_takes_stays_and_the_rest_goes_on(
+    peer: Peer, run: Run, asked: Any, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    set_aside(peer, rating("a"), rating("b", 2))
+    apply = Store.apply
+
+    async def poisoned(self: Store, stream: Any, batch: Any) -> Any:
+        if b"AAPL" in batch.packed[0] and b'"a"' in batch.packed[0]:
+            raise StoreDown(words)
+        return await apply(self, stream, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "apply", poisoned)
+        if words == "gone":
+            run("redrive", code=2)
+            assert len(peer.entries("ratings:rejected")) == 2
+            return
+        told = asked("redrive", code=1)["ratings"]
+    assert (told["applied"], told["left"]) == ({"latest": 1}, {words: 1})
 
 
 def test_a_row_has_to_say_all_of_it(peer: Peer, asked: Any) -> None:
