@@ -92,11 +92,11 @@ class Survey:
 
     async def judged(self, symbols: Sequence[str]) -> AsyncIterator[list[Judged]]:
         """Yield what is found, some symbols at a time."""
-        done = 0
-        for some in self._cut([each for each in symbols if each]):
+        named, done = [each for each in symbols if each], 0
+        for some in self._cut(named):
             yield await self.judge(some)
             done += len(some)
-            of = f"{done:,} of {len(symbols):,}"
+            of = f"{done:,} of {len(named):,}"
             self.say(f"{self.keys.stream.name}: looked at {of} symbols")
         if "" not in symbols:
             return
