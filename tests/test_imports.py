@@ -139,8 +139,10 @@ def folder(module: str) -> str:
 
 
 def is_pure(module: str) -> bool:
-    if module in PURE_MODULES or module.startswith("simulator.market."):
-        return True  # the simulated market too: a seed gives the same day again
+    # The simulated market too: a seed gives the same day again.
+    pure = ("simulator.market.", "commands.mending.judging.")
+    if module in PURE_MODULES or module.startswith(pure):
+        return True
     return folder(module) in PURE_FOLDERS and module not in NOT_PURE
 
 

@@ -21,6 +21,9 @@ PLACES: Final = {
     "watch": "looks.watch",
     "config": "setup.config",
     "keys": "keys",
+    "rebuild": "mending.rebuild",
+    "redrive": "mending.redrive",
+    "forget": "mending.forget",
     "manual": "setup.manual",
     "simulate": "simulate",
 }

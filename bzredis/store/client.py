@@ -5,10 +5,10 @@ What a batch does is in lua/; what came of it is told change by change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha1
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
@@ -21,6 +21,8 @@ from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.script import Limits, script, status_script
 from bzredis.streams import STREAMS, Stream
+
+T = TypeVar("T")
 
 ALIVE_S: Final = 15
 TOLD_EVICTS: Final = (
@@ -152,23 +154,38 @@ class Store:
         keys = [key(self.prefix, stream, name) for name in names]
         return not await self._at.run(lambda redis: redis.exists(*keys))
 
-    async def remove(self, stream: Stream, upstream: str) -> bool:
+    async def remove(self, stream: Stream, upstream: str | None) -> bool:
         """Remove all keys of a stream, if they came from this upstream's host.
 
-        Returns whether they did. Raises StoreDown.
+        None: whatever host. Returns whether they did. Raises StoreDown.
         """
-        return await self._at.run(partial(self._removed, stream, upstream))
-
-    def _removed(self, stream: Stream, upstream: str, redis: Redis) -> bool:
         last = key(self.prefix, stream, internal("coverage")).encode()
-        if redis.hget(last, "upstream") != upstream.encode():
-            return False
-        everything = f"{pattern(key(self.prefix, stream, ''))}*"
-        names = [name for name in redis.scan_iter(everything, 1_000) if name != last]
-        for at in range(0, len(names), 1_000):
-            redis.unlink(*names[at : at + 1_000])
-        redis.unlink(last)  # it tells whose they are
+        if upstream is not None:
+            host = await self._at.run(lambda redis: redis.hget(last, "upstream"))
+            if host != upstream.encode():
+                return False
+        cursor, again = 0, True
+        while again:  # in pages, for others may have millions of keys here
+            page = partial(self._removed, stream, last, cursor)
+            cursor = await self._at.run(page)
+            again = cursor != 0
+        await self._at.run(lambda redis: redis.unlink(last))  # it tells whose they are
         return True
+
+    def _removed(self, stream: Stream, last: bytes, cursor: int, redis: Redis) -> int:
+        redis.exists(last)  # of a cluster, the node that has our keys
+        everything = f"{pattern(key(self.prefix, stream, ''))}*"
+        following, found = cast(
+            "tuple[int, list[bytes]]", redis.scan(cursor, everything, 1_000)
+        )
+        names = [name for name in found if name != last]
+        if names:
+            redis.unlink(*names)
+        return following
+
+    async def ask(self, call: Callable[[Redis], T]) -> T:
+        """Ask what no other method does, as mending.py. Raises StoreDown."""
+        return await self._at.run(call)
 
     async def ping(self) -> None:
         await self._at.run(lambda redis: redis.ping())

@@ -66,7 +66,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    names = "init run service demo get status board watch config keys manual simulate"
+    names = (
+        "init run service demo get status board watch config keys"
+        " rebuild redrive forget manual simulate"
+    )
     for name in names.split():
         assert f"\n  {name} " in result.stdout
 

@@ -1,0 +1,1 @@
+"""Commands that mend what stands in Redis, from its own log."""

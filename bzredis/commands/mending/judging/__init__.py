@@ -1,0 +1,1 @@
+"""What each key should be by its log, and what differs: pure."""
