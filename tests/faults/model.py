@@ -110,14 +110,14 @@ def last_words(messages: Iterable[Message]) -> dict[str, Message]:
 def where(logged: Iterable[Message]) -> dict[str, str]:
     """Return the symbol of each record, in the log's order: where it was when it went.
 
-    A deletion does not move it, whatever that names.
+    A deletion does not move it, whatever that names; it may tell what nobody knew.
     """
     found: dict[str, str] = {}
     ranks: dict[str, Rank] = {}
     for each in logged:
         if each.rank > ranks.get(each.record, (0, 0, 0, False)):
             ranks[each.record] = each.rank
-            if not each.deletes or each.record not in found:
+            if not each.deletes or not found.get(each.record):
                 found[each.record] = each.symbol or found.get(each.record, "")
     return found
 
