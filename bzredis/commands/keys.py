@@ -30,7 +30,7 @@ from bzredis.store.acl import bridge, reader
     help="Show the ACL SETUSER commands for a bridge and for who reads.",
 )
 def keys(config: Config, *, form: str, acl: bool) -> int:
-    """Show what stands in Redis: the keys, and the fields of entries and hashes."""
+    """Show the keys and fields that stand in Redis."""
     if acl:
         return _show_rules(config.prefix)
     if form in {"jsonschema", "asyncapi"}:

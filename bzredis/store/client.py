@@ -28,7 +28,7 @@ ALIVE_S: Final = 15
 TOLD_EVICTS: Final = (
     "Redis may evict our keys (maxmemory-policy is allkeys-*, and its memory is nearly "
     "full, or it has evicted some): nothing counts as fresh until it cannot; set "
-    "maxmemory-policy noeviction"
+    "maxmemory-policy noeviction, then `bzredis rebuild` writes again what is gone"
 )
 _holes = msgspec.msgpack.Decoder(tuple[Hole, ...]).decode
 

@@ -65,7 +65,7 @@ log = structlog.get_logger(__name__)
     "end. [an embedded server]",
 )
 def demo(found: Found, seconds: float | None, named: str | None) -> int:
-    """Run the bridge with a server and an upstream of its own; it needs nothing.
+    """Try the bridge with made-up data and a server of its own.
 
     On a terminal it shows the board of `watch` until q or Ctrl-C; through a pipe it
     writes a line for each change.

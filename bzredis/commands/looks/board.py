@@ -61,7 +61,7 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would co
     help="A list of objects: fields as they stand in Redis.",
 )
 def board(config: Config, *, count: int | None, as_csv: bool, as_json: bool) -> int:
-    """Show the newest rating of each symbol, that which changed last first.
+    """Show the newest rating of each symbol, the last change first.
 
     The exit code is 2 where Redis cannot be asked.
     """

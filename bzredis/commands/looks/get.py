@@ -27,7 +27,7 @@ NOT_THERE: Final = 1  # exit code
     help="One object, by symbol: fields as they stand in Redis, and what is fresh.",
 )
 def get(config: Config, *, symbols: tuple[str, ...], whole: bool, as_json: bool) -> int:
-    """Show a symbol's newest rating, insight and consensus, and what each firm says.
+    """Show what is known of a symbol, and what each firm says.
 
     A symbol is a ticker, outside the United States with its exchange: AAPL, TSX:SHOP.
     The exit code is 1 where there is nothing about one of them, and 2 where Redis

@@ -14,7 +14,7 @@ from bzredis.settings.config import Config
 @click.argument("symbol", required=False, default="", metavar="[SYMBOL]")
 @with_options(PLACE | {"stream"})
 def watch(config: Config, *, symbol: str) -> int:
-    """Watch how the streams stand and what comes; of a SYMBOL what each firm says.
+    """Watch what comes, or of a SYMBOL what each firm says.
 
     On a terminal it fills the screen until q or Ctrl-C; elsewhere it writes a line for
     each change. While Redis is away it says so, and goes on when it is back.

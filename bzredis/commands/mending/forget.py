@@ -62,7 +62,7 @@ class Found:
 def forget(
     config: Config, *, symbols: tuple[str, ...], everything: bool, yes: bool
 ) -> int:
-    """Take away what is said of symbols: latest, records, timeline and history.
+    """Take away what is said of symbols, or all there is.
 
     It says first what that is, and asks; a script says --yes. The log stays as it is,
     and `rebuild` leaves out what it has of them until now. While a bridge runs, what

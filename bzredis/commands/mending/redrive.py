@@ -50,11 +50,12 @@ class Report:
 )
 @click.option("--json", "as_json", is_flag=True, help="One object, by stream.")
 def redrive(config: Config, *, as_json: bool) -> int:
-    """Try what stands in `rejected` once more: a new version may be able to use it.
+    """Try once more what stands in `rejected`.
 
-    What can be used now is applied as if it had just come, once, and leaves `rejected`;
-    the rest stays, with the reason of today. It may be ended at any moment, and run
-    while the bridge does. The lengths have to be those of the bridge.
+    A new version may be able to use it. What can be used now is applied as if it had
+    just come, once, and leaves `rejected`; the rest stays, with the reason of today. It
+    may be ended at any moment, and run while the bridge does. The lengths have to be
+    those of the bridge.
 
     The exit code is 0 where nothing is left there, 1 where something is, and 2 where
     Redis cannot be asked.

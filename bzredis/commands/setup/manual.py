@@ -13,6 +13,6 @@ PAGE = "manual.md"
 
 @click.command()
 def manual() -> int:
-    """Show how to upgrade and uninstall, what is where, and what can go wrong."""
+    """Show how to upgrade or remove it, and what can go wrong."""
     put(files(__package__).joinpath(PAGE).read_text("utf-8"))
     return 0
