@@ -55,6 +55,7 @@ def test_every_option_is_told_with_its_variables(option: Option) -> None:
 def test_no_option_is_told_that_does_not_exist() -> None:
     known = {option.flag for option in OPTIONS} | {
         "--acl",
+        "--verify",
         "--format",
         "--days",
         "--seconds",
