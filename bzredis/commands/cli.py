@@ -14,6 +14,7 @@ from bzredis.commands.looks.status import status
 from bzredis.commands.looks.watch import watch
 from bzredis.commands.run import run
 from bzredis.commands.service.service import service
+from bzredis.commands.setup.check import check
 from bzredis.commands.setup.config import config
 from bzredis.commands.setup.init import init
 from bzredis.commands.setup.manual import manual
@@ -25,7 +26,7 @@ from bzredis.commands.simulate import simulate
     commands=[
         *(init, run, service, demo),
         *(get, status, board, watch),
-        *(config, keys, manual, simulate),
+        *(check, config, keys, manual, simulate),
     ],
     invoke_without_command=True,
 )

@@ -66,7 +66,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
-    names = "init run service demo get status board watch config keys manual simulate"
+    names = (
+        "init run service demo get status board watch check config keys manual simulate"
+    )
     for name in names.split():
         assert f"\n  {name} " in result.stdout
 
@@ -81,6 +83,7 @@ def test_each_command_has_its_options(option: object) -> None:
     taken = {
         "run": True,
         "config": True,
+        "check": True,
         "demo": option.name not in {"upstream", "rest", "token-file", "metrics"},
         "simulate": option.name == "log-level",
         "keys": option.name == "prefix",
