@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
@@ -63,7 +64,7 @@ class Http:
 
     settings: Settings
     book: Book
-    clock: Callable[[], float]
+    clock: Callable[[], float] = time.time
     faults: dict[str, RestFaults] = attrs.field(init=False)
     asked: deque[Asked] = attrs.field(init=False)
     _recent: deque[float] = attrs.field(factory=deque, init=False)

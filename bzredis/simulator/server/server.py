@@ -208,7 +208,7 @@ class Simulator:
                     proposal = await wrap_server_stream(
                         nursery, wire, receive_buffer_size=RECEIVE
                     )
-                    date = ("Date", self._http.date())
+                    date = (b"Date", self._http.date().encode())
                     socket = await proposal.accept(extra_headers=[date])
                 if late.cancelled_caught:
                     nursery.cancel_scope.cancel()
