@@ -17,7 +17,7 @@ NOTABLE: Final = timedelta(seconds=5)
 # From then on TLS, times in Redis, and what is asked back for may well be wrong.
 WRONG: Final = timedelta(minutes=5)
 ALLOWED: Final = "upstream lets us in"
-GIVES: Final = "upstream gives it"
+GIVES: Final = "upstream answers"
 OTHER_CONNECTION: Final = (
     "`bzredis run` waits for it: stop what has it, wherever that runs, or wait a moment"
 )
@@ -133,7 +133,7 @@ def clocks(ours: datetime, theirs: datetime) -> Finding:
     """Judge this machine's clock by upstream's, which tells whole seconds."""
     apart = ours.astimezone(UTC) - theirs
     if abs(apart) <= NOTABLE:
-        return Finding("clock", "ok", "as upstream's")
+        return Finding("clock", "ok", "agrees with upstream's")
     way = "ahead of" if apart > timedelta(0) else "behind"
     words = (
         f"{lasted(abs(apart).total_seconds())} {way} upstream's: here it is"

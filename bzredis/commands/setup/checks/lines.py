@@ -75,7 +75,7 @@ def summary(findings: Collection[Finding], command: str) -> str:
         also = f", and {_things(warnings)} to look at" if warnings else ""
         return f"{_things(errors)} to mend before `{command}`{also}."
     if warnings:
-        return f"{_things(warnings)} to look at; `{command}` works all the same."
+        return f"{_things(warnings)} to look at before `{command}`."
     return f"All is well: start it with `{command}`."
 
 

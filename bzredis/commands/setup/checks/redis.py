@@ -26,11 +26,12 @@ from bzredis.streams import BY_NAME, Stream
 
 RIGHTS: Final = "`bzredis keys --acl` prints the commands that make a user who may"
 START: Final = "start it, or name another one with --redis"
-UNASKED: Final = "not asked, since Redis is not to be had"
+UNASKED: Final = "not asked, since Redis cannot be asked"
 # Nobody's log, of which the first change is missing: so nothing is applied.
 ASKED: Final = "check"
 SECOND: Final = (
-    "nothing, if that is meant: a second bridge waits until the first one is gone"
+    "nothing, if that is meant: a second bridge waits until the first one is gone;"
+    " else name another --prefix"
 )
 
 
@@ -78,7 +79,8 @@ async def redis(config: Config, presence: Presence) -> AsyncGenerator[Finding, N
         yield finding
     for finding in await _server(asked):
         yield finding
-    yield bridge(config.prefix, signs, datetime.now(UTC))
+    await presence.folder_seen.wait()
+    yield bridge(config.prefix, signs, presence.in_folder, datetime.now(UTC))
     asked.close()
 
 
@@ -153,19 +155,23 @@ def held(signs: Mapping[str, Signs], host: str) -> dict[str, str]:
     }
 
 
-def bridge(prefix: str, signs: Mapping[str, Signs], now: datetime) -> Finding:
-    """Say who else writes there."""
+def bridge(
+    prefix: str, signs: Mapping[str, Signs], in_folder: str, now: datetime
+) -> Finding:
+    """Say who else writes there; `in_folder`: who holds the state folder."""
     there = [sign for sign in signs.values() if sign.is_alive or sign.is_held]
     if not there:
         return Finding("bridge", "ok", f"none writes under {prefix} now")
     status = there[0].status
-    told = [
-        f"{name} {one_line(status[field])}"
-        for name, field in (("version", "version"), ("upstream", "upstream"))
-        if status.get(field)
-    ]
+    told = [f"version {one_line(status.get('version', 'unknown'))}"]
+    if host := status.get("upstream"):
+        told.append(f"of {one_line(host)}")
     with suppress(KeyError, ValueError):
         since = datetime.fromisoformat(status["started_at"])
         told.append(f"started {when(since, now)}")
-    words = f"one writes under {prefix} already: {', '.join(told)}"
+    which = ", ".join(told)
+    if in_folder:
+        words = f"it runs already, {in_folder}: {which}"
+        return Finding("bridge", "warning", words, "nothing: one is enough")
+    words = f"one writes under {prefix} already: {which}"
     return Finding("bridge", "warning", words, SECOND)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from bzredis.commands.looks.words import counted
 from bzredis.commands.setup.checks.lines import Finding, State
 from bzredis.commands.setup.checks.memory import Need, in_units
 
@@ -86,7 +87,7 @@ def memory(info: Info, need: Need) -> Finding:
     guessed = "" if need.is_known else "some "
     words = (
         f"up to {in_units(need.most)} at the limits that are set, for"
-        f" {guessed}{need.symbols:,} symbols, of which the logs take"
+        f" {guessed}{counted(need.symbols, 'symbol')}, of which the logs take"
         f" {in_units(need.logs)}"
     )
     of = f"of {in_units(limit)} (maxmemory)" if limit else "and no maxmemory is set"
