@@ -233,7 +233,10 @@ def waiting(folder: Path) -> Iterator[tuple[Path, str, int]]:
         if "damaged" in path.name:
             continue
         with suppress(sqlite3.Error, ValueError):  # what cannot be read is nobody's
-            uri = f"{path.absolute().as_uri()}?mode=ro"
+            # Where nobody has it open, a mere reader would leave such a file behind.
+            is_open = path.with_name(f"{path.name}-wal").exists()
+            how = "mode=ro" if is_open else "mode=ro&immutable=1"
+            uri = f"{path.absolute().as_uri()}?{how}"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY)) as db:
                 [[target, number]] = db.execute(_WAITING)
                 if number:

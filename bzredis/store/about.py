@@ -13,7 +13,7 @@ import attrs
 from bzredis.contract.keys import internal, key
 from bzredis.store.client import Script
 from bzredis.store.connection import Connection
-from bzredis.store.script import KEYS_OF_STATUS, lua
+from bzredis.store.script import KEYS_OF_STATUS, UNDECLARED, lua
 from bzredis.streams import Stream
 
 
@@ -51,9 +51,9 @@ async def signs(at: Connection, prefix: str, stream: Stream) -> Signs:
 
 async def denied(at: Connection, prefix: str, stream: Stream) -> str:
     """Return which key of a status this user may not write, "" for none."""
-    keys = [key(prefix, stream, name) for name in KEYS_OF_STATUS]
-    script = Script(lua("rights"))
-    return _text(await at.run(lambda redis: script.run(redis, keys=keys, args=[])))
+    names = [key(prefix, stream, name) for name in ("events", *KEYS_OF_STATUS)]
+    script, keys, args = Script(f"{UNDECLARED}\n{lua('rights')}"), names[:1], names[1:]
+    return _text(await at.run(lambda redis: script.run(redis, keys=keys, args=args)))
 
 
 def _text(found: bytes) -> str:

@@ -2,9 +2,10 @@
 -- given a word that is no option of it. For the keys of the status, which a batch does not
 -- write and so does not look at (permissions.lua).
 --
--- KEYS  the names of keys
+-- KEYS[1]  one of the stream's keys that the user may write, for its slot
+-- ARGV     the names of the others: who declares one that is denied is told no name
 
-for _, key in ipairs(KEYS) do
+for _, key in ipairs(ARGV) do
   local found = redis.pcall('SET', key, key, key)
   local why = type(found) == 'table' and found.err or ''
   if string.find(why, 'NOPERM', 1, true) or string.find(why, 'ACL failure', 1, true)

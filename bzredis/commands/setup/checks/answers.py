@@ -16,6 +16,7 @@ UNKNOWN, NOT_YOURS, BUSY = 401, 403, 429  # HTTP
 NOTABLE: Final = timedelta(seconds=5)
 # From then on TLS, times in Redis, and what is asked back for may well be wrong.
 WRONG: Final = timedelta(minutes=5)
+MINUTE, UNITED = 60, 600  # s; from ten minutes on only whole ones are told
 ALLOWED: Final = "upstream lets us in"
 GIVES: Final = "upstream answers"
 OTHER_CONNECTION: Final = (
@@ -61,38 +62,54 @@ def judged(answers: Sequence[Answer], through: str, token: str) -> Iterator[Find
 
     `through` tells of a proxy, and `token` where the token stands.
     """
-    unknown = [each for each in answers if each.status == UNKNOWN]
-    well = [each for each in answers if not each.words]
-    is_token = bool(unknown) and not well
-    if is_token:
-        words = f"upstream does not know the token that stands in {token} (HTTP 401)"
-        todo = "put the right one there"
-        yield Finding("token", "error", words, todo)
-    lost = set[str]()
-    for place in dict.fromkeys(each.place for each in answers):
-        of = [each for each in answers if each.place == place and not each.is_skipped]
-        name = "host" if place == answers[0].place else "rest host"
-        if not of:
-            yield Finding(name, "skipped", "not asked, but by the bridge that runs")
-        elif all(each.is_lost for each in of):
-            lost.add(place)
-            yield Finding(name, "error", of[0].words, NETWORK)
-        else:
-            yield Finding(name, "ok", f"{place} answers{through}")
+    causes = [*_token(answers, token), *_hosts(answers, through), *_place(answers)]
+    told = {name for _, of in causes for name in of}
+    yield from (finding for finding, _ in causes)
     for each in answers:
         if each.is_skipped:
             yield Finding(each.name, "skipped", f"not asked, since {each.words}")
-        elif each.place in lost:
-            words = "not known, since nothing answers there"
-            yield Finding(each.name, "skipped", words)
-        elif is_token and each.status == UNKNOWN:
-            words = "not known, for want of a token that upstream knows"
-            yield Finding(each.name, "skipped", words)
+        elif each.name in told:
+            yield Finding(each.name, "skipped", "not known, for the reason above")
         elif each.what == "stream":
             yield _stream(each)
         else:
             yield _table(each)
     yield _time(answers)
+
+
+Cause = tuple[Finding, list[str]]  # and what needs no line of its own for that
+
+
+def _token(answers: Sequence[Answer], token: str) -> Iterator[Cause]:
+    unknown = [each.name for each in answers if each.status == UNKNOWN]
+    if unknown and all(each.words for each in answers):
+        words = f"upstream does not know the token that stands in {token} (HTTP 401)"
+        yield Finding("token", "error", words, "put the right one there"), unknown
+
+
+def _hosts(answers: Sequence[Answer], through: str) -> Iterator[Cause]:
+    for place in dict.fromkeys(each.place for each in answers):
+        of = [each for each in answers if each.place == place and not each.is_skipped]
+        name = "host" if place == answers[0].place else "rest host"
+        if not of:
+            yield Finding(name, "skipped", "not asked, but by the bridge that runs"), []
+        elif all(each.is_lost for each in of):
+            names = [each.name for each in of]
+            yield Finding(name, "error", of[0].words, NETWORK), names
+        else:
+            yield Finding(name, "ok", f"{place} answers{through}"), []
+
+
+def _place(answers: Sequence[Answer]) -> Iterator[Cause]:
+    busy = [each.name for each in answers if _is_busy(each)]
+    if len(busy) > 1:
+        streams = ", ".join(name.removeprefix("stream ") for name in busy)
+        words = f"another connection has the place of this key in {streams} (HTTP 429)"
+        yield Finding("connection", "warning", words, OTHER_CONNECTION), busy
+
+
+def _is_busy(each: Answer) -> bool:
+    return each.what == "stream" and each.status == BUSY
 
 
 def _stream(each: Answer) -> Finding:
@@ -101,8 +118,8 @@ def _stream(each: Answer) -> Finding:
     if each.status in {UNKNOWN, NOT_YOURS}:
         words = f"this key may not have it (HTTP {each.status})"
         return Finding(each.name, "error", words, NOT_ENTITLED)
-    if each.status == BUSY:
-        words = "another connection has the one place of this key (HTTP 429)"
+    if _is_busy(each):
+        words = "another connection has the place of this key (HTTP 429)"
         return Finding(each.name, "warning", words, OTHER_CONNECTION)
     if each.status:
         return Finding(each.name, "warning", each.words, LATER)
@@ -134,9 +151,12 @@ def clocks(ours: datetime, theirs: datetime) -> Finding:
     apart = ours.astimezone(UTC) - theirs
     if abs(apart) <= NOTABLE:
         return Finding("clock", "ok", "agrees with upstream's")
+    seconds = abs(apart).total_seconds()
+    if seconds > UNITED:
+        seconds = round(seconds / MINUTE) * MINUTE
     way = "ahead of" if apart > timedelta(0) else "behind"
     words = (
-        f"{lasted(abs(apart).total_seconds())} {way} upstream's: here it is"
+        f"{lasted(seconds)} {way} upstream's: here it is"
         f" {clock(ours, ours)}, there {clock(theirs, ours)}"
     )
     todo = "set it, best by itself (`timedatectl set-ntp true`)"
