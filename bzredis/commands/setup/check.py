@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
 import attrs
@@ -14,7 +14,7 @@ from bzredis.commands.form import ALL, program, with_options
 from bzredis.commands.logs import configure_logs, redact
 from bzredis.commands.looks.asked import put_json
 from bzredis.commands.setup.checks import here
-from bzredis.commands.setup.checks.lines import Finding, Sheet, code, summary
+from bzredis.commands.setup.checks.lines import Finding, Sheet, State, code, summary
 from bzredis.commands.setup.checks.presence import Presence
 from bzredis.commands.setup.checks.redis import redis
 from bzredis.commands.setup.checks.upstream import upstream
@@ -23,7 +23,7 @@ from bzredis.settings.file import Found
 # s for each family, whatever hangs; what it asks has shorter limits of its own.
 LIMIT: Final = 17.0
 FILE: Final = 3.0  # s for the token's file, which upstream waits for
-CODES: Final = ("ok", "warning", "error")
+CODES: Final[tuple[State, ...]] = ("ok", "warning", "error")
 
 
 @click.command()
@@ -44,33 +44,21 @@ def check(found: Found, *, as_json: bool) -> int:
     """
     secrets = {secret for each in found.config.redis for secret in each.secrets}
     configure_logs("error", secrets)
-    with _busy(quiet=as_json):
+    if as_json:
+        findings = [*trio.run(checked, found)]
+        put_json([attrs.asdict(each) for each in findings])
+        return code(findings)
+    # What draws is for who looks.
+    from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415
+    from bzredis.commands.setup.checks.shown import busy, draw  # noqa: PLC0415
+
+    pen = Pen()
+    with busy(pen):
         sheet = trio.run(checked, found)
     findings = [*sheet]
-    result = code(findings)
-    if as_json:
-        put_json([attrs.asdict(each) for each in findings])
-        return result
-    from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415 - for who looks
-    from bzredis.commands.setup.checks.shown import draw  # noqa: PLC0415 - likewise
-
-    pen = Pen()
-    command = " ".join([*program(), "run"])
+    result, command = code(findings), " ".join([*program(), "run"])
     pen.show(*draw(pen, sheet, summary(findings, command), CODES[result]))
     return result
-
-
-@contextmanager
-def _busy(*, quiet: bool) -> Iterator[None]:
-    """Say on a terminal that something goes on."""
-    from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415 - for who looks
-
-    pen = Pen()
-    if quiet or not pen.fancy:
-        yield
-        return
-    with pen.console.status("Asking Redis and upstream, 20 s at the most …"):
-        yield
 
 
 async def checked(found: Found) -> Sheet:

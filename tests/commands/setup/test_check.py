@@ -308,7 +308,6 @@ async def test_a_web_page_in_the_place_of_rest(rig: Rig) -> None:
 
 async def test_what_hangs_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream, "EACH", 3.0)
-    monkeypatch.setattr(upstream, "TOLD_BY", 1.0)
     rig.simulator.faults["insights"].hold = True
     ill = {each.name: each.words for each in await rig.ill()}
     assert "did not answer within 3 s" in ill["stream insights"]

@@ -72,7 +72,7 @@ async def folder(config: Config, presence: Presence) -> AsyncGenerator[Finding, 
     finally:
         presence.folder_seen.set()
     if held:
-        await presence.redis_seen.wait()
+        await presence.known()
     yield state(place, held, is_seen=bool(presence.on_streams))
     found = await trio.to_thread.run_sync(_spooled, config, abandon_on_cancel=True)
     for finding in found:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 import trio
+
+# s that Redis and the state folder may take to tell whether a bridge runs. Nor does a
+# stranger's attempt then do it any harm: it is the second one that upstream turns away.
+TOLD_BY: Final = 5.0
 
 
 @attrs.define
@@ -16,5 +22,7 @@ class Presence:
     redis_seen: trio.Event = attrs.field(factory=trio.Event)
 
     async def known(self) -> None:
-        await self.folder_seen.wait()
-        await self.redis_seen.wait()
+        """Wait until both have told, but not for ever: either may hang."""
+        with trio.move_on_after(TOLD_BY):
+            await self.folder_seen.wait()
+            await self.redis_seen.wait()

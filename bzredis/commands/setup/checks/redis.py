@@ -79,7 +79,7 @@ async def redis(config: Config, presence: Presence) -> AsyncGenerator[Finding, N
         yield finding
     for finding in await _server(asked):
         yield finding
-    await presence.folder_seen.wait()
+    await presence.known()
     yield bridge(config.prefix, signs, presence.in_folder, datetime.now(UTC))
     asked.close()
 

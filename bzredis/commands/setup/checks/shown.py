@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from rich.console import RenderableType
@@ -10,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn.pen import (
     DOWN,
     FAINT,
@@ -30,6 +32,19 @@ SIGNS: Final[dict[State, Sign]] = {
     "skipped": Sign("·", "-", FAINT),
 }
 INDENT: Final = 2
+BUSY: Final = "Asking Redis and upstream, 20 s at the most ..."
+GONE: Final = "\r\x1b[2K"  # for a terminal: that line is empty again
+
+
+@contextmanager
+def busy(pen: Pen) -> Iterator[None]:
+    """Say on a terminal that something goes on, as long as it does."""
+    is_told = pen.fancy and not pen.console.is_dumb_terminal
+    if is_told:
+        put(BUSY)
+    yield
+    if is_told:
+        put(GONE)
 
 
 def draw(

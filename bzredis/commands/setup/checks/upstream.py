@@ -26,9 +26,6 @@ from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream
 
 EACH: Final = 10.0  # s; upstream holds a 429 for 5 s before it sends it
-# s that Redis and the state folder may take to tell whether a bridge runs. A stranger's
-# attempt does it no harm even then: it is the second one that upstream turns away.
-TOLD_BY: Final = 5.0
 ANYONE: Final = "AAPL"  # whose consensus is asked for where nobody is named
 
 Token = Callable[[], str]
@@ -95,8 +92,7 @@ class _Asking:
     async def _answered(self, answer: Answer, ask: Ask) -> Answer:
         if answer.what == "stream":
             # Without taking the place of a bridge that runs, nor coming before it.
-            with trio.move_on_after(TOLD_BY):
-                await self.presence.known()
+            await self.presence.known()
             if held := self._held(answer.name):
                 return attrs.evolve(answer, words=held, is_skipped=True)
         try:
