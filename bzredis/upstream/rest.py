@@ -83,7 +83,7 @@ class Rest:
     transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
     proxy: Proxy | None = None
     attempts: int = ATTEMPTS  # at a request, before it has failed
-    date: str = field(init=False, default="")  # of the last answer, as HTTP tells it
+    date: str = field(init=False, default="", repr=False)  # of the last answer
     _client: httpx.AsyncClient = field(init=False, repr=False)
     _turns: Pace = field(init=False, repr=False)
     _slots: trio.CapacityLimiter = field(init=False, repr=False)
