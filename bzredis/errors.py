@@ -32,24 +32,35 @@ class FeedLost(BridgeError):
 class FeedRefused(BridgeError):
     """Stop this stream: upstream turned us away until a person mends it (401, 403)."""
 
+    def __init__(self, words: str, *, status: int = 0) -> None:
+        super().__init__(words)
+        self.status = status  # of HTTP
+
 
 class RestDown(BridgeError):
     """Again, later: REST did not answer, or not with what was asked for."""
 
     def __init__(
-        self, words: str, *, gist: str = "", retry_after: float | None = None
+        self,
+        words: str,
+        *,
+        gist: str = "",
+        retry_after: float | None = None,
+        status: int = 0,
     ) -> None:
         super().__init__(words)
         self.gist = gist or words  # without what was asked for
+        self.status = status  # of HTTP, where an answer came that was none
         self.retry_after = retry_after  # s; how long upstream asked us to stay away
 
 
 class RestRefused(BridgeError):
     """Stop asking REST: it turned us away until a person mends it (401, 403)."""
 
-    def __init__(self, words: str, *, gist: str = "") -> None:
+    def __init__(self, words: str, *, gist: str = "", status: int = 0) -> None:
         super().__init__(words)
         self.gist = gist or words  # without what was asked for
+        self.status = status  # of HTTP
 
 
 class Unusable(BridgeError):

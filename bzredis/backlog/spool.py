@@ -224,15 +224,23 @@ def opened(folder: Path, target: str, limit: int) -> tuple[Spool, str]:
 
 def left_alone(folder: Path, own: Path) -> Iterator[tuple[str, int]]:
     """Yield for whom else something waits in a folder, and how many changes."""
+    yield from (each[1:] for each in waiting(folder) if each[0] != own)
+
+
+def waiting(folder: Path) -> Iterator[tuple[Path, str, int]]:
+    """Yield each spool of a folder in which something waits, for whom, how many."""
     for path in sorted(folder.glob("*.sqlite3")):
-        if path == own or "damaged" in path.name:
+        if "damaged" in path.name:
             continue
         with suppress(sqlite3.Error, ValueError):  # what cannot be read is nobody's
-            uri = f"{path.absolute().as_uri()}?mode=ro"
+            # Where nobody has it open, a mere reader would leave such a file behind.
+            is_open = path.with_name(f"{path.name}-wal").exists()
+            how = "mode=ro" if is_open else "mode=ro&immutable=1"
+            uri = f"{path.absolute().as_uri()}?{how}"
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY)) as db:
-                [[target, waiting]] = db.execute(_WAITING)
-                if waiting:
-                    yield str(target), int(waiting)
+                [[target, number]] = db.execute(_WAITING)
+                if number:
+                    yield path, str(target), int(number)
 
 
 @contextmanager

@@ -9,9 +9,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO
+from tempfile import TemporaryFile
+from typing import Final, Literal, TextIO
 
 from bzredis.errors import ConfigError
+
+UNUSABLE: Final = (
+    "the state folder {} cannot be used: {}; name one that can be written with"
+    " --state-dir"
+)
 
 
 @contextmanager
@@ -24,11 +30,7 @@ def locked(folder: Path, holder: str) -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
-            if str(folder).startswith("~"):  # there is no home for that
-                raise ConfigError(
-                    f"the state folder {folder} is in the home of nobody known: name"
-                    " another one with --state-dir"
-                )
+            _refuse_homeless(folder)
             os.umask(0o077)  # what is made in it is for nobody else, the spool too
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if complaint := _complaint(folder):
@@ -44,16 +46,53 @@ def locked(folder: Path, holder: str) -> Iterator[Path]:
                 file.write(f"{holder}, process {os.getpid()}\n")
                 file.flush()
         except OSError as error:
-            raise ConfigError(
-                f"the state folder {folder} cannot be used: {error.strerror}; name one"
-                " that can be written with --state-dir"
-            ) from None
+            raise ConfigError(UNUSABLE.format(folder, error.strerror)) from None
         if not is_ours:
             raise ConfigError(
                 f"the state folder {folder} is in use by {other}; stop that one, or"
                 " give this one a folder of its own with --state-dir"
             )
         yield folder
+
+
+def holder(folder: Path) -> str:
+    """Say who holds a folder, "" for nobody; nothing is made, nor kept from anyone.
+
+    Raises ConfigError where it is there and cannot be used.
+    """
+    _refuse_homeless(folder)
+    try:
+        if not folder.exists():
+            return _refuse_unmakable(folder)
+        if complaint := _complaint(folder):
+            raise ConfigError(complaint)
+        with TemporaryFile(dir=folder):  # where that can be, so can a spool
+            pass
+        with open(folder / "lock", encoding="utf-8", opener=_no_link) as file:
+            # Shared, and at once given back: nobody who comes now is kept out for long.
+            is_free = _lock(file, fcntl.LOCK_SH)
+            return "" if is_free else file.read().strip() or "another bridge"
+    except FileNotFoundError:  # nobody ever held it
+        return ""
+    except OSError as error:
+        raise ConfigError(UNUSABLE.format(folder, error.strerror)) from None
+
+
+def _refuse_unmakable(folder: Path) -> Literal[""]:
+    above = next(each for each in folder.absolute().parents if each.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return ""
+
+
+def _refuse_homeless(folder: Path) -> None:
+    if str(folder).startswith("~"):  # there is no home for that
+        raise ConfigError(
+            f"the state folder {folder} is in the home of nobody known: name another"
+            " one with --state-dir"
+        )
 
 
 def _no_link(path: str, flags: int) -> int:
@@ -84,9 +123,9 @@ def _complaint(folder: Path) -> str:
     return ""
 
 
-def _lock(file: TextIO) -> bool:
+def _lock(file: TextIO, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

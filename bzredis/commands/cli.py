@@ -12,6 +12,7 @@ from bzredis.commands.form import Group
 # Each is loaded when it is asked for: who runs the bridge for months needs no board.
 PLACES: Final = {
     "init": "setup.init",
+    "check": "setup.check",
     "run": "run",
     "service": "service.service",
     "demo": "demo.demo",

@@ -43,14 +43,15 @@ def retry_after(value: str, date: str) -> float | None:
     value = value.strip()
     if re.fullmatch(r"\d{1,9}", value, re.ASCII):
         seconds = float(value)
-    elif (until := _moment(value)) and (now := _moment(date)):
+    elif (until := moment(value)) and (now := moment(date)):
         seconds = (until - now).total_seconds()
     else:
         return None
     return min(max(seconds, 0.0), LONGEST)
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """Read a time as HTTP writes it."""
     try:
         found = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

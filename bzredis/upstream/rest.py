@@ -82,6 +82,8 @@ class Rest:
     rng: Random = field(factory=Random, repr=False)
     transport: httpx.AsyncBaseTransport | None = field(default=None, repr=False)
     proxy: Proxy | None = None
+    attempts: int = ATTEMPTS  # at a request, before it has failed
+    date: str = field(init=False, default="", repr=False)  # of the last answer
     _client: httpx.AsyncClient = field(init=False, repr=False)
     _turns: Pace = field(init=False, repr=False)
     _slots: trio.CapacityLimiter = field(init=False, repr=False)
@@ -185,7 +187,7 @@ class Rest:
         failure = Failure(f"gave no answer within {WHOLE:.0f} s")
         pauses = delays(FIRST, LAST, rng=self.rng)
         with trio.move_on_after(WHOLE):
-            for left in reversed(range(ATTEMPTS)):
+            for left in reversed(range(self.attempts)):
                 answer = await self._attempt(path, query)
                 if not isinstance(answer, Failure):
                     return answer
@@ -198,9 +200,10 @@ class Rest:
                     break
                 if failure.status != SLOW_DOWN:
                     await trio.sleep(wait)
-        down = self._down(path, failure.words, failure.asked)
-        if failure.status in REFUSALS:
-            raise RestRefused(str(down), gist=down.gist)
+        status = failure.status
+        down = self._down(path, failure.words, failure.asked, status)
+        if status in REFUSALS:
+            raise RestRefused(str(down), gist=down.gist, status=status)
         raise down
 
     async def _attempt(self, path: str, query: dict[str, str]) -> bytes | Failure:
@@ -233,6 +236,7 @@ class Rest:
         ask = partial(self._client.stream, params=query, headers=header)
         body = bytearray()
         async with ask("GET", path) as response:
+            self.date = response.headers.get("Date", "")
             if response.status_code not in ANSWERED:
                 return refusal(response)
             async for piece in response.aiter_raw():
@@ -252,10 +256,12 @@ class Rest:
     def _host(self) -> str:
         return httpx.URL(self.origin).host
 
-    def _down(self, path: str, words: str, asked: float | None = None) -> RestDown:
+    def _down(
+        self, path: str, words: str, asked: float | None = None, status: int = 0
+    ) -> RestDown:
         host = self._host
-        told = f"{host}, asked for {path}, {words}"
-        return RestDown(told, gist=f"{host} {words}", retry_after=asked)
+        told, gist = f"{host}, asked for {path}, {words}", f"{host} {words}"
+        return RestDown(told, gist=gist, retry_after=asked, status=status)
 
 
 def _proxy(proxy: Proxy | None) -> httpx.Proxy | None:

@@ -21,6 +21,7 @@ SEND = 10.0  # we send a few bytes; only a dead link leaves no room for them
 HEAD = 16 * 1024  # bytes of an answer kept: what h11 allows for a whole HTTP head
 HOST = 200  # characters of an origin that are shown
 LOCATION = re.compile(rb"^location:[ \t]*([^\s]+)", re.IGNORECASE | re.MULTILINE)
+DATE = re.compile(rb"^date:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})")
 
 T = TypeVar("T")
@@ -143,10 +144,13 @@ class Wire(trio.abc.Stream):
 
     def redirect(self) -> str:
         """Return where the answer sends us to; "" where it does not."""
-        line, to = STATUS_LINE.match(self._head), LOCATION.search(self._head)
-        if line is None or to is None or line[1][:1] != b"3":
-            return ""
-        return to[1].decode(errors="replace")
+        line = STATUS_LINE.match(self._head)
+        return self.said(LOCATION) if line and line[1][:1] == b"3" else ""
+
+    def said(self, header: re.Pattern[bytes]) -> str:
+        """Return a header of the answer; "" where it has none."""
+        found = header.search(self._head.partition(b"\r\n\r\n")[0])
+        return found[1].decode(errors="replace").strip() if found else ""
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._stream.wait_send_all_might_not_block()

@@ -26,7 +26,7 @@ from bzredis.upstream.framing import Splitter
 from bzredis.upstream.pacing import REFUSALS
 from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.secret import cleaned, redacted
-from bzredis.upstream.transport import Wire, limited, origin_of, secure
+from bzredis.upstream.transport import DATE, Wire, limited, origin_of, secure
 
 HANDSHAKE = 20.0  # upstream holds a 429 for 5 s before it sends it
 GOODBYE = 2.0  # a stop has 5 s in all
@@ -89,6 +89,11 @@ class WebSocketLink:
     @property
     def heard_at(self) -> float:
         return self._wire.heard_at
+
+    @property
+    def date(self) -> str:
+        """What time upstream said it was when it let us in, as HTTP does; or ""."""
+        return self._wire.said(DATE)
 
     async def send(self, text: str) -> None:
         with suppress(ConnectionClosed):
@@ -254,7 +259,7 @@ class Upstream:
             said = f", a redirect to {to}, which is not followed"
         words = f"{self.host} answered HTTP {status}{said}"
         if status in REFUSALS:
-            return FeedRefused(words)
+            return FeedRefused(words, status=status)
         return FeedLost(words, status=status)
 
     def _lost(self, ws: WebSocketConnection, wire: Wire, request: _Request) -> FeedLost:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bzredis.backlog.spool import opened
-from bzredis.backlog.statefolder import locked
+from bzredis.backlog.statefolder import holder, locked
 from bzredis.errors import ConfigError
 
 
@@ -71,3 +71,45 @@ def test_a_home_that_nobody_knows_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--state-dir"), locked(Path("~/x"), "me"):
         pass
     assert not Path("~").exists()
+
+
+def test_who_looks_makes_nothing_and_keeps_nobody_out(tmp_path: Path) -> None:
+    folder = tmp_path / "no" / "state"
+    assert holder(folder) == ""
+    assert not folder.parent.exists()
+    folder.mkdir(mode=0o700, parents=True)
+    assert holder(folder) == ""
+    assert not list(folder.iterdir())
+    with locked(folder, "a bridge"):
+        assert holder(folder) == f"a bridge, process {os.getpid()}"
+        assert [each.name for each in folder.iterdir()] == ["lock"]
+    assert holder(folder) == ""
+    with locked(folder, "another"):
+        pass
+
+
+def test_who_looks_is_told_what_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for place in (file, file / "x"):
+        with pytest.raises(ConfigError, match=r"Not a directory; .*--state-dir"):
+            holder(place)
+    with pytest.raises(ConfigError, match="home of nobody known"):
+        holder(Path("~/x"))
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with pytest.raises(ConfigError, match="chmod go-w"):
+        holder(folder)
+    folder.chmod(0o700)
+    (folder / "lock").symlink_to(file)
+    with pytest.raises(ConfigError, match="is a link"):
+        holder(folder)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigError, match="Permission denied"):
+        holder(tmp_path / "state")
+    tmp_path.chmod(0o700)

@@ -67,7 +67,7 @@ def test_alone_it_shows_its_commands() -> None:
     result = invoke()
     assert result.exit_code == 0
     names = (
-        "init run service demo get status board watch config keys"
+        "init check run service demo get status board watch config keys"
         " rebuild redrive forget manual simulate"
     )
     for name in names.split():
@@ -84,6 +84,7 @@ def test_each_command_has_its_options(option: object) -> None:
     taken = {
         "run": True,
         "config": True,
+        "check": True,
         "demo": option.name not in {"upstream", "rest", "token-file", "metrics"},
         "simulate": option.name == "log-level",
         "keys": option.name == "prefix",

@@ -57,6 +57,8 @@ def stated(table: Table | None) -> Table:
 RATED, REASONED = stated(RATINGS.rows), stated(INSIGHTS.rows)
 REMOVED, AGGREGATE = stated(RATINGS.removals), stated(CONSENSUS.lookup)
 
+DATE = "Sat, 28 Nov 2026 06:00:00 GMT"
+
 Clock = trio.testing.MockClock
 Said = list[BaseException]
 Rude = Callable[[trio.SocketStream], Awaitable[None]]
@@ -841,6 +843,23 @@ async def test_back_off(autojump_clock: Clock, failing: Failing) -> None:
     waits = [after - before for before, after in pairwise(began)]
     assert len(waits) == 3
     assert all(2**n / 2 <= wait <= 2**n for n, wait in enumerate(waits))
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+async def test_who_only_looks_asks_once(failing: Failing, status: int) -> None:
+    asked: list[httpx.Request] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return sent(status, date=DATE, retry_after="60")
+
+    kind = RestRefused if status < 429 else RestDown
+    async with virtual(answer, attempts=1) as asker:
+        with failing(f"HTTP {status}$", kind) as caught:
+            await asker.lookup(AGGREGATE, "T", {})
+        assert asker.date == DATE
+    assert caught.value.status == status
+    assert len(asked) == 1
 
 
 async def test_it_gets_better(autojump_clock: Clock) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
+from collections.abc import Callable
+from email.utils import formatdate
 
 import attrs
 import h11
@@ -35,11 +38,17 @@ class Asked:
 
 
 async def respond(
-    http: h11.Connection, stream: trio.abc.SendStream, method: str, answer: Answer
+    http: h11.Connection,
+    stream: trio.abc.SendStream,
+    method: str,
+    answer: Answer,
+    date: str,
 ) -> None:
     """Send an answer; raises BrokenResourceError where nobody listens any more."""
     body = b"" if method == "HEAD" else answer.body
-    headers = [("Content-Type", answer.content_type)] if answer.body else []
+    headers = [("Date", date)]
+    if answer.body:
+        headers.append(("Content-Type", answer.content_type))
     if answer.status != 204:  # noqa: PLR2004 - which has no body by definition
         headers.append(("Content-Length", str(len(answer.body))))
     response = h11.Response(
@@ -55,6 +64,7 @@ class Http:
 
     settings: Settings
     book: Book
+    clock: Callable[[], float] = time.time
     faults: dict[str, RestFaults] = attrs.field(init=False)
     asked: deque[Asked] = attrs.field(init=False)
     _recent: deque[float] = attrs.field(factory=deque, init=False)
@@ -63,6 +73,10 @@ class Http:
         """Start with all in order and nothing asked."""
         self.faults = {name: RestFaults() for name in rest.PATHS.values()}
         self.asked = deque(maxlen=self.settings.log_size)
+
+    def date(self) -> str:
+        """Return what time it is, as HTTP tells it."""
+        return formatdate(self.clock(), usegmt=True)
 
     async def serve(
         self, http: h11.Connection, stream: trio.abc.Stream, request: Request
@@ -73,7 +87,7 @@ class Http:
             answer = await self._answer(current)
             if answer is None:
                 return
-            await respond(http, stream, current.method, answer)
+            await respond(http, stream, current.method, answer, self.date())
             if http.our_state is not h11.DONE:
                 return
             http.start_next_cycle()

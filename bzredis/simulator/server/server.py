@@ -75,7 +75,7 @@ class Simulator:
         for published in self.market.past(self.clock(), settings.history):
             self._replays[published.stream].add(published)
         self._admission = Admission(settings, self.faults)
-        self._http = Http(settings, self.market.book)
+        self._http = Http(settings, self.market.book, self.clock)
 
     @property
     def rest_faults(self) -> dict[str, RestFaults]:
@@ -195,7 +195,8 @@ class Simulator:
             await self._relay(name, request, Wire(stream, without_query(head), faults))
         else:
             await trio.sleep(verdict.delay)
-            await respond(http, stream, request.method, verdict.answer)
+            date = self._http.date()
+            await respond(http, stream, request.method, verdict.answer, date)
 
     async def _relay(self, name: str, request: Request, wire: Wire) -> None:
         """Speak WebSocket with a client that was let in, until either side ends it."""
@@ -207,7 +208,8 @@ class Simulator:
                     proposal = await wrap_server_stream(
                         nursery, wire, receive_buffer_size=RECEIVE
                     )
-                    socket = await proposal.accept()
+                    date = (b"Date", self._http.date().encode())
+                    socket = await proposal.accept(extra_headers=[date])
                 if late.cancelled_caught:
                     nursery.cancel_scope.cancel()
                     return
