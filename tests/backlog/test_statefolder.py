@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from fcntl import LOCK_SH, flock
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,15 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Permission denied"):
         holder(tmp_path / "state")
     tmp_path.chmod(0o700)
+
+
+def test_who_only_looks_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locked(tmp_path, "the last one"):
+        pass
+    look = (tmp_path / "lock").open(encoding="utf-8")
+    flock(look, LOCK_SH)
+    monkeypatch.setattr("time.sleep", lambda _: look.close())
+    with locked(tmp_path, "me"):
+        assert holder(tmp_path).startswith("me, process ")
