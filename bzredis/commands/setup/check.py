@@ -57,7 +57,11 @@ def check(found: Found, *, as_json: bool) -> int:
         sheet = trio.run(checked, found)
     findings = [*sheet]
     result, command = code(findings), " ".join([*program(), "run"])
-    pen.show(*draw(pen, sheet, summary(findings, command), CODES[result]))
+    given = found.named_by == "--config" or any(
+        s.kind == "flag" for s in found.settings
+    )
+    words = summary(findings, command, options=given)
+    pen.show(*draw(pen, sheet, words, CODES[result]))
     return result
 
 

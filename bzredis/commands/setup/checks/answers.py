@@ -63,13 +63,13 @@ def judged(answers: Sequence[Answer], through: str, token: str) -> Iterator[Find
     `through` tells of a proxy, and `token` where the token stands.
     """
     causes = [*_token(answers, token), *_hosts(answers, through), *_place(answers)]
-    told = {name for _, of in causes for name in of}
+    told = {name: finding.name for finding, names in causes for name in names}
     yield from (finding for finding, _ in causes)
     for each in answers:
         if each.is_skipped:
             yield Finding(each.name, "skipped", f"not asked, since {each.words}")
         elif each.name in told:
-            yield Finding(each.name, "skipped", "not known, for the reason above")
+            yield Finding(each.name, "skipped", f"not known: see {told[each.name]}")
         elif each.what == "stream":
             yield _stream(each)
         else:

@@ -67,8 +67,13 @@ def code(findings: Collection[Finding]) -> int:
     return max((CODES[each.state] for each in findings), default=0)
 
 
-def summary(findings: Collection[Finding], command: str) -> str:
-    """Say in one line what it comes to; `command` starts the bridge."""
+def summary(
+    findings: Collection[Finding], command: str, *, options: bool = False
+) -> str:
+    """Say in one line what it comes to.
+
+    `command` starts the bridge, with the same `options` where some were given.
+    """
     errors = sum(each.state == "error" for each in findings)
     warnings = sum(each.state == "warning" for each in findings)
     if errors:
@@ -76,7 +81,8 @@ def summary(findings: Collection[Finding], command: str) -> str:
         return f"{_things(errors)} to mend before `{command}`{also}."
     if warnings:
         return f"{_things(warnings)} to look at before `{command}`."
-    return f"All is well: start it with `{command}`."
+    more = " and the same options" if options else ""
+    return f"All is well: start it with `{command}`{more}."
 
 
 def _things(number: int) -> str:

@@ -46,6 +46,11 @@ def test_the_worst_counts(findings: list[Finding], expected: int, words: str) ->
     assert summary(findings, "run").startswith(words)
 
 
+def test_options_that_were_given_are_given_again() -> None:
+    words = summary([OK], "run", options=True)
+    assert words == "All is well: start it with `run` and the same options."
+
+
 def test_of_two_under_one_name_the_worse_one_stays() -> None:
     worse = Finding("redis", "error", "hangs")
     assert [*sheet(OK, worse, OK)] == [worse]
