@@ -58,7 +58,9 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
     assert len(watched) == 50
     began = trio.current_time()
     async with running(upstream, server, tmp_path, pace=10, tickers=watched) as bridge:
-        status = bridge.lines[0].intake.status  # whose symbols are looked up first
+        [status] = [
+            line.intake.status for line in bridge.lines if line.name == "consensus"
+        ]
         with trio.fail_after(LIMIT):
             while client.zcard("bz:consensus:symbols") < len(watched):
                 await trio.sleep(0.05)
