@@ -55,6 +55,12 @@ async def test_the_bridge_that_runs_here(rig: Rig) -> None:
     assert not rig.simulator.attempts
 
 
+async def test_the_bridge_that_runs_here_and_is_refused(rig: Rig) -> None:
+    await sign(rig, "refused", "apart")
+    with locked(rig.folder / "state", "another bridge"):
+        await rig.one("bridge", "warning", "it runs already, another bridge")
+
+
 async def test_one_that_holds_the_folder_and_writes_elsewhere(rig: Rig) -> None:
     with locked(rig.folder / "state", "another bridge") as folder:
         before = {each: each.read_bytes() for each in folder.iterdir()}

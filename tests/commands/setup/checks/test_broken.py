@@ -113,6 +113,17 @@ async def test_a_redis_that_evicts(rig: Rig, limit: str, state: str) -> None:
     assert "noeviction" in found.todo
 
 
+async def test_a_replica(rig: Rig) -> None:
+    rig.client.replicaof("127.0.0.1", 9)
+    found = await rig.one("rights", "error", "read only replica")
+    assert found.todo == "name its master with --redis"
+
+
+async def test_a_redis_that_wants_replicas(rig: Rig) -> None:
+    rig.client.config_set("min-replicas-to-write", "1")
+    await rig.one("rights", "error", "replicas to write")
+
+
 async def test_a_redis_that_forgets(rig: Rig) -> None:
     await rig.restart(appendonly="no")
     await rig.one("persistence", "warning", "after a restart it is empty")

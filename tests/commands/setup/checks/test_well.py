@@ -25,6 +25,13 @@ async def test_each_stream_is_left_in_good_order(rig: Rig) -> None:
     assert all(each.page == 0 for each in rig.simulator.requests)
 
 
+async def test_it_asks_for_a_page_at_the_most(rig: Rig) -> None:
+    for faults in rig.simulator.rest_faults.values():
+        faults.unfiltered = True
+    assert await rig.ill() == []
+    assert len(rig.simulator.requests) == 4
+
+
 async def test_it_asks_for_no_more_than_would_run(rig: Rig) -> None:
     found = await rig.all_of_it(no_rest=True, stream=("insights",))
     names = {name for name in found if name.startswith(("stream", "rest", "removed"))}
