@@ -50,7 +50,10 @@ async def signs(at: Connection, prefix: str, stream: Stream) -> Signs:
 
 
 async def denied(at: Connection, prefix: str, stream: Stream) -> str:
-    """Return which key of a status this user may not write, "" for none."""
+    """Return which key of a status this user may not write, "" for none.
+
+    Raises StoreDown too where the server writes nothing at all, as a replica does.
+    """
     names = [key(prefix, stream, name) for name in ("events", *KEYS_OF_STATUS)]
     script, keys, args = Script(f"{UNDECLARED}\n{lua('rights')}"), names[:1], names[1:]
     return _text(await at.run(lambda redis: script.run(redis, keys=keys, args=args)))

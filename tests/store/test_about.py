@@ -68,6 +68,18 @@ async def test_one_that_is_denied_is_named(peer: Peer, key: str) -> None:
     assert await about.denied(as_user(peer), "bz", RATINGS) == f"bz:ratings:{key}"
 
 
+async def test_what_keeps_it_from_writing_is_told(peer: Peer, at: Connection) -> None:
+    words = r"^Redis refused: NOREPLICAS [^@]*$"
+    with peer.config(min_replicas_to_write="1"), pytest.raises(StoreDown, match=words):
+        await about.denied(at, "bz", RATINGS)
+    peer.redis.replicaof("127.0.0.1", 9)
+    try:
+        with pytest.raises(StoreDown, match="against a read only replica"):
+            await about.denied(at, "bz", RATINGS)
+    finally:
+        peer.redis.replicaof("NO", "ONE")
+
+
 async def test_what_exists_stays_as_it_is(peer: Peer, at: Connection) -> None:
     store = peer.store()
     await store.write_status(RATINGS, {"state": "x"}, Sign("me", "gone", "log", -1))

@@ -57,10 +57,9 @@ def check(found: Found, *, as_json: bool) -> int:
         sheet = trio.run(checked, found)
     findings = [*sheet]
     result, command = code(findings), " ".join([*program(), "run"])
-    given = found.named_by == "--config" or any(
-        s.kind == "flag" for s in found.settings
-    )
-    words = summary(findings, command, options=given)
+    kinds = {each.kind for each in found.settings}
+    options = "flag" in kinds or found.named_by == "--config"
+    words = summary(findings, command, options=options)
     pen.show(*draw(pen, sheet, words, CODES[result]))
     return result
 

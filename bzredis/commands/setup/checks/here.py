@@ -73,8 +73,11 @@ async def folder(config: Config, presence: Presence) -> AsyncGenerator[Finding, 
         presence.folder_seen.set()
     if held:
         await presence.known()
-    yield state(place, held, is_seen=bool(presence.on_streams))
-    found = await trio.to_thread.run_sync(_spooled, config, abandon_on_cancel=True)
+    yield state(place, held, is_seen=presence.in_redis)
+    try:
+        found = await trio.to_thread.run_sync(_spooled, config, abandon_on_cancel=True)
+    except OSError as error:
+        found = [Finding("spool", "error", f"cannot be read: {error.strerror}")]
     for finding in found:
         yield finding
 
@@ -102,9 +105,8 @@ def _spooled(config: Config) -> list[Finding]:
 def spooled(own: str, lies: dict[str, int]) -> Finding:
     """Judge what waits: for this bridge, or for whom else, which nobody may miss."""
     ours = lies.get(own, 0)
-    told = f"{counted(ours, 'message')} wait for Redis" if ours else "nothing waits"
-    if ours:
-        told = f"{told}, and go there first"
+    count = counted(ours, "message")
+    told = f"waiting for Redis: {count}" if ours else "nothing waits"
     others = {whose: count for whose, count in lies.items() if whose != own}
     if not others:
         return Finding("spool", "ok", told)

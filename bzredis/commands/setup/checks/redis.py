@@ -25,6 +25,10 @@ from bzredis.store.connection import Connection
 from bzredis.streams import BY_NAME, Stream
 
 RIGHTS: Final = "`bzredis keys --acl` prints the commands that make a user who may"
+MENDS: Final = (  # by what Redis, or the script, says
+    *(("may not", RIGHTS), ("permission", RIGHTS)),
+    ("read only replica", "name its master with --redis"),
+)
 START: Final = "start it, or name another one with --redis"
 UNASKED: Final = "not asked, since Redis cannot be asked"
 # Nobody's log, of which the first change is missing: so nothing is applied.
@@ -63,6 +67,7 @@ async def redis(config: Config, presence: Presence) -> AsyncGenerator[Finding, N
         await asked.at.run(lambda redis: redis.ping())
         with suppress(StoreDown):  # of a user who may not look; `rights` will tell
             signs = await _signs(asked)
+        presence.in_redis = any(map(_is_there, signs.values()))
         presence.on_streams = held(signs, config.upstream.host)
     except StoreDown as error:
         words = str(error)
@@ -108,7 +113,7 @@ async def _rights(asked: Asked) -> list[Finding]:
         return [_may(), Finding("keys", "error", words, todo)]
     except StoreDown as error:
         words = str(error)
-        todo = RIGHTS if "may not" in words or "permission" in words else ""
+        todo = next((todo for said, todo in MENDS if said in words), "")
         return [Finding("rights", "error", words, todo), _unknown()]
     words = f"nothing under {prefix} is of another upstream than {host}"
     return [_may(), Finding("keys", "ok", words)]
@@ -140,6 +145,10 @@ async def _server(asked: Asked) -> list[Finding]:
     ]
 
 
+def _is_there(sign: Signs) -> bool:
+    return sign.is_alive or sign.is_held
+
+
 def held(signs: Mapping[str, Signs], host: str) -> dict[str, str]:
     """Say by stream which bridge has the one connection that upstream allows.
 
@@ -149,7 +158,7 @@ def held(signs: Mapping[str, Signs], host: str) -> dict[str, str]:
     return {
         name: "a bridge has the one connection that upstream allows"
         for name, sign in signs.items()
-        if (sign.is_alive or sign.is_held)
+        if _is_there(sign)
         and sign.status.get("state") != "refused"
         and sign.status.get("upstream", host) == host
     }
@@ -159,7 +168,7 @@ def bridge(
     prefix: str, signs: Mapping[str, Signs], in_folder: str, now: datetime
 ) -> Finding:
     """Say who else writes there; `in_folder`: who holds the state folder."""
-    there = [sign for sign in signs.values() if sign.is_alive or sign.is_held]
+    there = [*filter(_is_there, signs.values())]
     if not there:
         return Finding("bridge", "ok", f"none writes under {prefix} now")
     status = there[0].status

@@ -123,15 +123,12 @@ class _Asking:
 
     async def _given(self, rest: Rest, stream: Stream, what: What, table: Table) -> str:
         now = int(time.time())
-        if what == "rows":
-            async with aclosing(rest.rows(table, now)) as pages:
-                await anext(pages, None)
-        elif what == "removals":
-            async with aclosing(rest.removals(table, now)) as gone:
-                await anext(gone, None)
-        else:
+        if what == "lookup":
             others = [p for p in stream.parameters if p not in {"tickers", "isins"}]
             await rest.lookup(table, self._somebody(), self.config.query(others))
+        else:  # one page, whatever stands on it
+            async with aclosing(rest.rows(table, now)) as pages:
+                await anext(pages, None)
         return rest.date
 
     def _somebody(self) -> str:
