@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 POLL: Final = 0.25  # s between looks at what is missing, or may be, …
 SELDOM: Final = 1.0  # … and, where nothing is, whether something is due
 HEARTBEAT: Final = 30.0  # s between our pings (upstream.md: every 30 to 60 s)
+READING: Final = 0.25  # s, ample for what lies there to be read
 LATE: Final = 30_000  # ms; what was sent so long ago has come, or the link is dead
 TARDY: Final = (
     10.0  # s until a ping that upstream does not answer takes `alive` away, …
@@ -103,8 +104,19 @@ class Session:
                 self._pinged.append(self.intake.time())
                 self._silent_since = min(self._silent_since, trio.current_time())
                 await self.link.send("ping")
-            await trio.sleep(HEARTBEAT)
+            await trio.sleep(HEARTBEAT - READING)
+            await self._read_on()
             self._hear_without_pong()
+
+    async def _read_on(self) -> None:
+        """Wait until what came up to now is read: a pong in it answers no ping to come.
+
+        Upstream may say one unasked, and it may have lain there while we stood still.
+        """
+        began = -inf
+        while trio.current_time() - began > 2 * READING:
+            began = trio.current_time()
+            await trio.sleep(READING)
 
     def _hear_without_pong(self) -> None:
         """Where no ping gets an answer, a frame tells that the link was alive."""

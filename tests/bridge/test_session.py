@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 from fakes import EPOCH, Rig, Said, Session, frame, frames
@@ -179,3 +180,20 @@ async def test_without_pongs_what_came_less_30_s_tells(
         assert until(rig) == 70, "any frame tells"
         await trio.sleep(300)
         assert until(rig) == 70, "silence does not"
+
+
+@pytest.mark.parametrize("_", range(8))  # as trio takes its turns by chance
+async def test_a_pong_that_lay_there_before_the_ping_vouches_for_nothing(
+    rig: Rig, _: int, autojump_clock: MockClock
+) -> None:
+    """Said unasked, and read only after a while in which all of us stood still."""
+    rig.upstream.cache = frames(1)
+    async with rig.running():
+        await trio.sleep(20)
+        stood, link = until(rig), rig.upstream.links[-1]
+        link.session = attrs.evolve(link.session, answers="no")
+        rig.upstream.say(frame(2), "pong")
+        autojump_clock.jump(40)  # the next ping is due
+        await trio.sleep(20)
+        assert rig.store.numbers() == [1, 2]
+        assert until(rig) == stood

@@ -76,7 +76,8 @@ class Sent:
 
     def is_gone(self, message: Message) -> bool:
         """Tell whether its record or consensus was deleted in the end."""
-        return self._words[message.about].deletes
+        word = self._words.get(message.about)
+        return word is not None and word.deletes
 
     def is_untold(self, message: Message) -> bool:
         """Tell whether its record or consensus is gone, and REST does not say so."""

@@ -129,15 +129,17 @@ class Log:
 
     def _not_superseded(self, missing: list[Message], before: float) -> list[Message]:
         said = Sent(self.stream, self.sent)
-        # What is on its way may say more of a record that was gone until now.
-        old = Sent(self.stream, [each for each in self.sent if each.sent < before])
+        # What is on its way may say more of a record that was gone until now, and may
+        # be so for as long as anything may.
+        old = [each for each in self.sent if each.sent < before - BOUND]
+        gone = Sent(self.stream, old)
         logged = [said.meant_by(entry) for entry in self.entries]
         superseded = said.superseded(missing, logged)
         superseded |= {each.number for each in logged}
         return [
             each
             for each in missing
-            if each.number not in superseded and not old.is_untold(each)
+            if each.number not in superseded and not gone.is_untold(each)
         ]
 
 
