@@ -82,12 +82,20 @@ async def folder(config: Config, presence: Presence) -> AsyncGenerator[Finding, 
         yield finding
 
 
-def state(place: Path, held: str, *, is_seen: bool) -> Finding:
-    """Judge who holds the folder: the bridge that is seen in Redis, or another one."""
+def state(place: Path, held: str, *, is_seen: bool | None) -> Finding:
+    """Judge who holds the folder: the bridge that is seen in Redis, or another one.
+
+    Where Redis does not tell, it is taken for that: it may keep what Redis lacks.
+    """
     if not held:
         return Finding("folder", "ok", str(place))
     if is_seen:
         return Finding("folder", "ok", f"{place}, held by {held}, which runs")
+    if is_seen is None:
+        told = (
+            f"{place}, held by {held}, which runs; Redis does not say where it writes"
+        )
+        return Finding("folder", "ok", told)
     words = f"the state folder {place} is in use by {held}"
     todo = "stop that one, or give this one a folder of its own with --state-dir"
     return Finding("folder", "error", words, todo)

@@ -17,7 +17,7 @@ class Presence:
     """Who is seen where; the events are set once that is known, or cannot be known."""
 
     in_folder: str = ""  # who holds the state folder, "" for nobody
-    in_redis: bool = False  # a bridge writes there
+    in_redis: bool | None = None  # a bridge writes there; None: Redis does not tell
     on_streams: dict[str, str] = attrs.field(factory=dict)  # by stream, in words
     folder_seen: trio.Event = attrs.field(factory=trio.Event)
     redis_seen: trio.Event = attrs.field(factory=trio.Event)

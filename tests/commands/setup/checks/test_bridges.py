@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from commands.setup.checks.rig import Rig
+from commands.setup.checks.rig import NOBODY, Rig
 
 from bzredis.backlog.spool import opened
 from bzredis.backlog.statefolder import locked
@@ -68,6 +68,11 @@ async def test_one_that_holds_the_folder_and_writes_elsewhere(rig: Rig) -> None:
         assert {each: each.read_bytes() for each in folder.iterdir()} == before
     assert not rig.simulator.attempts
     assert await rig.ill() == []  # the lock was given back
+
+
+async def test_one_that_runs_while_redis_is_away_is_left_to_it(rig: Rig) -> None:
+    with locked(rig.folder / "state", "another bridge"):
+        await rig.one("redis", "error", "nobody listens", redis=(NOBODY,))
 
 
 async def test_one_that_is_connected_from_elsewhere(rig: Rig) -> None:
