@@ -259,8 +259,11 @@ class Model:
     def apply(self, message: Message) -> None:
         """Apply one message; note its effect."""
         was = self.records.get(message.record)
-        if not message.symbol or message.action == "gone":  # nobody says whose it is
-            message = attrs.evolve(message, symbol=was.symbol if was else "")
+        known = was.symbol if was else ""
+        is_deletion = message.action == "deleted" and known != ""  # moves nothing
+        # Else nobody says whose it is.
+        if is_deletion or not message.symbol or message.action == "gone":
+            message = attrs.evolve(message, symbol=known)
         if was and was.action in ("deleted", "gone"):
             was = None
         tops = {symbol: self.timeline(symbol)[:1] for symbol in SYMBOLS}
@@ -271,8 +274,8 @@ class Model:
             del self.records[old.record]
         stays = message.record in self.records
         is_top = self.timeline(message.symbol)[:1] == [message]
-        known = stays or (was is not None and was.symbol != "")
-        effect = "record" if known else "none"
+        is_known = stays or (was is not None and was.symbol != "")
+        effect = "record" if is_known else "none"
         self.effects.append("latest" if was_top or is_top else effect)
 
 
