@@ -47,10 +47,10 @@ def test_full_memory_refuses_the_batch_until_there_is_room(
     rest = STEPS[stream.name][1:]  # the first of them is known already
     with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
         for _ in range(2):
-            with refused_whole(peer, "command not allowed when used memory"):
+            with refused_whole(peer, r"Redis is full \(maxmemory\)"):
                 peer.apply(stream, *rest)
         if stream is RATINGS:
-            with refused_whole(peer, "command not allowed when used memory"):
+            with refused_whole(peer, r"Redis is full \(maxmemory\)"):
                 peer.one(deleted("a"))
     results = peer.apply(stream, *rest)
     assert results[0] == "duplicate"
