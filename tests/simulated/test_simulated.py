@@ -23,7 +23,7 @@ MISSED = {
     **dict.fromkeys(("alive: connected", "known-before", "forget"), 1),
     **dict.fromkeys(("alive: confirmed", "late-unproves"), 2),
     "alive: heard": 4,
-    "proving": 7,
+    "proving": 40,
 }
 
 
