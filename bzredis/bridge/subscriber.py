@@ -95,17 +95,21 @@ class Session:
     async def _command(self) -> None:
         """Ask for the replay, then see to the heartbeat."""
         self._replay_ends = trio.current_time() + QUIET
+        at = (
+            self.intake.time()
+        )  # sending may take a while, in which a pong comes unasked
         if self.is_replaying:
             self.manners.asked(trio.current_time())
             await self.link.send("replay")
         while True:
             if self.manners.may_ping:
                 self.manners.asked(trio.current_time())
-                self._pinged.append(self.intake.time())
+                self._pinged.append(at)
                 self._silent_since = min(self._silent_since, trio.current_time())
                 await self.link.send("ping")
             await trio.sleep(HEARTBEAT - READING)
             await self._read_on()
+            at = self.intake.time()
             self._hear_without_pong()
 
     async def _read_on(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 import trio
-from fakes import EPOCH, Rig, Said, Session, frame, frames
+from fakes import EPOCH, FakeLink, Rig, Said, Session, frame, frames, now
 from trio.testing import MockClock
 
 from bzredis.bridge import intake
@@ -197,3 +197,22 @@ async def test_a_pong_that_lay_there_before_the_ping_vouches_for_nothing(
         await trio.sleep(20)
         assert rig.store.numbers() == [1, 2]
         assert until(rig) == stood
+
+
+async def test_nor_does_one_that_came_while_the_replay_was_asked_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    async def send(link: FakeLink, text: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if text == "replay":
+            link.push("pong")
+            autojump_clock.jump(40)  # we stood still
+
+    heard: list[int] = []
+    monkeypatch.setattr(FakeLink, "send", send)
+    monkeypatch.setattr(intake.Intake, "heard", lambda _, sent: heard.append(sent))
+    began = now()
+    async with rig.running():
+        await trio.sleep(20)
+    assert heard
+    assert max(heard) < began + 1_000

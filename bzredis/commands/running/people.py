@@ -22,7 +22,6 @@ FILLED: Final = partial(
 )
 # What the processors before put there, and what has a place of its own.
 ASIDE: Final = {"timestamp", "level", "logger", "event", "error", "exception", "stack"}
-OBVIOUS: Final = {"stream", "streams", "redis"}  # what these are, their values tell
 OUR_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
