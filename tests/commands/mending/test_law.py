@@ -156,6 +156,19 @@ def emptied(peer: Peer) -> Iterator[None]:
 # ---------------------------------------------------------- nothing where nothing is
 
 
+def test_nor_of_a_record_of_no_symbol_that_was_too_old_for_one(
+    bench: Callable[..., Bench],
+) -> None:
+    """Found by chance, by the law that follows."""
+    moves = [("a", "A"), ("a", "A"), ("b", "A"), ("a", ""), ("a", "A")]
+    said = [Message(each, n, "created", at, 0) for n, (each, at) in enumerate(moves)]
+    frames = tuple(each.frame(f"e{each.tick}") for each in said)
+    at = bench(RATINGS, 1)
+    with emptied(at.peer):
+        at.apply([Batch(frames, 0, 1, restart=False)])
+        assert at.verified() == []
+
+
 @law
 @given(st.data())
 def test_of_what_the_script_wrote_nothing_differs(

@@ -26,7 +26,7 @@ class Record:
     symbol: str
     version: int
     is_deleted: bool
-    # To whose timelines it may have come back, too old to stay: then no mark is left.
+    # To whose timelines it may have come (back), too old to stay: then nothing is left.
     too_old_for: frozenset[str] = frozenset()
 
 
@@ -75,8 +75,9 @@ class Records:
         held, version = self.of.get(record), _number(fields, "version")
         concerned = {symbol, held.symbol} if held else {symbol}
         if fields.get("effect", "none") == "none":
-            # It was out of date; or too old for the timeline.
-            if held and held.is_deleted and version >= held.version:
+            # It was out of date; or, of a record that was in no timeline, too old for one.
+            is_nowhere = held is not None and (held.is_deleted or not held.symbol)
+            if held and is_nowhere and version >= held.version:
                 held.too_old_for |= {symbol}
             return concerned
         if place(entry) <= place(self.forgotten.get(symbol, "")):
