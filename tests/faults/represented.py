@@ -83,6 +83,24 @@ class Sent:
         """Tell whether its record or consensus is gone, and REST does not say so."""
         return self.stream in UNTOLD and self.is_gone(message)
 
+    def was_untold(self, message: Message) -> bool:
+        """Tell whether it was so at any time since it was sent.
+
+        REST was asked at one of them; what has made the record anew since comes, or is
+        missed, by itself.
+        """
+        if self.stream not in UNTOLD:
+            return False
+        word: Message | None = None
+        for each in self.messages:  # in the order of sending
+            if each.about != message.about:
+                continue
+            if word is None or each.rank > word.rank:
+                word = each
+            if each.sent >= message.sent and word.deletes:
+                return True
+        return False
+
 
 def _number(row: dict[str, Any]) -> int:
     if "total_analyst_count" in row:

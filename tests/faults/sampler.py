@@ -124,22 +124,18 @@ class Log:
             if each.sent < before and not _is_covered(each, gaps)
         ]
         if found and rest:
-            found = self._not_superseded(found, before)
+            found = self._not_superseded(found)
         return found[0] if found else None
 
-    def _not_superseded(self, missing: list[Message], before: float) -> list[Message]:
+    def _not_superseded(self, missing: list[Message]) -> list[Message]:
         said = Sent(self.stream, self.sent)
-        # What is on its way may say more of a record that was gone until now, and may
-        # be so for as long as anything may.
-        old = [each for each in self.sent if each.sent < before - BOUND]
-        gone = Sent(self.stream, old)
         logged = [said.meant_by(entry) for entry in self.entries]
         superseded = said.superseded(missing, logged)
         superseded |= {each.number for each in logged}
         return [
             each
             for each in missing
-            if each.number not in superseded and not gone.is_untold(each)
+            if each.number not in superseded and not said.was_untold(each)
         ]
 
 
