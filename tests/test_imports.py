@@ -16,7 +16,7 @@ import bzredis
 ROOT = Path(bzredis.__file__).parent
 
 # What each folder may import, besides itself and what is EVERYONES.
-EVERYONES = {"__init__", "errors", "backoff", "troubles"}
+EVERYONES = {"__init__", "errors", "backoff", "troubles", "undecorated"}
 MAY_IMPORT = {
     "messages": "",
     "streams": "messages",
@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "errors": "",
     "backoff": "",
     "troubles": "",
+    "undecorated": "",
     "__init__": "",
 }
 PURE_FOLDERS = {
@@ -56,7 +57,7 @@ LIBRARIES = {
         *("upstream.websocket", "upstream.proxy"),
         *("commands.health.http", "simulator.server.*"),
     ],
-    "httpx": ["upstream.rest", "upstream.failures"],
+    "httpx": ["upstream", "upstream.rest", "upstream.failures"],
     "platformdirs": ["commands.form", "settings.file"],
     "prometheus_client": ["commands.health.metrics"],
     "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],
@@ -194,6 +195,7 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
         # What is for who looks is not for a bridge that starts.
         ("commands.cli", ["bzredis.commands.looks.drawn"]),
+        ("commands.run", ["bzredis.commands.looks.drawn", "rich", "pygments"]),
         ("reader", ["trio_websocket", "sqlite3", "httpx", "click", "structlog"]),
     ],
 )

@@ -75,7 +75,7 @@ class Records:
         held, version = self.of.get(record), _number(fields, "version")
         concerned = {symbol, held.symbol} if held else {symbol}
         if fields.get("effect", "none") == "none":
-            # It was out of date; or, of a record that was in no timeline, too old for one.
+            # Out of date; or, of a record that was in no timeline, too old for one.
             is_nowhere = held is not None and (held.is_deleted or not held.symbol)
             if held and is_nowhere and version >= held.version:
                 held.too_old_for |= {symbol}
