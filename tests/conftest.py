@@ -17,7 +17,16 @@ from bzredis.errors import FeedLost
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any machine")
+# Who changes one thing is not to be stopped by what chance finds in another: the same
+# examples each time, other ones with `--hypothesis-seed=N` or `random`.
+settings.register_profile(
+    "the same", settings.get_profile("any machine"), derandomize=True
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    is_seeded = config.getoption("hypothesis_seed", None) is not None
+    settings.load_profile("any machine" if is_seeded else "the same")
 
 
 @pytest.fixture
