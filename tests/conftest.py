@@ -18,7 +18,7 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 # Who changes one thing is not to be stopped by what chance finds in another: the same
-# examples each time, other ones with `--hypothesis-seed=N` or `random`.
+# examples each time, other ones with `--hypothesis-seed=N`.
 settings.register_profile(
     "the same", settings.get_profile("any machine"), derandomize=True
 )
