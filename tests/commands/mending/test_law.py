@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -38,13 +38,14 @@ from bzredis import ports
 from bzredis.commands.mending.asked import Progress
 from bzredis.commands.mending.rebuild import Report, lines, survey_of
 from bzredis.commands.mending.survey import Survey
+from bzredis.store import client
 from bzredis.store.client import Store
 from bzredis.store.mending import Keys, Step
-from bzredis.store.script import Limits
+from bzredis.store.script import Limits, script
 from bzredis.streams import CONSENSUS, RATINGS, Stream
 
 law = settings(
-    max_examples=int(os.environ.get("MEND_EXAMPLES", "30")),
+    max_examples=int(os.environ.get("MEND_EXAMPLES", "12")),
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -140,8 +141,12 @@ class Busy(Keys):
         return await super().mend(read, steps)
 
 
+_script = cache(script)  # most of the time went into making it anew
+
+
 @pytest.fixture
-def bench(peer: Peer) -> Callable[..., Bench]:
+def bench(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Bench]:
+    monkeypatch.setattr(client, "script", _script)
     return partial(Bench, peer)
 
 
