@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from bzredis.commands.form import Group, with_options
+from bzredis.commands.logs import redact
 from bzredis.commands.looks.asked import PLACE
 from bzredis.commands.looks.status import NOT_FRESH, show
 from bzredis.commands.service.calls import shown
-from bzredis.commands.service.plan import is_sealed, plan
+from bzredis.commands.service.plan import STATE_HOME, is_sealed, plan
 from bzredis.commands.service.systemd import Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
@@ -23,6 +25,7 @@ from bzredis.settings.file import Found, default_file, default_state_dir
 if TYPE_CHECKING:
     from bzredis.commands.service.launchd import Launchd
 
+SETTLED: Final = 3.0  # s; who is refused, or finds its folder in use, has ended by then
 FORCE = click.option(
     "--force", is_flag=True, help="Also where its file was changed, or is not ours."
 )
@@ -49,7 +52,7 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     keeper, made = _keeper(), plan(found)
     text = keeper.text(made)
     if dry_run:
-        click.echo(f"{keeper.file}\n\n{text}\nThen would be run:")
+        click.echo(f"{keeper.file}\n\n{redact(text)}\nThen would be run:")
         for command in keeper.starting(anew=False):
             click.echo(f"  {shown(command)}")
         return 0
@@ -63,8 +66,14 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     else:
         put(keeper.file, text, anew=True, hint="")
         click.echo(f"Written: {keeper.file}")
+    if proxies := ", ".join(name for name in made.environment if name != STATE_HOME):
+        click.echo(f"It has {proxies} as set here; install it anew to change that.")
     for command in keeper.starting(anew=is_anew):
         keeper.run(command)
+    time.sleep(SETTLED)
+    runs, lines = keeper.state()
+    if not runs:
+        raise ConfigError(f"it was started, and does not run: {'. '.join(lines)}")
     click.echo("It runs; `bzredis service status` shows how it is.")
     for words in keeper.afterwards():
         click.echo(f"\n{words}")
