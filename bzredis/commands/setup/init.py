@@ -86,8 +86,9 @@ def init(named: Path | None, *, force: bool, is_piped: bool) -> int:
         click.echo(f"{TOKEN_VARIABLE} is set here, and goes before that file.")
     more = f" --config {shlex.quote(str(file))}" if by == "--config" else ""
     click.echo(
-        f"\nNext: `bzredis config{more}` shows what is in force,\n"
-        f"      `bzredis run{more}` starts it."
+        f"\nNext: `bzredis check{more}` looks whether all is there,\n"
+        f"      `bzredis service install{more}` has it run from each login on,\n"
+        f"      or `bzredis run{more}` here."
     )
     return 0
 

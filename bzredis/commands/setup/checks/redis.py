@@ -180,7 +180,7 @@ def bridge(
         told.append(f"started {when(since, now)}")
     which = ", ".join(told)
     if in_folder:
-        words = f"it runs already, {in_folder}: {which}"
+        words = f"it runs already ({in_folder}): {which}"
         return Finding("bridge", "warning", words, "nothing: one is enough")
     words = f"one writes under {prefix} already: {which}"
     return Finding("bridge", "warning", words, SECOND)
