@@ -22,8 +22,9 @@ from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, default_file, find, load
 from bzredis.settings.names import meant, nearest
 
-# Exit codes: stopped by a signal, and where an option or the configuration is wrong.
-STOPPED, WRONG = 0, 2
+# Exit codes: stopped by a signal, as what runs until then is, and where an option or the
+# configuration is wrong; and where Ctrl-C came before it was done.
+STOPPED, WRONG, INTERRUPTED = 0, 2, 128 + signal.SIGINT
 ALL: Final = frozenset(option.name for option in OPTIONS)
 
 CALLED = "BRIDGE_COMMAND"  # in it scripts/bridge says how it was called
@@ -68,8 +69,8 @@ class Group(click.Group):
             code = _complain(f"{_said(error)} ({path} --help tells more)")
         except click.ClickException as error:
             code = _complain(error.format_message())
-        except click.Abort:  # Ctrl-C where nothing ran yet that would have to end well
-            code = STOPPED
+        except click.Abort:  # at a question
+            code = INTERRUPTED
         sys.exit(code)
 
     def resolve_command(

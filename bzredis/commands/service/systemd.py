@@ -140,7 +140,8 @@ def _words(found: Mapping[str, str]) -> Iterator[str]:
         yield f"It says: {words}"
     if found.get("Result", "success") != "success":
         yield _end(found)
-        if not runs and (last := _last_words()):
+        is_killed = found.get("ExecMainCode") in KILLED  # then it had no time for any
+        if not (runs or is_killed) and (last := _last_words()):
             yield f"Its last words: {last}"
     if (restarts := found.get("NRestarts", "0")) not in {"", "0"}:
         times = "once" if restarts == "1" else f"{restarts} times"

@@ -15,7 +15,7 @@ from warnings import catch_warnings, simplefilter
 
 import click
 
-from bzredis.commands.form import STOPPED, endings
+from bzredis.commands.form import INTERRUPTED, endings
 from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
@@ -158,7 +158,7 @@ def _stoppable() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; no token was kept.")
-        sys.exit(STOPPED)
+        sys.exit(INTERRUPTED)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
