@@ -9,9 +9,7 @@ from typing import NoReturn
 
 STOPPED = 0  # the exit code (contract.md, 4) of what runs until it is stopped
 UNTIL_STOPPED = frozenset({"run", "demo", "simulate", "watch", "react"})
-ENDED_BY = (
-    128  # and the signal's number: of what a signal kept from its end, as shells say
-)
+ENDED_BY = 128  # and the signal's number, as in shells: of what did not get to its end
 STANDARD_ERROR = 2  # the last of the three standard streams
 
 
