@@ -9,10 +9,9 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from bzredis.bridge.manners import Notices
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Coverage
-from bzredis.troubles import Kind
+from bzredis.troubles import Kind, Notices
 
 CONTRACT: Final = "1"  # the number of contract.md
 State = Literal["connecting", "live", "retrying", "refused", "full", "stopped"]

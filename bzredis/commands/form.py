@@ -22,8 +22,8 @@ from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, default_file, find, load
 from bzredis.settings.names import meant, nearest
 
-# Exit codes: stopped by a signal, as what runs until then is, and where an option or the
-# configuration is wrong; and where Ctrl-C came before it was done.
+# Exit codes: stopped by a signal, as what runs until then is; where an option or the
+# configuration is wrong; where Ctrl-C came before it was done.
 STOPPED, WRONG, INTERRUPTED = 0, 2, 128 + signal.SIGINT
 ALL: Final = frozenset(option.name for option in OPTIONS)
 
