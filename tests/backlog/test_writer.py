@@ -133,16 +133,16 @@ async def test_one_poisonous_change_is_set_aside_and_the_rest_goes_on(
 async def test_many_that_are_set_aside_for_one_reason_are_told_once_and_counted(
     desk: Desk, said: Said, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
 ) -> None:
-    monkeypatch.setattr(troubles, "HOUR", 300.0)  # s
-    desk.store.poison = f"{3:023x}"  # which stands in 3, and in 48 to 63
+    monkeypatch.setattr(troubles, "HOUR", 400.0)  # s
+    desk.store.poison = f"{3:023x}"  # which stands in 48 to 63
     async with desk.writing():
-        desk.put(*range(80))
-        await trio.sleep(400)
-    assert len(desk.store.rejected()) == 17
+        desk.put(*range(43, 53))
+        await trio.sleep(500)
+    assert len(desk.store.rejected()) == 5
     told = [(e["event"], e.get("times")) for e in said if e["log_level"] == "error"]
     assert told == [
         ("set aside: Redis answers, but not to this change", None),
-        ("set aside in the last hour again", 16),
+        ("set aside in the last hour again", 4),
     ]
 
 
