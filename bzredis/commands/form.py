@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -118,8 +119,13 @@ def program() -> list[str]:
     return [str(typed)] if typed.name == APP else [sys.executable, "-m", APP]
 
 
+def typed(words: str) -> str:
+    """Return words in which each `bzredis …` is what a person has to type from here."""
+    return words.replace(f"`{APP} ", f"`{shlex.join(program())} ")
+
+
 def _complain(words: str) -> int:
-    click.echo(f"{APP}: {redact(' '.join(words.split()))}", err=True)
+    click.echo(f"{APP}: {redact(' '.join(typed(words).split()))}", err=True)
     return WRONG
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from bzredis.commands.form import Group, with_options
+from bzredis.commands.form import Group, typed, with_options
 from bzredis.commands.logs import redact
 from bzredis.commands.looks.asked import PLACE
 from bzredis.commands.looks.status import NOT_FRESH, show
@@ -31,14 +31,17 @@ FORCE = click.option(
 )
 
 
-@click.group(cls=Group)
-def service() -> None:
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def service(context: click.Context) -> None:
     """Keep the bridge running as a service of yours.
 
     It needs no rights but yours: on Linux it is a user unit of systemd, on macOS a
     launch agent. It runs with what stands in the settings file, and is started again
     where it fails or hangs.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @service.command()
@@ -74,7 +77,7 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     runs, lines = keeper.state()
     if not runs:
         raise ConfigError(f"it was started, and does not run: {'. '.join(lines)}")
-    click.echo("It runs; `bzredis service status` shows how it is.")
+    click.echo(typed("It runs; `bzredis service status` shows how it is."))
     for words in keeper.afterwards():
         click.echo(f"\n{words}")
     return 0
@@ -89,7 +92,7 @@ def status(config: Config) -> int:
     that cannot be found out.
     """
     is_running, lines = _keeper().state()
-    click.echo("\n".join(lines) + "\n")
+    click.echo(typed("\n".join(lines) + "\n"))
     are_fresh = show(config)
     return 0 if is_running and are_fresh else NOT_FRESH
 

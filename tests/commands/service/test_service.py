@@ -35,6 +35,13 @@ def acts(manager: Manager) -> list[str]:
     return [c for c in manager.calls() if " show" not in c and "journalctl" not in c]
 
 
+def test_alone_it_says_what_there_is(service: Service) -> None:
+    result = service()
+    assert result.exit_code == 0
+    assert "\n  install " in result.stdout
+    assert "\n  uninstall " in result.stdout
+
+
 def test_it_is_written_and_started(
     service: Service, manager: Manager, unit: Path
 ) -> None:

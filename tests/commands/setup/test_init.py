@@ -221,6 +221,18 @@ def test_another_file_is_named_to_whoever_runs_it(
     assert "`bzredis run`" in by_variable.stdout
 
 
+def test_what_comes_next_is_what_one_can_type_here(inside: Inside) -> None:
+    said = inside("init", BRIDGE_COMMAND="scripts/my bridge").stdout
+    for command in ("init", "check", "service install", "run"):
+        assert f"`'scripts/my bridge' {command}`" in said
+    assert "`bzredis" not in said
+
+
+def test_an_error_names_what_one_can_type_here(inside: Inside) -> None:
+    said = inside("config", BRIDGE_COMMAND="scripts/bridge").stderr
+    assert "`scripts/bridge init`" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "words"),
     [
