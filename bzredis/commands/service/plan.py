@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from bzredis import __version__
 from bzredis.commands.running.proxies import EXCEPT, VARIABLES, proxy_for
 from bzredis.commands.service.calls import call
 from bzredis.errors import ConfigError
@@ -99,8 +100,12 @@ def kept(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def sealed(body: str, comment: str) -> str:
-    """Return a file's text, with a last line that tells whether anyone changed it."""
-    return f"{body}{comment.format(f'{MARK} {_digest(body)}')}\n"
+    """Return a file's text, with a last line that tells whether anyone changed it.
+
+    It names our version, so that what is installed after an upgrade is started anew.
+    """
+    told = f"{MARK} {_digest(body)}, by version {__version__}"
+    return f"{body}{comment.format(told)}\n"
 
 
 def is_sealed(text: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 from commands.service.conftest import TOKEN, Manager, interpreter
 
-from bzredis.commands.service import calls
+from bzredis.commands.service import calls, plan
 
 Service = Callable[..., Result]
 ASKED = "systemctl --user show --property=Version"
@@ -74,6 +74,16 @@ def test_what_it_wrote_for_other_settings_it_writes_anew(
     other.write_text(file.read_text())
     assert service("install", "--config", str(other)).exit_code == 0
     assert f"--config {other}" in unit.read_text()
+    assert acts(manager) == [*STARTED, "systemctl --user restart bzredis.service"]
+
+
+def test_installed_after_an_upgrade_it_is_started_anew(
+    service: Service, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service("install")
+    manager.calls()
+    monkeypatch.setattr(plan, "__version__", "99.0")
+    assert "Written: " in service("install").stdout
     assert acts(manager) == [*STARTED, "systemctl --user restart bzredis.service"]
 
 
