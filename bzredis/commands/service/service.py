@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import attrs
 import click
 
 from bzredis.commands.form import Group, typed, with_options
@@ -55,7 +56,9 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     keeper, made = _keeper(), plan(found)
     text = keeper.text(made)
     if dry_run:
-        click.echo(f"{keeper.file}\n\n{redact(text)}\nThen would be run:")
+        hidden = {name: redact(value) for name, value in made.environment.items()}
+        text = keeper.text(attrs.evolve(made, environment=hidden))
+        click.echo(f"{keeper.file}\n\n{text}\nThen would be run:")
         for command in keeper.starting(anew=False):
             click.echo(f"  {shown(command)}")
         return 0

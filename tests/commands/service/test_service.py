@@ -236,7 +236,7 @@ def test_of_one_that_does_not_start_the_last_words_are_told(
     assert line.endswith("systemd could not enable bzredis.service: it was the disk")
 
 
-PROXY = "http://me:secret-word@proxy.example:3128"
+PROXY = "http://me:secret%2Fword@proxy.example:3128"
 
 
 def test_the_proxy_of_this_shell_goes_along(
@@ -246,12 +246,13 @@ def test_the_proxy_of_this_shell_goes_along(
     more = {"HTTPS_PROXY": PROXY, "no_proxy": "10.0.0.1", "ALL_PROXY": "http://other"}
     shown = service("install", "--dry-run", **more)
     assert "HTTPS_PROXY" in shown.stdout
-    assert "secret-word" not in shown.output
+    assert "secret%" not in shown.output
     result = service("install", **more)
     assert "It has HTTPS_PROXY, no_proxy as set here" in result.stdout
-    assert "secret-word" not in result.output
+    assert "secret%" not in result.output
     text = unit.read_text()
-    assert f"Environment=HTTPS_PROXY={PROXY}\n" in text
+    quoted = f"HTTPS_PROXY={PROXY.replace('%', '%%')}"
+    assert f'Environment="{quoted}"\n' in text
     assert "Environment=no_proxy=10.0.0.1\n" in text
     assert "ALL_PROXY" not in text
     assert "HTTPS_PROXY" not in service("install").output + unit.read_text()
