@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from functools import partial
 from typing import Any, Final
@@ -23,6 +24,7 @@ from bzredis.store.mending import Keys
 DIFFERS: Final = 1  # exit code
 TOLD: Final = 100  # differences of a stream, to people
 SHOWN: Final = 32  # characters of a value
+LENGTH: Final = re.compile(r"[1-9][0-9]{0,8}")  # what else stands there is nobody's
 SIEVED: Final = (
     "entries were taken out of the log (XDEL), so that what is gone stays gone"
 )
@@ -122,7 +124,7 @@ async def _all(
 async def _kept(at: Keys) -> int:
     """Return how long the bridge that wrote last keeps a timeline, 0 if untold."""
     told = (await at.hash("status")).get("timeline_length", "")
-    return int(told) if told.isdecimal() else 0
+    return int(told) if LENGTH.fullmatch(told) else 0
 
 
 async def survey_of(
