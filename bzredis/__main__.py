@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
-STOPPED = 0  # the exit code (contract.md, 4)
+STOPPED = 0  # the exit code (contract.md, 4) of what runs until it is stopped
+UNTIL_STOPPED = frozenset({"run", "demo", "simulate", "watch", "react"})
+ENDED_BY = 128  # and the signal's number, as in shells: of what did not get to its end
 STANDARD_ERROR = 2  # the last of the three standard streams
 
 
@@ -32,13 +35,14 @@ def _occupy_standard_streams() -> None:
     os.close(fd)
 
 
-def _stop(*_: object) -> NoReturn:
+def _stop(number: int, _: object) -> NoReturn:
     """End at once: nothing runs yet that would have to end well, or nothing any more.
 
     What has to, listens itself as long as it runs. Without an exception, which could
     come up in the middle of an import, or inside of trio.
     """
-    os._exit(STOPPED)
+    lasts = UNTIL_STOPPED.intersection(sys.argv[1:2])
+    os._exit(STOPPED if lasts else ENDED_BY + number)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ HOUR: Final = 3_600.0  # s
 SETTLE: Final = 1.0  # s in which the same may be said of other streams, too
 LINES: Final = 6  # of a kind in an hour; those beyond it wait until there is room
 
+NOTICES: Final = 20  # different ones that are told in an hour; others are but counted
+OTHERS: Final = "(others)"
+
 Kind = Literal["redis", "eviction", "disk", "feed", "refused", "rest", "removals"]
 Level = Literal["info", "warning", "error"]
 Line = tuple[Level, str, dict[str, Any]]
@@ -142,3 +145,35 @@ class Troubles:
                 if kind in OF_ALL and len(told["streams"]) == len(found):
                     del told["streams"]
                 yield level, event, told
+
+
+@attrs.define
+class Notices:
+    """What upstream or Redis says: each is told once, and then how often it came.
+
+    A server may say the same, or never the same, to each frame. Times are s.
+    """
+
+    _untold: dict[str, int] = attrs.field(factory=dict)
+    _since: float | None = None
+
+    def is_news(self, text: str) -> bool:
+        """Tell whether a notice is to be told; if not, it is counted."""
+        if text not in self._untold and len(self._untold) < NOTICES:
+            self._untold[text] = 0
+            return True
+        text = text if text in self._untold else OTHERS
+        self._untold[text] = self._untold.get(text, 0) + 1
+        return False
+
+    def again(self, now: float) -> dict[str, int]:
+        """Once an hour return what came again, and how often.
+
+        What did not is news when it comes the next time.
+        """
+        if self._since is None or now - self._since < HOUR:
+            self._since = now if self._since is None else self._since
+            return {}
+        again = {text: count for text, count in self._untold.items() if count}
+        self._since, self._untold = now, dict.fromkeys(again, 0)
+        return again

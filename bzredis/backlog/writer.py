@@ -18,6 +18,7 @@ from bzredis.changes.kinds import Incoming, Rejected, unpack
 from bzredis.errors import SpoolFull, StoreDown, StoreSlow, StoreUnready
 from bzredis.ports import Applied, Batch, Behind, Item, Store
 from bzredis.streams import Stream
+from bzredis.troubles import Notices
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Writer:
     _size: int = BATCH
     _down: str = ""
     _alone: int = 0  # failures of the oldest change alone
+    _asides: Notices = attrs.field(factory=Notices)  # why: each may be too much for it
     asked_at: float = -inf  # s, when Redis was last asked for anything
 
     async def run(self) -> None:
@@ -59,6 +61,9 @@ class Writer:
             with trio.move_on_after(IDLE):
                 await self.backlog.arrival()
             await self._write()
+            for why, times in self._asides.again(trio.current_time()).items():
+                told = {"stream": self.stream.name, "error": why, "times": times}
+                log.error("set aside in the last hour again", **told)
 
     async def _write(self) -> None:
         """Write the oldest batch; without news an empty one, which only asks."""
@@ -134,8 +139,9 @@ class Writer:
                 aside = _in_its_place(aside, why)
                 continue
             if isinstance(answer, Applied):
-                log.error("set aside: Redis answers, but not to this change",
-                          stream=self.stream.name, error=why)  # fmt: skip
+                if self._asides.is_news(why):
+                    log.error("set aside: Redis answers, but not to this change",
+                              stream=self.stream.name, error=why)  # fmt: skip
                 await self._confirm([aside], answer)
                 return True
             self._go_back(batch, answer)

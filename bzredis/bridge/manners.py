@@ -6,14 +6,10 @@ from typing import Final
 
 import attrs
 
-from bzredis.messages.times import HOUR
-
 STEADY: Final = 60.0  # s of a session that was healthy: forget the failures before it
 BRUSQUE: Final = 3.0  # s: a session that ends so soon after our first text frame, …
 BRUSQUE_TIMES: Final = 3  # … so often in a row, and with no answer, ends because of it
 POISONED_TIMES: Final = 2  # a frame ended so many connections: the replay brings it
-NOTICES: Final = 20  # different ones that are told in an hour; others are but counted
-OTHERS: Final = "(others)"
 TOLD_MUTE: Final = (
     "upstream drops us whenever we send text: no `replay` and `ping` on this stream "
     "until it has been connected for a while without"
@@ -74,35 +70,3 @@ class Manners:
             if self._is_mute:
                 return TOLD_MUTE
         return ""
-
-
-@attrs.define
-class Notices:
-    """What upstream or Redis says: each is told once, and then how often it came.
-
-    A server may say the same, or never the same, to each frame. Times are s.
-    """
-
-    _untold: dict[str, int] = attrs.field(factory=dict)
-    _since: float | None = None
-
-    def is_news(self, text: str) -> bool:
-        """Tell whether a notice is to be told; if not, it is counted."""
-        if text not in self._untold and len(self._untold) < NOTICES:
-            self._untold[text] = 0
-            return True
-        text = text if text in self._untold else OTHERS
-        self._untold[text] = self._untold.get(text, 0) + 1
-        return False
-
-    def again(self, now: float) -> dict[str, int]:
-        """Once an hour return what came again, and how often.
-
-        What did not is news when it comes the next time.
-        """
-        if self._since is None or now - self._since < HOUR:
-            self._since = now if self._since is None else self._since
-            return {}
-        again = {text: count for text, count in self._untold.items() if count}
-        self._since, self._untold = now, dict.fromkeys(again, 0)
-        return again

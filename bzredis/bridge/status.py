@@ -9,10 +9,9 @@ from typing import Any, Final, Literal
 
 import attrs
 
-from bzredis.bridge.manners import Notices
 from bzredis.messages.times import rfc3339
 from bzredis.ports import Coverage
-from bzredis.troubles import Kind
+from bzredis.troubles import Kind, Notices
 
 CONTRACT: Final = "1"  # the number of contract.md
 State = Literal["connecting", "live", "retrying", "refused", "full", "stopped"]
@@ -36,6 +35,7 @@ class Identity:
     started_at: int  # ms since 1970
     upstream: str  # host only: the URL holds the token
     subscription: str  # `*` or the list
+    timeline_length: int
 
 
 @attrs.define

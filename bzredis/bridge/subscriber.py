@@ -14,12 +14,13 @@ import trio
 
 from bzredis.backoff import delays
 from bzredis.bridge.intake import Intake
-from bzredis.bridge.manners import STEADY, Manners, Notices
+from bzredis.bridge.manners import STEADY, Manners
 from bzredis.bridge.status import State
 from bzredis.changes.kinds import Change, Incoming
 from bzredis.errors import FeedLost, FeedRefused, first
 from bzredis.messages.envelope import Notice
 from bzredis.ports import Connect, Link
+from bzredis.troubles import Notices
 
 log = structlog.get_logger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -22,8 +23,9 @@ from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, default_file, find, load
 from bzredis.settings.names import meant, nearest
 
-# Exit codes: stopped by a signal, and where an option or the configuration is wrong.
-STOPPED, WRONG = 0, 2
+# Exit codes: stopped by a signal, as what runs until then is; where an option or the
+# configuration is wrong; where Ctrl-C came before it was done.
+STOPPED, WRONG, INTERRUPTED = 0, 2, 128 + signal.SIGINT
 ALL: Final = frozenset(option.name for option in OPTIONS)
 
 CALLED = "BRIDGE_COMMAND"  # in it scripts/bridge says how it was called
@@ -68,8 +70,8 @@ class Group(click.Group):
             code = _complain(f"{_said(error)} ({path} --help tells more)")
         except click.ClickException as error:
             code = _complain(error.format_message())
-        except click.Abort:  # Ctrl-C where nothing ran yet that would have to end well
-            code = STOPPED
+        except click.Abort:  # at a question
+            code = INTERRUPTED
         sys.exit(code)
 
     def resolve_command(
@@ -117,8 +119,13 @@ def program() -> list[str]:
     return [str(typed)] if typed.name == APP else [sys.executable, "-m", APP]
 
 
+def typed(words: str) -> str:
+    """Return words in which each `bzredis …` is what a person has to type from here."""
+    return words.replace(f"`{APP} ", f"`{shlex.join(program())} ")
+
+
 def _complain(words: str) -> int:
-    click.echo(f"{APP}: {redact(' '.join(words.split()))}", err=True)
+    click.echo(f"{APP}: {redact(' '.join(typed(words).split()))}", err=True)
     return WRONG
 
 

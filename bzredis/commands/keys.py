@@ -11,7 +11,7 @@ from bzredis.commands.form import with_options
 from bzredis.contract import asyncapi, pages
 from bzredis.contract.schemas import schemas
 from bzredis.settings.config import Config
-from bzredis.store.acl import bridge, reader
+from bzredis.store.acl import bridge, mender, reader
 
 
 @click.command()
@@ -27,7 +27,7 @@ from bzredis.store.acl import bridge, reader
 @click.option(
     "--acl",
     is_flag=True,
-    help="Show the ACL SETUSER commands for a bridge and for who reads.",
+    help="Show the ACL SETUSER commands for a bridge, for who reads, and who mends.",
 )
 def keys(config: Config, *, form: str, acl: bool) -> int:
     """Show the keys and fields that stand in Redis."""
@@ -46,5 +46,6 @@ def keys(config: Config, *, form: str, acl: bool) -> int:
 def _show_rules(prefix: str) -> int:
     click.echo(f"# The bridge\n{bridge(prefix)}\n")
     click.echo(f"# Who only reads, from Redis 7.0 on\n{reader(prefix, '%R~')}\n")
-    click.echo(f"# The same on Redis 6.2\n{reader(prefix, '~')}")
+    click.echo(f"# The same on Redis 6.2\n{reader(prefix, '~')}\n")
+    click.echo(f"# Who runs rebuild, redrive and forget\n{mender(prefix)}")
     return 0

@@ -50,6 +50,10 @@ BEHIND: Final = re.compile(r",? with args beginning with:.*")
 # What redis-py puts before them.
 BEFORE: Final = re.compile(r"(?s)Command # \d+ \(.*\) of pipeline caused error: ")
 
+# How redis-py says that nobody answers at all, and of which what is told in our words.
+CONNECTING: Final = re.compile(r"Error -?\d+ connecting to (.+?)\. (.+)\.")
+CLOSED: Final = "Connection refused"
+
 # What a client has to be like: of a URL's here, and of who makes one for us.
 HOW: Final[dict[str, Any]] = {
     "decode_responses": True,
@@ -205,5 +209,15 @@ def in_words(error: RedisError) -> ReaderError:
     if isinstance(error, RedisConnectionError) and not isinstance(
         error, BusyLoadingError
     ):
-        return ReaderError(f"cannot reach Redis: {words}", passes=passes)
+        told = _unreached(words)
+        return ReaderError(f"cannot reach Redis: {told}", passes=passes)
     return ReaderError(f"Redis refused: {words}", passes=passes)
+
+
+def _unreached(words: str) -> str:
+    if not (found := CONNECTING.fullmatch(words)):
+        return words
+    place, reason = found.groups()
+    if reason == CLOSED:
+        return f"nobody listens at {place} ({reason}): is it running?"
+    return f"{place}: {reason}"

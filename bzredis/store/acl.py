@@ -1,4 +1,4 @@
-"""The smallest rules with which the bridge works, and those for who only reads."""
+"""The smallest rules with which the bridge works, for who only reads, and who mends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import re
 from typing import Final
 
 from bzredis.contract.keys import KEYS, key, pattern
-from bzredis.store.script import Limits, commands, keys_written, script, status_script
+from bzredis.store.script import (
+    Limits,
+    commands,
+    keys_written,
+    lua,
+    script,
+    status_script,
+)
 from bzredis.streams import STREAMS
 
 # Besides what the scripts call. CLIENT is a courtesy, SELECT for another database.
@@ -25,20 +32,34 @@ READING: Final = (
     *("+multi", "+exec", "+discard"),  # what the reader reads at one moment
     *("+subscribe", "+psubscribe", "+unsubscribe", "+punsubscribe"),
 )
+# What `rebuild`, `redrive` and `forget` ask and write besides (mending.py).
+MENDING: Final = (
+    *("TIME", "SCAN", "EXISTS", "HGET", "HGETALL", "PTTL", "XRANGE", "XREVRANGE"),
+    *("XLEN", "XINFO|STREAM", "ZRANGE", "ZCARD", "ZSCORE", "MULTI", "EXEC"),
+    *("XDEL", "UNLINK"),
+)
+SCRIPTS_OF_MENDING: Final = ("mend", "forget", "rejected")
 USER: Final = "reset on >PASSWORD resetchannels"
 
 
 def bridge(prefix: str) -> str:
     """Return what makes a user for the bridge, as one command."""
-    texts = [status_script(), *(script(stream, Limits()) for stream in STREAMS)]
-    called = sorted({*OURS, *(name for text in texts for name in commands(text))})
     keys = [
         f"~{_pattern(key(prefix, stream, name))}"
         for stream in STREAMS
         for name in keys_written(stream)
     ]
-    rules = [*keys, *_channels(prefix), *(f"+{name.lower()}" for name in called)]
+    rules = [*keys, *_channels(prefix), *_allowed(_called())]
     return f"ACL SETUSER bzredis {USER} {' '.join(rules)}"
+
+
+def mender(prefix: str) -> str:
+    """Return what makes a user for the commands that mend: `forget --all`, too."""
+    called = {*_called(), *MENDING}
+    called.update(*(commands(lua(name)) for name in SCRIPTS_OF_MENDING))
+    keys = [f"~{_pattern(key(prefix, stream, ''))}" for stream in STREAMS]
+    rules = [*keys, *_channels(prefix), *_allowed(called)]
+    return f"ACL SETUSER bzmender {USER} {' '.join(rules)}"
 
 
 def reader(prefix: str, may: str) -> str:
@@ -51,6 +72,16 @@ def reader(prefix: str, may: str) -> str:
     ]
     rules = [*(may + name for name in names), *_channels(prefix), *READING]
     return f"ACL SETUSER bzreader {USER} {' '.join(rules)}"
+
+
+def _called() -> set[str]:
+    """Return the commands that a bridge needs."""
+    texts = [status_script(), *(script(stream, Limits()) for stream in STREAMS)]
+    return {*OURS, *(name for text in texts for name in commands(text))}
+
+
+def _allowed(called: set[str]) -> list[str]:
+    return [f"+{name.lower()}" for name in sorted(called)]
 
 
 def _channels(prefix: str) -> list[str]:

@@ -10,6 +10,7 @@ from backlog.desk import Desk
 from fakes import FakeStore, Said, frame
 from trio.testing import MockClock
 
+from bzredis import troubles
 from bzredis.backlog import writer
 from bzredis.backlog.backlog import Backlog
 from bzredis.changes.from_frame import CUT
@@ -127,6 +128,22 @@ async def test_one_poisonous_change_is_set_aside_and_the_rest_goes_on(
     assert [n for n, result in desk.results if result == "rejected"] == [60]
     assert len([e for e in said if e["log_level"] == "error"]) == 1
     assert trio.current_time() < 200
+
+
+async def test_many_that_are_set_aside_for_one_reason_are_told_once_and_counted(
+    desk: Desk, said: Said, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    monkeypatch.setattr(troubles, "HOUR", 400.0)  # s
+    desk.store.poison = f"{3:023x}"  # which stands in 48 to 63
+    async with desk.writing():
+        desk.put(*range(43, 53))
+        await trio.sleep(500)
+    assert len(desk.store.rejected()) == 5
+    told = [(e["event"], e.get("times")) for e in said if e["log_level"] == "error"]
+    assert told == [
+        ("set aside: Redis answers, but not to this change", None),
+        ("set aside in the last hour again", 4),
+    ]
 
 
 @pytest.mark.parametrize("padding", [30_000, 1_000_000])

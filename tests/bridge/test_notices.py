@@ -8,9 +8,9 @@ import trio
 from fakes import FakeStore, Rig, Said, frames
 from trio.testing import MockClock
 
-from bzredis.bridge.manners import NOTICES, OTHERS, Notices
 from bzredis.ports import Applied, Batch, Behind
 from bzredis.streams import Stream
+from bzredis.troubles import NOTICES, OTHERS, Notices
 
 
 def told(said: Said) -> list[tuple[str, int]]:

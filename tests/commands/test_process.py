@@ -223,6 +223,21 @@ async def test_a_stop_while_it_is_being_imported(
 
 
 @STOPS
+@pytest.mark.parametrize("command", ["check", "rebuild"])
+async def test_what_a_signal_keeps_from_its_end_does_not_say_that_all_is_well(
+    command: str, number: signal.Signals
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        silent.settimeout(LIMIT)
+        at = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        async with bzredis(command, "--redis", at) as process:
+            asked, _ = await trio.to_thread.run_sync(silent.accept)
+            with closing(asked):  # it waits for an answer
+                process.send_signal(number)
+                assert await ended(process) == (128 + number, "")
+
+
+@STOPS
 async def test_a_stop_while_it_reads_what_never_comes(
     number: signal.Signals, tmp_path: Path
 ) -> None:

@@ -73,6 +73,8 @@ def test_nobody_there() -> None:
     with Reader(f"redis://:{WRITTEN}@127.0.0.1:1") as reader:
         with pytest.raises(ReaderError, match="cannot reach Redis: ") as caught:
             reader.latest("ratings", "AAPL")
+        assert "nobody listens at 127.0.0.1:1 (" in str(caught.value)
+        assert str(caught.value).endswith("): is it running?")
         assert caught.value.passes
         assert SECRET not in str(caught.value)
         with pytest.raises(ReaderError):

@@ -70,7 +70,14 @@ class Health:
         """Say it all in one line."""
         if self.is_fresh():
             return "all is fresh"
-        return "; ".join(self.words())
+        alike = dict[str, list[str]]()
+        for line in self.bridge.lines:
+            alike.setdefault(how(line), []).append(line.intake.stream.name)
+        if len(alike) == 1:
+            return f"all streams: {next(iter(alike))}"
+        return "; ".join(
+            f"{', '.join(names)}: {words}" for words, names in alike.items()
+        )
 
 
 def how(line: Line) -> str:

@@ -46,7 +46,10 @@ class Launchd:
             "ProcessType": "Background",
             "Umask": OWN,
             "StandardErrorPath": str(self.log),
-            "EnvironmentVariables": {"BZREDIS_LOG_FORMAT": plan.log_format},
+            "EnvironmentVariables": {
+                "BZREDIS_LOG_FORMAT": plan.log_format,
+                **plan.environment,
+            },
         }
         return sealed(plistlib.dumps(agent).decode(), "<!-- {} -->")
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 import attrs
 
+from bzredis import __version__
+from bzredis.commands.running.proxies import EXCEPT, VARIABLES, proxy_for
 from bzredis.commands.service.calls import call
 from bzredis.errors import ConfigError
 from bzredis.settings import credentials
+from bzredis.settings.config import Config
 from bzredis.settings.file import Found, expanded
 
 START: Final = 30.0  # s that a Python may take to start, on a busy machine
 MARK: Final = "Written by `bzredis service install`; as it was written:"
+STATE_HOME: Final = "XDG_STATE_HOME"  # the state folder is where this shell has it
 INIT: Final = "`bzredis init` makes one"
 
 
@@ -28,6 +33,7 @@ class Plan:
     settings: Path
     token: Path
     log_format: str = "text"  # for where no journal is, unless somebody said otherwise
+    environment: Mapping[str, str] = attrs.field(factory=dict)  # of this shell
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -68,15 +74,38 @@ def plan(found: Found) -> Plan:
     credentials.read(token)
     form = settings["log_format"]
     text = "text" if form.kind == "default" else form.value
-    made = Plan(sys.executable, file, expanded(token.path), text)
+    carried = kept(found.config, os.environ)
+    made = Plan(sys.executable, file, expanded(token.path), text, carried)
     _check_paths(made)
     _check_installation(made)
     return made
 
 
+def kept(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what of this shell's environment a service needs as well.
+
+    Of proxies only those that count for the hosts that are set. Raises ConfigError.
+    """
+    names = [STATE_HOME]
+    hosts = (config.upstream, config.rest_origin)
+    proxies = [proxy_for(at, environ) for at in hosts]  # each one's login is a secret
+    if any(proxies):
+        for alike in (VARIABLES, EXCEPT):
+            names += [name for name in alike if environ.get(name, "").strip()][:1]
+    found = {name: environ[name] for name in names if environ.get(name)}
+    for name, value in found.items():
+        if not value.isprintable():
+            raise ConfigError(f"{name}: no service can be written of such characters")
+    return found
+
+
 def sealed(body: str, comment: str) -> str:
-    """Return a file's text, with a last line that tells whether anyone changed it."""
-    return f"{body}{comment.format(f'{MARK} {_digest(body)}')}\n"
+    """Return a file's text, with a last line that tells whether anyone changed it.
+
+    It names our version, so that what is installed after an upgrade is started anew.
+    """
+    told = f"{MARK} {_digest(body)}, by version {__version__}"
+    return f"{body}{comment.format(told)}\n"
 
 
 def is_sealed(text: str) -> bool:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import attrs
 import click
 
-from bzredis.commands.form import Group, with_options
+from bzredis.commands.form import Group, typed, with_options
+from bzredis.commands.logs import redact
 from bzredis.commands.looks.asked import PLACE
 from bzredis.commands.looks.status import NOT_FRESH, show
 from bzredis.commands.service.calls import shown
-from bzredis.commands.service.plan import is_sealed, plan
+from bzredis.commands.service.plan import STATE_HOME, is_sealed, plan
 from bzredis.commands.service.systemd import Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
@@ -23,19 +26,23 @@ from bzredis.settings.file import Found, default_file, default_state_dir
 if TYPE_CHECKING:
     from bzredis.commands.service.launchd import Launchd
 
+SETTLED: Final = 3.0  # s; who is refused, or finds its folder in use, has ended by then
 FORCE = click.option(
     "--force", is_flag=True, help="Also where its file was changed, or is not ours."
 )
 
 
-@click.group(cls=Group)
-def service() -> None:
+@click.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def service(context: click.Context) -> None:
     """Keep the bridge running as a service of yours.
 
     It needs no rights but yours: on Linux it is a user unit of systemd, on macOS a
     launch agent. It runs with what stands in the settings file, and is started again
     where it fails or hangs.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @service.command()
@@ -49,6 +56,8 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     keeper, made = _keeper(), plan(found)
     text = keeper.text(made)
     if dry_run:
+        hidden = {name: redact(value) for name, value in made.environment.items()}
+        text = keeper.text(attrs.evolve(made, environment=hidden))
         click.echo(f"{keeper.file}\n\n{text}\nThen would be run:")
         for command in keeper.starting(anew=False):
             click.echo(f"  {shown(command)}")
@@ -63,9 +72,15 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     else:
         put(keeper.file, text, anew=True, hint="")
         click.echo(f"Written: {keeper.file}")
+    if proxies := ", ".join(name for name in made.environment if name != STATE_HOME):
+        click.echo(f"It has {proxies} as set here; install it anew to change that.")
     for command in keeper.starting(anew=is_anew):
         keeper.run(command)
-    click.echo("It runs; `bzredis service status` shows how it is.")
+    time.sleep(SETTLED)
+    runs, lines = keeper.state()
+    if not runs:
+        raise ConfigError(f"it was started, and does not run: {'. '.join(lines)}")
+    click.echo(typed("It runs; `bzredis service status` shows how it is."))
     for words in keeper.afterwards():
         click.echo(f"\n{words}")
     return 0
@@ -80,7 +95,7 @@ def status(config: Config) -> int:
     that cannot be found out.
     """
     is_running, lines = _keeper().state()
-    click.echo("\n".join(lines) + "\n")
+    click.echo(typed("\n".join(lines) + "\n"))
     are_fresh = show(config)
     return 0 if is_running and are_fresh else NOT_FRESH
 

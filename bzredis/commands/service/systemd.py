@@ -1,10 +1,10 @@
-"""A user unit of systemd's: what stands in it, and what is said to systemctl."""
+"""The user's own systemd: what is said to systemctl, and what it says."""
 
 from __future__ import annotations
 
 import getpass
 import os
-import re
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -12,104 +12,29 @@ from typing import Final
 import attrs
 
 from bzredis.commands.service.calls import ACT, Said, call
-from bzredis.commands.service.plan import Plan, sealed
+from bzredis.commands.service.plan import Plan
+from bzredis.commands.service.unit import text
 from bzredis.errors import ConfigError
-from bzredis.settings.file import expanded
+from bzredis.settings.file import APP, expanded
 
-UNIT: Final = "bzredis.service"
+UNIT: Final = f"{APP}.service"
 SHOWN: Final = (
     *("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "StatusText"),
-    *("NRestarts", "ExecMainStatus", "ActiveEnterTimestamp"),
+    *("NRestarts", "ExecMainCode", "ExecMainStatus"),
+    *("ActiveEnterTimestamp", "StateChangeTimestamp"),
 )
-PLAIN: Final = re.compile(r"[\w/.,:@+=-]+", re.ASCII)  # what needs no quotes
+MEANS: Final = {  # exit codes
+    "2": "the settings are wrong, or another bridge has the state folder",
+    "3": "upstream refused every stream",
+}
+KILLED: Final = {"2", "3"}  # CLD_KILLED, CLD_DUMPED
+HOW: Final = {"signal": "", "core-dump": "", "watchdog": ", since it hung"}
+NOTHING_FAILED: Final = f"{UNIT} not loaded."
 RESTART: Final = f"systemctl --user restart {UNIT}"
-UNSAFE: Final = {*"\"'\\"}
-LAST: Final = "3"  # lines of the journal that are shown where it did not start
 NO_SESSION: Final = (
     *("connect to bus", "connect to user scope bus", "XDG_RUNTIME_DIR"),
     *("bus connection", "not been booted with systemd"),
 )
-# Of systemd 252 (Debian 12) in a user's own service manager. What needs a mount
-# namespace there (ProtectSystem=, PrivateTmp=, …) needs PrivateUsers= as well, which
-# kernels and containers may forbid, and the service would not start; or it is passed
-# over without a word. What is here is done by seccomp and prctl, and works everywhere.
-TEXT: Final = """\
-# What is to be otherwise belongs into `systemctl --user edit bzredis`.
-[Unit]
-Description=bzredis, which keeps Redis current with Benzinga's streams
-Documentation=man:systemd.service(5)
-# Redis and the network may be away: it waits for both by itself, for as long as it
-# takes. So there is no end to starting it again, either.
-StartLimitIntervalSec=0
-
-[Service]
-# Ready means that it runs, not that all is fresh: upstream may be away at that time.
-Type=notify
-NotifyAccess=main
-ExecStart={command}
-# A copy, which systemd makes at each start: restart it after the token was changed.
-LoadCredential=token:{token}
-{environment}\
-# So that a bridge which hangs leaves word of where, when the watchdog ends it.
-Environment=PYTHONFAULTHANDLER=1
-# A sign of life comes every third of this while its work goes on; see `/healthz`.
-WatchdogSec=60
-Restart=on-failure
-RestartSec=10
-# 2: the settings are wrong; 3: upstream refused every stream. Somebody has to look.
-RestartPreventExitStatus=2 3
-# It ends within 5 s whatever hangs.
-TimeoutStopSec=20
-
-# What it keeps is for its user alone, and no dump of memory may hold the token.
-UMask=0077
-LimitCORE=0
-# It needs no more than files of its own and the network (NETLINK: which addresses there
-# are, as looking up names asks).
-NoNewPrivileges=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallErrorNumber=EPERM
-
-[Install]
-WantedBy=default.target
-"""
-
-
-def text(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Return the unit's file. Raises ConfigError."""
-    program, *arguments = plan.command
-    if UNSAFE & {*program}:
-        raise ConfigError(
-            f"{program}: systemd takes no program with quotes or backslashes in its"
-            " path"
-        )
-    words = [_quoted(program), *(_quoted(each, "$") for each in arguments)]
-    # The state folder is where this shell would have it, too.
-    home = environ.get("XDG_STATE_HOME", "")
-    kept = f"Environment={_quoted(f'XDG_STATE_HOME={home}')}\n" if home else ""
-    body = TEXT.format(
-        command=" ".join([*words, "${CREDENTIALS_DIRECTORY}/token"]),
-        token=str(plan.token).replace("%", "%%"),
-        environment=kept,
-    )
-    return sealed(body, "# {}")
-
-
-def _quoted(word: str, doubled: str = "") -> str:
-    """Write a word so that systemd takes it for one, as it is."""
-    if PLAIN.fullmatch(word):
-        return word
-    for each in ("\\", '"'):
-        word = word.replace(each, f"\\{each}")
-    for each in ("%", *doubled):
-        word = word.replace(each, each * 2)
-    return f'"{word}"'
 
 
 def _systemctl(*words: str) -> list[str]:
@@ -128,7 +53,7 @@ class Systemd:
         return expanded(Path(home)) / "systemd" / "user" / UNIT
 
     def text(self, plan: Plan) -> str:
-        return text(plan, os.environ)
+        return text(plan)
 
     # ---- what is run
 
@@ -142,7 +67,8 @@ class Systemd:
 
     def ended(self) -> list[list[str]]:
         """Return what is run once the file is gone."""
-        return [_systemctl("daemon-reload")]
+        # One that had failed would be remembered as that.
+        return [_systemctl("daemon-reload"), [*_systemctl("reset-failed"), UNIT]]
 
     def check(self) -> None:
         """Raise ConfigError where nobody could be asked for anything."""
@@ -161,28 +87,18 @@ class Systemd:
         self._done(call(command, ACT), f"{command[2]} {UNIT}")
 
     def _done(self, said: Said, what: str) -> None:
-        if not said.code:
-            return
         words = " ".join((said.error or said.output).split())
+        if not said.code or words.endswith(NOTHING_FAILED):
+            return
         if any(each in words for each in NO_SESSION):
             raise ConfigError(
                 "no systemd session of this user is here: log in as this user itself"
                 " (not by su or sudo), or let one run always with `loginctl"
                 f" enable-linger {_user()}`, then log in anew ({words})"
             )
-        last = self._last_words(words)
-        raise ConfigError(f"systemd could not {what}: {words}{last}")
-
-    def _last_words(self, words: str) -> str:
-        """Return what a service said that did not start, where that is to be had."""
-        if not words.startswith("Job for"):
-            return ""
-        command = ["journalctl", "--user", "--unit", UNIT, "--lines", LAST]
-        try:
-            said = call([*command, "--output=cat", "--no-pager"])
-        except ConfigError:
-            return ""
-        return f"; its last words: {said.output}" if said.output else ""
+        last = _last_words() if words.startswith("Job for") else ""
+        words = last or words  # systemd's own only name the commands that ask for that
+        raise ConfigError(f"systemd could not {what}: {words}")
 
     # ---- how it is
 
@@ -197,8 +113,8 @@ class Systemd:
         """Yield what else a person should know of a service that was installed."""
         if (lingers := _lingers()) is not None and not lingers:
             yield (
-                "It ends when you log out, and begins when you log in. For it to run"
-                " from the start of the machine on:\n"
+                "It ends when you log out, and begins when you log in. For it to run\n"
+                "from the start of the machine on:\n"
                 f"  loginctl enable-linger {_user()}"
             )
         yield (
@@ -213,18 +129,48 @@ def _words(found: Mapping[str, str]) -> Iterator[str]:
     if found.get("LoadState") == "not-found":
         yield f"{UNIT} is not installed; `bzredis service install` does that"
         return
-    state = f"{found.get('ActiveState')} ({found.get('SubState')})"
-    since = found.get("ActiveEnterTimestamp", "")
-    yield f"{UNIT}: {state}" + (f" since {since}" if since else "")
+    state, sub = found.get("ActiveState", ""), found.get("SubState", "")
+    runs = state == "active"
+    since = found.get("ActiveEnterTimestamp" if runs else "StateChangeTimestamp", "")
+    told = state if sub in {state, ""} else f"{state} ({sub})"
+    yield f"{UNIT}: {told}" + (f" since {since}" if since else "")
     if found.get("UnitFileState") != "enabled":
         yield "It does not start by itself; `bzredis service install` mends that"
-    if words := found.get("StatusText"):
+    if runs and (words := found.get("StatusText")):
         yield f"It says: {words}"
-    if (result := found.get("Result", "success")) != "success":
-        code = found.get("ExecMainStatus", "?")
-        yield f"It ended with {result}, exit code {code}"
+    if found.get("Result", "success") != "success":
+        yield _end(found)
+        is_killed = found.get("ExecMainCode") in KILLED  # then it had no time for any
+        if not (runs or is_killed) and (last := _last_words()):
+            yield f"Its last words: {last}"
     if (restarts := found.get("NRestarts", "0")) not in {"", "0"}:
-        yield f"It was started again {restarts} times"
+        times = "once" if restarts == "1" else f"{restarts} times"
+        yield f"It was started again {times}"
+
+
+def _end(found: Mapping[str, str]) -> str:
+    """Say how it ended that does not run, or would not."""
+    result, status = found["Result"], found.get("ExecMainStatus", "?")
+    if found.get("ExecMainCode") in KILLED:
+        try:
+            status = signal.Signals(int(status)).name
+        except ValueError:
+            status = f"signal {status}"
+        how = HOW.get(result, f" ({result})")
+        return f"It was ended by {status}{how}"
+    meant = f": {MEANS[status]}" if status in MEANS else ""
+    how = "" if result == "exit-code" else f" ({result})"
+    return f"It ended with the exit code {status}{how}{meant}"
+
+
+def _last_words() -> str:
+    """Return what it said last in the journal, "" where that cannot be had."""
+    command = ["journalctl", "--user", "--unit", UNIT, "--identifier", APP]
+    try:
+        said = call([*command, "--lines=1", "--output=cat", "--no-pager", "--quiet"])
+    except ConfigError:
+        return ""
+    return "" if said.code else " ".join(said.output.split())
 
 
 def _user() -> str:

@@ -15,7 +15,7 @@ from warnings import catch_warnings, simplefilter
 
 import click
 
-from bzredis.commands.form import STOPPED, endings
+from bzredis.commands.form import INTERRUPTED, endings, typed
 from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
@@ -86,8 +86,11 @@ def init(named: Path | None, *, force: bool, is_piped: bool) -> int:
         click.echo(f"{TOKEN_VARIABLE} is set here, and goes before that file.")
     more = f" --config {shlex.quote(str(file))}" if by == "--config" else ""
     click.echo(
-        f"\nNext: `bzredis config{more}` shows what is in force,\n"
-        f"      `bzredis run{more}` starts it."
+        typed(
+            f"\nNext: `bzredis check{more}` looks whether all is there,\n"
+            f"      `bzredis service install{more}` has it run from each login on,\n"
+            f"      or `bzredis run{more}` here."
+        )
     )
     return 0
 
@@ -157,18 +160,19 @@ def _stoppable() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped; no token was kept.")
-        sys.exit(STOPPED)
+        sys.exit(INTERRUPTED)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _tell_how_to_give_it(secret: Path) -> None:
-    click.echo(
+    words = (
         "No token is kept yet. Each of these gives it:\n"
-        "  bzredis init                    on a terminal, where it asks\n"
-        "  … | bzredis init --token-stdin  from a password manager, say\n"
-        f"  {TOKEN_VARIABLE}                  a variable of the environment\n"
-        f"  {secret}\n"
-        "                                  a file with nothing else in it, mode 0600"
+        "  `bzredis init` on a terminal, where it asks\n"
+        "  `bzredis init --token-stdin`, which reads it, from a password manager say\n"
+        f"  {TOKEN_VARIABLE}, a variable of the environment\n"
+        f"  {secret},\n"
+        "    a file of mode 0600 with nothing else in it"
     )
+    click.echo(typed(words))

@@ -14,6 +14,8 @@ import pytest
 from click.testing import Result
 from commands.setup.conftest import environ, file, home, inside
 
+from bzredis.commands.service import service as commands
+
 __all__ = ["environ", "file", "home", "inside"]  # fixtures
 
 TOKEN = "t0ken-0123456789"
@@ -62,6 +64,8 @@ def manager(
     folder.mkdir()
     found = Manager(folder)
     found.install("systemctl", "loginctl", "journalctl", "launchctl")
+    found.on("show", "echo ActiveState=active")
+    found.on("print", "echo state = running")
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environ["PATH"] = path
     monkeypatch.setattr("sys.platform", "linux")
@@ -86,6 +90,7 @@ def service(
 ) -> Callable[..., Result]:
     """Run `bzredis service` where the settings are made."""
     interpreter(manager.folder, "exit 0", monkeypatch)  # a Python takes long to start
+    monkeypatch.setattr(commands, "SETTLED", 0.0)
     file.parent.mkdir(parents=True)
     (file.parent / "token").write_text(TOKEN)
     (file.parent / "token").chmod(0o600)

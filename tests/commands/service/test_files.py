@@ -17,7 +17,7 @@ from commands.service.conftest import Manager
 
 from bzredis.commands.form import WRONG
 from bzredis.commands.run import REFUSED
-from bzredis.commands.service import systemd
+from bzredis.commands.service import systemd, unit
 from bzredis.commands.service.launchd import LABEL, Launchd
 from bzredis.commands.service.plan import Plan, is_sealed, plan, sealed
 from bzredis.errors import ConfigError
@@ -42,10 +42,10 @@ def values(text: str) -> dict[str, list[str]]:
 
 def verified(text: str, folder: Path) -> str:
     """Return what systemd finds wrong with a unit of a user's."""
-    unit = folder / systemd.UNIT
-    unit.write_text(text)
+    file = folder / systemd.UNIT
+    file.write_text(text)
     done = subprocess.run(
-        [SYSTEMD or "", "verify", "--user", "--man=no", str(unit)],
+        [SYSTEMD or "", "verify", "--user", str(file)],
         env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
         capture_output=True,
         text=True,
@@ -57,12 +57,12 @@ def verified(text: str, folder: Path) -> str:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
-    assert verified(systemd.text(HERE, {}), tmp_path) == ""
+    assert verified(unit.text(HERE), tmp_path) == ""
 
 
 @needs_systemd
 def test_systemd_would_have_found_something(tmp_path: Path) -> None:
-    text = systemd.text(HERE, {}).replace("WatchdogSec=60", "WatchdogSec=soon")
+    text = unit.text(HERE).replace("WatchdogSec=60", "WatchdogSec=soon")
     assert "Failed to parse sec value" in verified(text, tmp_path)
 
 
@@ -73,13 +73,16 @@ def test_systemd_takes_odd_paths(tmp_path: Path) -> None:
     python = folder / "python"
     python.symlink_to(sys.executable)
     odd = Plan(str(python), tmp_path / ODD / "config.toml", tmp_path / ODD / "token")
-    text = systemd.text(odd, {"XDG_STATE_HOME": str(folder)})
+    odd = attrs.evolve(odd, environment={"XDG_STATE_HOME": str(folder)})
+    text = unit.text(odd)
     assert verified(text, tmp_path) == ""
 
 
 def test_odd_words_are_written_so_that_systemd_takes_them_as_they_are() -> None:
-    odd = Plan("/usr/bin/python3", Path(f"/{ODD}"), Path("/100%/token"))
-    found = values(systemd.text(odd, {"XDG_STATE_HOME": "/a b%"}))
+    kept = {"XDG_STATE_HOME": "/a b%"}
+    token = Path("/100%/token")
+    odd = Plan("/usr/bin/python3", Path(f"/{ODD}"), token, environment=kept)
+    found = values(unit.text(odd))
     [command] = found["ExecStart"]
     quoted = '"/a \\"b\\" \'c\' $$HOME $${X} 100%% %%h \\\\n ä;#"'
     assert f" --config {quoted} --token-file " in command
@@ -89,7 +92,7 @@ def test_odd_words_are_written_so_that_systemd_takes_them_as_they_are() -> None:
 
 
 def test_the_unit_agrees_with_the_program() -> None:
-    found = values(systemd.text(HERE, {}))
+    found = values(unit.text(HERE))
     assert found["Type"] == ["notify"]
     assert found["Restart"] == ["on-failure"]
     assert found["RestartPreventExitStatus"] == [f"{WRONG} {REFUSED}"]
@@ -98,6 +101,7 @@ def test_the_unit_agrees_with_the_program() -> None:
     assert found["StartLimitIntervalSec"] == ["0"]
     assert int(found["TimeoutStopSec"][0]) > 5
     assert found["Environment"] == ["PYTHONFAULTHANDLER=1"]
+    assert found["SyslogIdentifier"] == ["bzredis"]  # by which the journal is asked
 
 
 @pytest.mark.parametrize("comment", ["# {}", "<!-- {} -->"])
@@ -175,4 +179,4 @@ def test_without_a_login_on_the_mac_that_is_said(
 @pytest.mark.parametrize("sign", ['"', "'", "\\"])
 def test_a_program_that_systemd_would_not_take_is_refused(sign: str) -> None:
     with pytest.raises(ConfigError, match="quotes or backslashes"):
-        systemd.text(attrs.evolve(HERE, python=f"/a{sign}/python"), {})
+        unit.text(attrs.evolve(HERE, python=f"/a{sign}/python"))

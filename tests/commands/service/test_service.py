@@ -6,13 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import attrs
 import pytest
 from click.testing import Result
 from commands.service.conftest import TOKEN, Manager, interpreter
 
-from bzredis.commands.service import calls
-from bzredis.commands.service import service as commands
+from bzredis.commands.service import calls, plan
 
 Service = Callable[..., Result]
 ASKED = "systemctl --user show --property=Version"
@@ -23,6 +21,7 @@ STARTED = [
 ENDED = [
     "systemctl --user disable --now bzredis.service",
     "systemctl --user daemon-reload",
+    "systemctl --user reset-failed bzredis.service",
 ]
 
 
@@ -34,6 +33,13 @@ def unit(home: Path) -> Path:
 def acts(manager: Manager) -> list[str]:
     """Return the calls that change something."""
     return [c for c in manager.calls() if " show" not in c and "journalctl" not in c]
+
+
+def test_alone_it_says_what_there_is(service: Service) -> None:
+    result = service()
+    assert result.exit_code == 0
+    assert "\n  install " in result.stdout
+    assert "\n  uninstall " in result.stdout
 
 
 def test_it_is_written_and_started(
@@ -68,6 +74,16 @@ def test_what_it_wrote_for_other_settings_it_writes_anew(
     other.write_text(file.read_text())
     assert service("install", "--config", str(other)).exit_code == 0
     assert f"--config {other}" in unit.read_text()
+    assert acts(manager) == [*STARTED, "systemctl --user restart bzredis.service"]
+
+
+def test_installed_after_an_upgrade_it_is_started_anew(
+    service: Service, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service("install")
+    manager.calls()
+    monkeypatch.setattr(plan, "__version__", "99.0")
+    assert "Written: " in service("install").stdout
     assert acts(manager) == [*STARTED, "systemctl --user restart bzredis.service"]
 
 
@@ -217,8 +233,50 @@ def test_of_one_that_does_not_start_the_last_words_are_told(
     result = service("install")
     assert result.exit_code == 2
     [line] = result.stderr.splitlines()
-    assert f"systemd could not enable bzredis.service: {failed}" in line
-    assert line.endswith("its last words: it was the disk")
+    assert line.endswith("systemd could not enable bzredis.service: it was the disk")
+
+
+PROXY = "http://me:secret%2Fword@proxy.example:3128"
+
+
+def test_the_proxy_of_this_shell_goes_along(
+    service: Service, unit: Path, home: Path
+) -> None:
+    """A service would not see it, and never reach upstream."""
+    more = {"HTTPS_PROXY": PROXY, "no_proxy": "10.0.0.1", "ALL_PROXY": "http://other"}
+    shown = service("install", "--dry-run", **more)
+    assert "HTTPS_PROXY" in shown.stdout
+    assert "secret%" not in shown.output
+    result = service("install", **more)
+    assert "It has HTTPS_PROXY, no_proxy as set here" in result.stdout
+    assert "secret%" not in result.output
+    text = unit.read_text()
+    quoted = f"HTTPS_PROXY={PROXY.replace('%', '%%')}"
+    assert f'Environment="{quoted}"\n' in text
+    assert "Environment=no_proxy=10.0.0.1\n" in text
+    assert "ALL_PROXY" not in text
+    assert "HTTPS_PROXY" not in service("install").output + unit.read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"HTTPS_PROXY": "socks5://proxy.example"}, "socks5:// is no way"),
+        ({"XDG_STATE_HOME": "/a\nExecStart=/b"}, "XDG_STATE_HOME: no service can be"),
+    ],
+)
+def test_an_environment_that_no_service_can_have_is_refused(
+    service: Service, unit: Path, more: dict[str, str], words: str
+) -> None:
+    result = service("install", **more)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert not unit.exists()
+
+
+def test_a_proxy_that_does_not_count_is_not_kept(service: Service, unit: Path) -> None:
+    service("install", HTTPS_PROXY=PROXY, NO_PROXY=".benzinga.com")
+    assert "PROXY" not in unit.read_text()
 
 
 def test_a_manager_that_hangs_is_not_waited_for(
@@ -243,6 +301,9 @@ def test_it_is_removed_and_what_stays_is_told(
     service: Service, manager: Manager, unit: Path, file: Path
 ) -> None:
     service("install")
+    gone = "Failed to reset failed state of unit {0}: Unit {0} not loaded."
+    gone = gone.format("bzredis.service")
+    manager.on("reset-failed", f"echo '{gone}' >&2; exit 1")
     manager.calls()
     result = service("uninstall")
     assert result.exit_code == 0
@@ -266,79 +327,6 @@ def test_where_it_cannot_be_stopped_its_file_stays(
     assert result.exit_code == 2
     assert "systemd could not disable bzredis.service: Access denied" in result.stderr
     assert unit.exists()
-
-
-WELL = """LoadState=loaded
-ActiveState=active
-SubState=running
-UnitFileState=enabled
-Result=success
-NRestarts=0
-"""
-AT = "Sat 2026-11-28 05:04:41 UTC"
-ILL = """LoadState=loaded
-ActiveState=failed
-SubState=failed
-UnitFileState=disabled
-Result=exit-code
-ExecMainStatus=3
-NRestarts=2
-"""
-NAME = "bzredis.service"
-
-
-@attrs.frozen
-class Case:
-    """What systemd says of a service, and what is to be made of it."""
-
-    shown: str
-    words: list[str]
-    code: int = 1
-    are_fresh: bool = True
-
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        Case(
-            f"{WELL}StatusText=all is fresh\nActiveEnterTimestamp={AT}",
-            [f"{NAME}: active (running) since {AT}", "It says: all is fresh"],
-            0,
-        ),
-        Case(WELL, [f"{NAME}: active (running)"], are_fresh=False),
-        Case(
-            ILL,
-            [
-                f"{NAME}: failed (failed)",
-                "It does not start by itself; `bzredis service install` mends that",
-                "It ended with exit-code, exit code 3",
-                "It was started again 2 times",
-            ],
-        ),
-        Case(
-            "LoadState=not-found\nActiveState=inactive",
-            [f"{NAME} is not installed; `bzredis service install` does that"],
-        ),
-    ],
-)
-def test_how_it_is_is_shown(
-    service: Service, manager: Manager, monkeypatch: pytest.MonkeyPatch, case: Case
-) -> None:
-    monkeypatch.setattr(commands, "show", lambda _: case.are_fresh)
-    manager.on("show", f"cat <<'END'\n{case.shown}\nEND\n")
-    result = service("status")
-    assert result.exit_code == case.code, result.output
-    assert result.stdout.split("\n\n")[0].splitlines() == case.words
-
-
-def test_where_redis_cannot_be_asked_the_service_is_shown_all_the_same(
-    service: Service, manager: Manager
-) -> None:
-    manager.on("show", "echo ActiveState=active")
-    result = service("status", "--redis", "redis://127.0.0.1:1")
-    assert result.exit_code == 2
-    assert "bzredis.service: active" in result.stdout
-    assert "127.0.0.1:1" in result.stderr
 
 
 def test_a_new_token_counts_once_it_is_started_anew(

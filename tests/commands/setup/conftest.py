@@ -30,6 +30,7 @@ def environ(home: Path) -> dict[str, str]:
     kept = ("PATH", "PYTHONPATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
     return {
         "HOME": str(home),
+        "BRIDGE_COMMAND": "bzredis",  # as if it were installed, whoever runs this
         **{name: os.environ[name] for name in kept if name in os.environ},
     }
 

@@ -103,7 +103,7 @@ def test_on_a_terminal_it_asks_for_the_token_and_does_not_show_it(
         seen.until("once more:")
         seen.until("once more:\r\nYour Benzinga token")
         seen.type(f"{SECRET}\n")
-        seen.until("starts it.")
+        seen.until("` here.")
         assert seen.process.wait(LIMIT) == 0
         assert seen.echoes()
     assert SECRET not in seen.shown
@@ -126,7 +126,7 @@ def test_stopped_at_the_question_it_leaves_a_terminal_that_shows_what_is_typed(
         seen.until("Enter alone: later): ")
         seen.process.send_signal(number)
         seen.until("Stopped; no token was kept.")
-        assert seen.process.wait(LIMIT) == 0
+        assert seen.process.wait(LIMIT) == 130  # so that `init && run` ends there
         assert seen.echoes()
     assert not file.with_name("token").exists()
     assert "Traceback" not in seen.shown
@@ -146,7 +146,7 @@ def test_on_a_terminal_it_asks_before_it_writes_anew(
             seen.type(f"{answer}\n")
             seen.until("Enter alone: as it was): ")
             seen.type("\n")
-            seen.until("starts it.")
+            seen.until("` here.")
             assert seen.process.wait(LIMIT) == 0
         assert file.read_text().startswith(expected)
         assert token.read_text() == OTHER
@@ -219,6 +219,18 @@ def test_another_file_is_named_to_whoever_runs_it(
     by_variable = inside("init", "--force", BZREDIS_CONFIG=f"'{file}'")
     assert f"Written: {file}" in by_variable.stdout
     assert "`bzredis run`" in by_variable.stdout
+
+
+def test_what_comes_next_is_what_one_can_type_here(inside: Inside) -> None:
+    said = inside("init", BRIDGE_COMMAND="scripts/my bridge").stdout
+    for command in ("init", "check", "service install", "run"):
+        assert f"`'scripts/my bridge' {command}`" in said
+    assert "`bzredis" not in said
+
+
+def test_an_error_names_what_one_can_type_here(inside: Inside) -> None:
+    said = inside("config", BRIDGE_COMMAND="scripts/bridge").stderr
+    assert "`scripts/bridge init`" in said
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ async def folder(config: Config, presence: Presence) -> AsyncGenerator[Finding, 
         except ConfigError as error:
             yield Finding("folder", "error", str(error))
             return
+        held = held.replace("another bridge", "a bridge")  # it may well be this one's
         presence.in_folder = held
     finally:
         presence.folder_seen.set()

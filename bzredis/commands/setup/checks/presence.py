@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 import trio
 
-# s that Redis and the state folder may take to tell whether a bridge runs. Nor does a
-# stranger's attempt then do it any harm: it is the second one that upstream turns away.
+# s that Redis and the state folder may take to tell whether a bridge runs. Where Redis
+# is there and does not tell, one may; upstream would turn away whichever comes second.
 TOLD_BY: Final = 5.0
 
 
@@ -18,6 +18,7 @@ class Presence:
 
     in_folder: str = ""  # who holds the state folder, "" for nobody
     in_redis: bool | None = None  # a bridge writes there; None: Redis does not tell
+    is_silent: bool = True  # Redis does not tell; False where it is not there at all
     on_streams: dict[str, str] = attrs.field(factory=dict)  # by stream, in words
     folder_seen: trio.Event = attrs.field(factory=trio.Event)
     redis_seen: trio.Event = attrs.field(factory=trio.Event)

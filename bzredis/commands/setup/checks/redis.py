@@ -67,11 +67,13 @@ async def redis(config: Config, presence: Presence) -> AsyncGenerator[Finding, N
         await asked.at.run(lambda redis: redis.ping())
         with suppress(StoreDown):  # of a user who may not look; `rights` will tell
             signs = await _signs(asked)
-        presence.in_redis = any(map(_is_there, signs.values()))
-        presence.on_streams = held(signs, config.upstream.host)
+            presence.is_silent = False
+            presence.in_redis = any(map(_is_there, signs.values()))
+            presence.on_streams = held(signs, config.upstream.host)
     except StoreDown as error:
         words = str(error)
-        todo = START if words.startswith("cannot reach") else ""
+        is_away = words.startswith("cannot reach")
+        presence.is_silent, todo = not is_away, START if is_away else ""
         yield Finding("redis", "error", words, todo)
         for name in REDIS[1:]:
             yield Finding(name, "skipped", UNASKED)
@@ -169,6 +171,9 @@ def bridge(
 ) -> Finding:
     """Say who else writes there; `in_folder`: who holds the state folder."""
     there = [*filter(_is_there, signs.values())]
+    if not signs:
+        words = "whether one writes there could not be asked"
+        return Finding("bridge", "skipped", words)
     if not there:
         return Finding("bridge", "ok", f"none writes under {prefix} now")
     status = there[0].status
@@ -180,7 +185,7 @@ def bridge(
         told.append(f"started {when(since, now)}")
     which = ", ".join(told)
     if in_folder:
-        words = f"it runs already, {in_folder}: {which}"
+        words = f"it runs already ({in_folder}): {which}"
         return Finding("bridge", "warning", words, "nothing: one is enough")
     words = f"one writes under {prefix} already: {which}"
     return Finding("bridge", "warning", words, SECOND)

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from bzredis.commands.form import typed
 from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn.pen import (
     DOWN,
@@ -53,9 +54,9 @@ def draw(
     """Draw all that was found; elsewhere than on a terminal, a line for each."""
     if not pen.fancy:
         for finding in sheet:
-            todo = f" {pen.arrow} {one_line(finding.todo)}" if finding.todo else ""
-            head = f"{finding.state:8}{finding.name}: "
-            yield Text(f"{head}{one_line(finding.words)}{todo}")
+            words, todo = _told(finding)
+            todo = f" {pen.arrow} {todo}" if todo else ""
+            yield Text(f"{finding.state:8}{finding.name}: {words}{todo}")
         yield Text(summary)
         return
     width = max((len(each.name) for each in sheet), default=0)
@@ -73,12 +74,17 @@ def _table(pen: Pen, findings: list[Finding], width: int) -> Table:
     table.add_column(overflow="fold")
     for each in merged(findings):
         sign, faint = SIGNS[each.state], FAINT if each.state == "skipped" else ""
-        told = [Text(one_line(each.words), faint)]
-        if each.todo:
-            told.append(Text(f"{pen.arrow} {one_line(each.todo)}", sign.style))
+        words, todo = _told(each)
+        told = [Text(words, faint)]
+        if todo:
+            told.append(Text(f"{pen.arrow} {todo}", sign.style))
         letter = Text(_letter(pen, each.state), sign.style)
         table.add_row(letter, Text(each.name, faint), Text("\n").join(told))
     return table
+
+
+def _told(finding: Finding) -> tuple[str, str]:
+    return typed(one_line(finding.words)), typed(one_line(finding.todo))
 
 
 def _letter(pen: Pen, state: State) -> str:

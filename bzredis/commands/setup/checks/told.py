@@ -12,8 +12,9 @@ from bzredis.commands.setup.checks.memory import Need, in_units
 
 OLDEST: Final = (6, 2)
 NOT_TOLD: Final = "could not be asked: this Redis, or its user, has no INFO"
-TO_DISK: Final = "set `appendonly yes`, in its configuration too"
-TO_KEEP: Final = "set `maxmemory-policy noeviction`, in its configuration too"
+LASTING: Final = "then `redis-cli config rewrite`, for that to last"
+TO_DISK: Final = f"`redis-cli config set appendonly yes`, {LASTING}"
+TO_KEEP: Final = f"`redis-cli config set maxmemory-policy noeviction`, {LASTING}"
 EVICTS: Final = (
     "under `allkeys-*` `alive` is away while memory is over 90 % full or keys were"
     " evicted"

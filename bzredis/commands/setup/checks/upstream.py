@@ -114,6 +114,8 @@ class _Asking:
         """Say why a stream is left alone, "" where nothing speaks against asking."""
         if by := self.presence.in_folder:
             return f"the state folder is in use by {by}, which may be connected"
+        if self.presence.is_silent:
+            return "Redis does not tell whether a bridge runs, which may be connected"
         return self.presence.on_streams.get(name.removeprefix("stream "), "")
 
     async def _let_in(self, stream: Stream) -> str:

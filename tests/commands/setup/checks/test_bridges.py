@@ -50,7 +50,9 @@ async def test_which_bridge_is_not_to_be_disturbed(
 async def test_the_bridge_that_runs_here(rig: Rig) -> None:
     await sign(rig)
     with locked(rig.folder / "state", "another bridge"):
-        found = await rig.one("bridge", "warning", "it runs already, another bridge")
+        found = await rig.one(
+            "bridge", "warning", "it runs already (a bridge, process "
+        )
     assert found.todo == "nothing: one is enough"
     assert not rig.simulator.attempts
 
@@ -58,13 +60,13 @@ async def test_the_bridge_that_runs_here(rig: Rig) -> None:
 async def test_the_bridge_that_runs_here_and_is_refused(rig: Rig) -> None:
     await sign(rig, "refused", "apart")
     with locked(rig.folder / "state", "another bridge"):
-        await rig.one("bridge", "warning", "it runs already, another bridge")
+        await rig.one("bridge", "warning", "it runs already (a bridge, process ")
 
 
 async def test_one_that_holds_the_folder_and_writes_elsewhere(rig: Rig) -> None:
     with locked(rig.folder / "state", "another bridge") as folder:
         before = {each: each.read_bytes() for each in folder.iterdir()}
-        await rig.one("folder", "error", "is in use by another bridge, process")
+        await rig.one("folder", "error", "is in use by a bridge, process")
         assert {each: each.read_bytes() for each in folder.iterdir()} == before
     assert not rig.simulator.attempts
     assert await rig.ill() == []  # the lock was given back

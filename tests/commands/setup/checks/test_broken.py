@@ -65,6 +65,9 @@ async def test_a_wrong_password(rig: Rig, login: str, words: str) -> None:
     found = await rig.one("redis", "error", words, redis=(url,))
     assert "BZREDIS_REDIS" in found.words
     assert "wr0ng" not in found.words
+    # A bridge that knows it may have the one connection that upstream allows.
+    assert not rig.simulator.attempts
+    assert rig.simulator.requests
 
 
 async def test_a_host_that_is_none(rig: Rig) -> None:
@@ -86,6 +89,8 @@ async def test_a_user_who_may_only_read(rig: Rig) -> None:
     found = await rig.one("rights", "error", "permission", redis=(url,))
     assert "evalsha" in found.words
     assert "bzredis keys --acl" in found.todo
+    assert not rig.simulator.attempts
+    assert (await rig.all_of_it(redis=(url,)))["bridge"].state == "skipped"
 
 
 @pytest.mark.parametrize("key", ["status", "alive", "internal:holder"])
@@ -212,3 +217,4 @@ async def test_a_redis_that_hangs(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> 
         url = f"redis://127.0.0.1:{deaf.getsockname()[1]}"
         ill = {each.name: each.words for each in await rig.ill(redis=(url,))}
     assert ill["redis"] == "did not answer within 2 s"
+    assert not rig.simulator.attempts
