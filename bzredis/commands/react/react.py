@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
-from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import attrs
 import click
@@ -16,11 +14,9 @@ import trio
 from bzredis.commands.form import STOPPED, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.react.program import program
-from bzredis.commands.react.reaction import NotDone, Reaction
+from bzredis.commands.react.reaction import Reaction
 from bzredis.commands.react.rules import rule
 from bzredis.commands.react.running import Running, Wanted
-from bzredis.commands.react.taking import failures
-from bzredis.commands.react.taking.failures import Failure
 from bzredis.commands.react.taking.group import NOW, START, Group
 from bzredis.commands.react.taking.patient import Patient
 from bzredis.commands.react.written import (
@@ -35,17 +31,16 @@ from bzredis.commands.react.written import (
     reactions,
     streams,
 )
-from bzredis.errors import ConfigError, StoreDown
+from bzredis.errors import ConfigError
 from bzredis.settings.config import REACTIONS, Config
 from bzredis.settings.file import Found, read_toml
 from bzredis.settings.names import meant
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 PLACE: Final = frozenset({"redis", "prefix", "stream", "log-level", "log-format"})
-LEFT: Final = 1  # exit code of --again where something failed again
 WAITING: Final = 40  # threads that all else may need at a time; trio's own number
+NOTHING: Final = ("true",)  # the command of who only looks
 MEANT_FOR_ONE: Final = "is for one reaction: name it"
 
 
@@ -112,13 +107,13 @@ def _with(key: str) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="With --failed: for programs.")
 @with_options(PLACE, origins=True)
 def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> int:
-    """Run a program on what happens: one call for each entry that is news.
+    r"""Run a program on what happens: one call for each entry that is news.
 
     It gets a line of JSON on standard input, and variables: BZ_SYMBOL, BZ_DIRECTION,
-    BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of the entry and its
-    content. Exit code 0 is done; else it is tried again, five times in all, and then
-    kept (--failed). What comes while nothing runs is waited for under NAME in Redis, so
-    that nothing is lost; after a crash something may come twice.
+    BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of the entry and
+    its content. Exit code 0 is done; else it is tried again, five times in all, and
+    then kept (--failed). Redis remembers under NAME what is done: what came while
+    nothing ran is made up for, and after a crash something may come twice.
 
     \b
       bzredis react up -- notify-send 'A stock goes up'
@@ -141,22 +136,16 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
     ready = [_Ready.of(each, config) for each in wanted]
     if dry_run or failed or again:
         if len(ready) != 1:
-            flag = next(
-                f"--{key}"
-                for key, on in (
-                    ("dry-run", dry_run),
-                    ("failed", failed),
-                    ("again", again),
-                )
-                if on
-            )
+            flag = "--dry-run" if dry_run else "--failed" if failed else "--again"
             raise ConfigError(f"{flag}: {MEANT_FOR_ONE}")
         [one] = ready
+        from bzredis.commands.react import looking  # noqa: PLC0415 - for who looks
+
         if dry_run:
-            return _once(config, partial(_rehearse, one))
+            return looking.rehearse(config, one.wanted)
         if failed:
-            return _once(config, partial(_show_failed, one.asked.name, as_json))
-        return _once(config, partial(_again, one))
+            return looking.show_failed(config, one.asked.name, as_json=as_json)
+        return looking.again(config, one.asked.name, one.reaction())
     secrets = {secret for each in config.redis for secret in each.secrets}
     configure_logs(config.log_level, secrets, form=config.log_format)
     return trio.run(_run, config, ready)
@@ -197,7 +186,7 @@ def _asked(
     if name in by_name:
         words = f"{name} stands in {found.file} as well: name one of the two otherwise"
         raise ConfigError(words)
-    return [checked(Asked(name=name, command=command or ("true",), **given))]
+    return [checked(Asked(name=name, command=command or NOTHING, **given))]
 
 
 @attrs.frozen
@@ -276,67 +265,3 @@ def _say_start(config: Config, ready: Sequence[_Ready]) -> None:
 async def _until_signal(signals: Any, stop: trio.Event) -> None:
     await anext(signals)
     stop.set()
-
-
-# ---- looking
-
-
-def _once(config: Config, ask: Callable[[Patient], Awaitable[int]]) -> int:
-    """Ask Redis once; raises ConfigError, which names the address."""
-    shown = ", ".join(each.shown for each in config.redis)
-    try:
-        with closing(Patient.of(config)) as redis:
-            return trio.run(ask, redis)
-    except StoreDown as error:
-        raise ConfigError(f"{error} (--redis {shown})") from None
-
-
-async def _rehearse(one: _Ready, redis: Patient) -> int:
-    from bzredis.commands.react import dry  # noqa: PLC0415 - for who looks
-
-    dry.show(*await dry.rehearse(redis, one.wanted))
-    return STOPPED
-
-
-async def _show_failed(name: str, as_json: bool, redis: Patient) -> int:  # noqa: FBT001
-    from bzredis.commands.react import dry  # noqa: PLC0415 - for who looks
-
-    kept = await failures.kept(redis, name)
-    if as_json:
-        dry.put_failures(kept)
-    else:
-        dry.show_failures(name, kept)
-    return STOPPED
-
-
-async def _again(one: _Ready, redis: Patient) -> int:
-    """Do once more what failed, one after the other; what is done is kept no longer."""
-    kept = await failures.kept(redis, one.asked.name)
-    left, tried = 0, dict[tuple[str, str], bool]()
-    async with one.reaction() as done:
-        for each in kept:
-            # It may be kept twice, where Redis was lost in that moment.
-            happened = each.happened
-            key = (happened.stream, happened.event or each.id)
-            if key not in tried:
-                tried[key] = await _tried(done, each)
-                left += not tried[key]
-            if tried[key]:
-                await failures.drop(redis, one.asked.name, [each])
-    _say(f"{len(tried) - left:,} of {len(tried):,} done, {left:,} failed again")
-    return LEFT if left else STOPPED
-
-
-async def _tried(done: Any, one: Failure) -> bool:
-    try:
-        await done(one.happened)
-    except NotDone as error:
-        what = one.happened
-        _say(f"{what.stream} {what.symbol or what.kind}: {error}")
-        return False
-    return True
-
-
-def _say(words: str) -> None:
-    if sys.stderr is not None:
-        click.echo(f"bzredis: {words}", err=True)
