@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import click
+import msgspec
 import trio
 from rich.text import Text
 
 from bzredis.commands.form import STOPPED
-from bzredis.commands.looks.asked import put_json
+from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn import news
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
 from bzredis.commands.looks.words import counted, day, one_line
@@ -143,23 +144,21 @@ def _when(pen: Pen, text: str) -> str:
 
 
 def _put_failures(kept: Sequence[Failure]) -> None:
-    """Write them as JSON."""
-    put_json(
-        [
-            {
-                "when": each.when,
-                "reason": each.reason,
-                "tries": each.tries,
-                "kind": each.happened.kind,
-                "stream": each.happened.stream,
-                "event": each.happened.event,
-                "fields": {
-                    name: str(value) for name, value in each.happened.fields.items()
-                },
-            }
-            for each in kept
-        ]
-    )
+    """Write them as JSON, numbers with the digits sent."""
+    told = [
+        {
+            "when": each.when,
+            "reason": each.reason,
+            "tries": each.tries,
+            "kind": each.happened.kind,
+            "stream": each.happened.stream,
+            "event": each.happened.event,
+            "fields": each.happened.fields,
+        }
+        for each in kept
+    ]
+    text = msgspec.json.Encoder(decimal_format="number").encode(told)
+    put(msgspec.json.format(text, indent=2).decode() + "\n")
 
 
 async def _again(name: str, reaction: Reaction, redis: Patient) -> int:

@@ -223,22 +223,19 @@ async def _run(config: Config, ready: Sequence[_Ready]) -> int:
     limiter = trio.to_thread.current_default_thread_limiter()
     limiter.total_tokens = WAITING + 2 * len(ready)
     stop = trio.Event()
-    with (
-        closing(Patient.of(config)) as redis,
-        trio.open_signal_receiver(*endings()) as signals,
-    ):
-        async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
-            work = []
-            for one in ready:
-                done = await stack.enter_async_context(one.reaction())
-                group = _group(redis, one)
-                asked = one.asked
-                work.append(
-                    Running(
-                        asked.name, one.wanted, done, redis, asked.jobs, group, stop
-                    )
-                )
-            _say_start(config, ready)
+    async with AsyncExitStack() as stack:
+        redis = stack.enter_context(closing(Patient.of(config)))
+        signals = stack.enter_context(trio.open_signal_receiver(*endings()))
+        work = [
+            Running(
+                *(one.asked.name, one.wanted),
+                await stack.enter_async_context(one.reaction()),
+                *(redis, one.asked.jobs, _group(redis, one), stop),
+            )
+            for one in ready
+        ]
+        _say_start(config, ready)
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(_until_signal, signals, stop)
             async with trio.open_nursery() as each:
                 for running in work:

@@ -250,14 +250,14 @@ class Running:
 
     def _complain(self, what: Happening, reason: str, tries: int) -> None:
         words = "a reaction failed, and is tried again"
-        log.warning(words, **self._told(what), tries=tries, error=reason)
+        log.warning(words, **self._told(what), tries=f"{tries} of {TRIES}", error=reason)
 
     def _gave_up(self, what: Happening, reason: str, tries: int) -> None:
         words = f"a reaction failed in the end; `react {self.name} --failed` lists it"
-        log.error(words, **self._told(what), tries=tries, error=reason)
+        log.error(words, **self._told(what), error=reason)
 
     def _told(self, what: Happening) -> dict[str, str]:
-        told = {"stream": what.stream, "symbol": what.symbol, "event": what.event}
+        told = {"stream": what.stream, "symbol": what.symbol, "entry": what.event}
         kind = "" if what.kind == "entry" else what.kind
         return {"reaction": self.name, **told, "kind": kind}
 
