@@ -228,9 +228,13 @@ async def _run(config: Config, ready: Sequence[_Ready]) -> int:
         signals = stack.enter_context(trio.open_signal_receiver(*endings()))
         work = [
             Running(
-                *(one.asked.name, one.wanted),
+                one.asked.name,
+                one.wanted,
                 await stack.enter_async_context(one.reaction()),
-                *(redis, one.asked.jobs, _group(redis, one), stop),
+                redis,
+                one.asked.jobs,
+                _group(redis, one),
+                stop,
             )
             for one in ready
         ]

@@ -250,7 +250,9 @@ class Running:
 
     def _complain(self, what: Happening, reason: str, tries: int) -> None:
         words = "a reaction failed, and is tried again"
-        log.warning(words, **self._told(what), tries=f"{tries} of {TRIES}", error=reason)
+        log.warning(
+            words, **self._told(what), tries=f"{tries} of {TRIES}", error=reason
+        )
 
     def _gave_up(self, what: Happening, reason: str, tries: int) -> None:
         words = f"a reaction failed in the end; `react {self.name} --failed` lists it"

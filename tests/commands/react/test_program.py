@@ -42,7 +42,9 @@ async def test_it_gets_what_happened(capfd: pytest.CaptureFixture[str]) -> None:
         (["sh", "-c", "echo oh >&2; kill -9 $$"], "it was ended by SIGKILL: oh"),
     ],
 )
-async def test_why_it_failed_is_its_last_word(command: Sequence[str], told: str) -> None:
+async def test_why_it_failed_is_its_last_word(
+    command: Sequence[str], told: str
+) -> None:
     with pytest.raises(NotDone) as raised:
         await ran(*command)
     assert str(raised.value) == told
