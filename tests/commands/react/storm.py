@@ -38,7 +38,8 @@ COMMAND: Final = (
 )
 # As the command itself, but who died is noticed sooner.
 PROGRAM: Final = (
-    "import bzredis.commands.react.taking.group as g; g.LEASE, g.BEAT = {lease}, {lease} / 5;"
+    "import bzredis.commands.react.taking.group as g; g.LEASE = {lease};"
+    "g.BEAT = g.LEASE / 5;"
     "import bzredis.commands.react.running as r; r.FIRST_WAIT = {wait};"
     "from bzredis.__main__ import main; main()"
 )

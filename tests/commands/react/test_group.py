@@ -213,6 +213,7 @@ async def test_an_emptied_redis_gets_the_group_again(
     add(peer, 1)
     assert told(await one.read(10)) == ["1"]
     peer.redis.flushall()
+    await trio.sleep(0.005)  # ids are of the ms
     add(peer, 2)  # before anybody noticed
     assert await one.read(10) == []
     assert told(await one.read(10)) == ["2"]
@@ -220,6 +221,10 @@ async def test_an_emptied_redis_gets_the_group_again(
     assert await one.beat([], 10) == ([], set())
     add(peer, 3)
     assert told(await one.read(10)) == ["3"]
+    peer.redis.xgroup_destroy(LOG, "g")
+    assert await one.read(10) == []
+    add(peer, 4)
+    assert told(await one.read(10)) == ["4"]
 
 
 async def test_names_of_the_long_gone_are_removed(

@@ -92,13 +92,13 @@ async def test_what_it_leaves_running_holds_nothing_up(tmp_path: Path) -> None:
 
 async def test_who_is_cancelled_ends_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    async with program(("sh", "-c", f"echo $$ >{pid}; exec sleep 60"), LONG) as react:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(react, HAPPENED)
-            with trio.fail_after(LONG):
-                while not (pid.exists() and pid.read_text()):  # noqa: ASYNC110
-                    await trio.sleep(0.01)
-            nursery.cancel_scope.cancel()
+    command = ("sh", "-c", f"echo $$ >{pid}; exec sleep 60")
+    async with program(command, LONG) as react, trio.open_nursery() as nursery:
+        nursery.start_soon(react, HAPPENED)
+        with trio.fail_after(LONG):
+            while not (pid.exists() and pid.read_text()):
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
     assert not is_there(int(pid.read_text()))
 
 

@@ -222,15 +222,23 @@ class Group:
     # ---- the group itself
 
     async def _make(self) -> None:
-        """Make the group for each log that has none.
-
-        One that was there before begins anew after what was read last: what stands in
-        an emptied Redis was written since.
-        """
+        """Make the group for each log that has none."""
         for stream in self.streams:
-            since = self._last.get(stream.name, self.since)
+            since = await self._since(stream)
             make = ("XGROUP", "CREATE", self.log(stream), self.name, since, "MKSTREAM")
             await self._made(make)
+
+    async def _since(self, stream: Stream) -> str:
+        """Return where a group begins anew.
+
+        After what was read last, where that is still there; else the log is another
+        one, as of a Redis that was emptied, and all of it was written since.
+        """
+        last = self._last.get(stream.name)
+        if last is None:
+            return self.since
+        [there] = await self.redis.ask(("XRANGE", self.log(stream), last, last))
+        return last if there else START
 
     async def _made(self, make: Command) -> None:
         while True:
