@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final
 from uuid import uuid4
@@ -258,7 +259,12 @@ class Group:
         if stream.name in self._told:
             return
         at = self.log(stream)
-        log_, groups = await self.redis.ask(("XINFO STREAM", at), ("XINFO GROUPS", at))
+        try:
+            log_, groups = await self.redis.once(
+                ("XINFO STREAM", at), ("XINFO GROUPS", at)
+            )
+        except StoreDown:  # another time
+            return
         mine = next((each for each in groups if each["name"] == self.name), None)
         count = missed(log_, mine) if mine else 0
         if count != 0:
@@ -269,11 +275,12 @@ class Group:
     async def _forget_the_dead(self, stream: Stream) -> None:
         """Remove names of processes that are long gone and had nothing in hand."""
         at = self.log(stream)
-        [consumers] = await self.redis.ask(("XINFO CONSUMERS", at, self.name))
-        for each in consumers:
-            if not each["pending"] and each["idle"] > UNUSED:
-                gone = ("XGROUP", "DELCONSUMER", at, self.name, each["name"])
-                await self.redis.ask(gone)
+        with suppress(StoreDown):  # another time
+            [consumers] = await self.redis.once(("XINFO CONSUMERS", at, self.name))
+            for each in consumers:
+                if not each["pending"] and each["idle"] > UNUSED:
+                    gone = ("XGROUP", "DELCONSUMER", at, self.name, each["name"])
+                    await self.redis.once(gone)
 
 
 def missed(log_: Mapping[str, Any], mine: Mapping[str, Any]) -> int | None:
