@@ -142,6 +142,21 @@ async def test_who_is_heard_of_keeps_what_it_has(redis: Patient, peer: Peer) -> 
     assert peer.redis.xpending_range(LOG, "g", "-", "+", 10)[0]["times_delivered"] == 1
 
 
+async def test_who_goes_on_says_so_and_no_try_is_counted(
+    redis: Patient, peer: Peer
+) -> None:
+    one = a_group(redis)
+    await one.open()
+    [key] = add(peer, 1)
+    await one.read(10)
+    await trio.sleep(0.1)
+    [before] = peer.redis.xpending_range(LOG, "g", "-", "+", 10)
+    await one.beat([("ratings", key)], 10)
+    [after] = peer.redis.xpending_range(LOG, "g", "-", "+", 10)
+    assert before["time_since_delivered"] > after["time_since_delivered"]
+    assert after["times_delivered"] == 1
+
+
 async def test_what_a_dead_colleague_had_is_taken_over(
     redis: Patient, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,19 @@ async def test_why_it_failed_is_its_last_word(
     with pytest.raises(NotDone) as raised:
         await ran(*command)
     assert str(raised.value) == told
+
+
+async def test_ctrl_c_is_not_for_it() -> None:
+    leads = "import os; assert os.getpgrp() == os.getpid()"
+    await ran(sys.executable, "-c", leads)
+
+
+async def test_what_stood_in_a_variable_before_is_none_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BZ_FIRM", "of another")
+    monkeypatch.setenv("BZREDIS_PREFIX", "mine")
+    await ran("sh", "-c", 'test "$BZ_FIRM$BZREDIS_PREFIX" = mine')
 
 
 async def test_a_long_reason_is_cut_and_what_a_terminal_obeys_taken_out() -> None:

@@ -236,6 +236,35 @@ async def test_several_at_a_time_where_that_is_wanted(hand: Hand, peer: Peer) ->
     assert sorted(hand.symbols()) == list("ABCD")
 
 
+async def test_no_more_is_taken_than_can_be_in_hand(hand: Hand, peer: Peer) -> None:
+    hand.gate = trio.Event()
+    add(peer, *(f"S{number}" for number in range(250)))
+    async with hand.at_work():
+        await hand.until(lambda: hand.seen)
+        await trio.sleep(0.1)
+        assert peer.redis.xpending(LOG, "g")["pending"] == at_work.IN_HAND
+        hand.gate.set()
+        await hand.until(lambda: is_done(peer))
+    assert hand.symbols() == [f"S{number}" for number in range(250)]
+
+
+async def test_what_a_colleague_took_over_is_left_to_it(
+    hand: Hand, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "BEAT", 0.05)
+    hand.gate = trio.Event()
+    [_, key] = add(peer, "A", "B")
+    async with hand.at_work():
+        await hand.until(lambda: hand.seen)
+        peer.redis.xclaim(LOG, "g", "colleague", 0, [key])
+        await trio.sleep(0.5)  # some beats
+        hand.gate.set()
+        add(peer, "C")
+        await hand.until(lambda: len(hand.seen) == 2)
+        peer.redis.xack(LOG, "g", key)
+    assert hand.symbols() == ["A", "C"]
+
+
 # ---- stops
 
 
