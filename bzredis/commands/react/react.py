@@ -48,7 +48,7 @@ def _with(key: str) -> Callable[..., Any]:
     """Return a callback that reads an option's text as the TOML file's would be."""
 
     def read(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        if value in (None, ()):
+        if value is None or value == ():
             return None
         try:
             return KEYS[key][0](list(value) if isinstance(value, tuple) else value)
@@ -66,6 +66,7 @@ def _with(key: str) -> Callable[..., Any]:
 @click.option(
     "--when",
     metavar="EXPRESSION",
+    callback=_with("when"),
     help="React only to entries of which this is true.",
 )
 @click.option(
@@ -117,7 +118,7 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
     processes of one NAME share the work.
 
     \b
-      bzredis react up -- notify-send 'A stock goes up'
+      bzredis react up --when 'direction == "up"' -- notify-send 'An upgrade'
       bzredis react cuts --when '_pt_change_pct < -10' -- ./sell.sh
       bzredis react stale --on stale -- mail -s 'The ratings are stale' me
 
@@ -168,7 +169,8 @@ def _asked(
     written = reactions(toml, str(found.file))
     if name and not NAME.fullmatch(name):
         told = "may have letters, digits, '.', '_' and '-', at most 64"
-        raise ConfigError(f"{name!r} is no name for a reaction: it {told}")
+        form = "react NAME -- COMMAND"
+        raise ConfigError(f"{name!r} is no name for a reaction ({form}): it {told}")
     if not name:
         if given:
             flag = next(iter(given)).replace("_", "-").replace("all-of-them", "all")

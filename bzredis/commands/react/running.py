@@ -152,7 +152,7 @@ class Running:
         latest = await self._latest(given)
         passed = list[Given]()
         for one in given:
-            found = happening(one.stream, one.id, one.fields, latest.get(one.id))
+            found = happening(one.stream, one.id, one.fields, latest.get(one))
             if self.wanted(found):
                 held = Held(one, self.wanted.cut(found))
                 self._held[held.key] = held
@@ -162,7 +162,7 @@ class Running:
         if passed:
             await self.group.passed_over(passed)
 
-    async def _latest(self, given: Sequence[Given]) -> dict[str, dict[str, str]]:
+    async def _latest(self, given: Sequence[Given]) -> dict[Given, dict[str, str]]:
         """Return the hashes that say more than the entries, by entry."""
         asked = [
             (one, self.redis.key(one.stream.name, "latest", symbol))
@@ -172,7 +172,7 @@ class Running:
         if not asked:
             return {}
         answers = await self.redis.ask(*(("HGETALL", key) for _, key in asked))
-        return {one.id: hash_ for (one, _), hash_ in zip(asked, answers, strict=True)}
+        return {one: hash_ for (one, _), hash_ in zip(asked, answers, strict=True)}
 
     async def _say_gone(self, gone: Sequence[Given]) -> None:
         if gone:
@@ -213,6 +213,7 @@ class Running:
             else:
                 one.due = trio.current_time() + wait_after(tries)
                 self._complain(one.happened, str(error), tries)
+                self._tell()
             return
         await self._done(one)
 
@@ -254,6 +255,8 @@ class Running:
                 return
             if tries < TRIES:
                 await self._wait_for_stop(wait_after(tries))
+            if self.stop.is_set():  # the next one tells of it where it is so still
+                return
         key = failures.at(self.redis, self.name)
         await self.redis.ask(failures.keep(key, found, reason, TRIES))
         self._gave_up(found, reason)

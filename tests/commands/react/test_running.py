@@ -337,8 +337,8 @@ async def test_redis_is_waited_for_and_that_is_told_once(
         await hand.until(lambda: len(hand.seen) >= 3 and is_done(mortal))
     assert hand.symbols() == ["A", "B", "C"]
     assert [each["event"] for each in said] == [
-        "Redis is away, and is asked again until it is back",
-        "Redis is back",
+        "trouble with Redis, it is asked again until it answers",
+        "Redis answers again",
     ]
 
 

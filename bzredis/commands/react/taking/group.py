@@ -19,12 +19,7 @@ import attrs
 import structlog
 import trio
 
-from bzredis.commands.react.taking.patient import (
-    Command,
-    Patient,
-    is_no_group,
-    is_there_already,
-)
+from bzredis.commands.react.taking.patient import Command, Patient
 from bzredis.errors import StoreDown
 from bzredis.streams import Stream
 
@@ -141,7 +136,7 @@ class Group:
             known = {key for name, key in held if name == stream.name}
             lost |= {(stream.name, key) for key in known - ids}
             found += await self._entries(stream, ids - known)
-            if len(held) >= room:
+            if len(held) >= room:  # we are behind, by how much nobody knows
                 await self._look_back(stream)
         self._beat = trio.current_time()
         return sorted(found, key=attrgetter("place")), lost
@@ -227,7 +222,8 @@ class Group:
         for stream in self.streams:
             since = await self._since(stream)
             make = ("XGROUP", "CREATE", self.log(stream), self.name, since, "MKSTREAM")
-            await self._made(make)
+            with suppress(StoreDown):  # BUSYGROUP: it is there already
+                await self.redis.ask(make)
 
     async def _since(self, stream: Stream) -> str:
         """Return where a group begins anew.
@@ -240,19 +236,6 @@ class Group:
             return self.since
         [there] = await self.redis.ask(("XRANGE", self.log(stream), last, last))
         return last if there else START
-
-    async def _made(self, make: Command) -> None:
-        while True:
-            try:
-                await self.redis.once(make)
-            except StoreDown as error:
-                if is_there_already(error):
-                    return
-                await self.redis.ask(("PING",))  # it is waited for
-                if not is_no_group(error):
-                    await trio.sleep(1)
-            else:
-                return
 
     async def _look_back(self, stream: Stream) -> None:
         """Tell once where the log was trimmed beyond what was read."""
