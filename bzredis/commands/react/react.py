@@ -108,7 +108,7 @@ def _with(key: str) -> Callable[..., Any]:
 @click.option("--json", "as_json", is_flag=True, help="With --failed: for programs.")
 @with_options(PLACE, origins=True)
 def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> int:
-    r"""Run a program on what happens: one call for each entry that is news.
+    r"""Run a program for each entry that is news, or when a stream is stale.
 
     It gets a line of JSON on standard input, and variables: BZ_SYMBOL, BZ_DIRECTION,
     BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of the entry and
