@@ -36,6 +36,7 @@ UNUSED: Final = 86_400_000  # ms until the name of a process that is gone is, to
 DETAIL: Final = {"parse_detail": True}
 IDS: Final = {"parse_justid": True}
 NOW, START = "$", "0-0"
+Key = tuple[str, str]  # a stream's name and an entry's id
 TOLD_MISSED: Final = (
     "the log was trimmed before all of it was reacted to: what is missing is lost to"
     " this reaction (run more at a time with --jobs, or the bridge with a longer"
@@ -43,13 +44,17 @@ TOLD_MISSED: Final = (
 )
 
 
-@attrs.frozen(order=False)
+@attrs.frozen(eq=False)
 class Given:
     """An entry that was given to us; without fields it is no longer in the log."""
 
     stream: Stream
     id: str
-    fields: dict[str, str] = attrs.field(repr=False, eq=False)
+    fields: dict[str, str] = attrs.field(repr=False)
+
+    @property
+    def key(self) -> Key:
+        return self.stream.name, self.id
 
     @property
     def place(self) -> tuple[int, int]:
@@ -114,16 +119,16 @@ class Group:
         return trio.current_time() - self._beat >= BEAT
 
     async def beat(
-        self, held: Collection[tuple[str, str]], room: int
-    ) -> tuple[list[Given], set[tuple[str, str]]]:
+        self, held: Collection[Key], room: int
+    ) -> tuple[list[Given], set[Key]]:
         """Say that we are here; return whose entries we take over, and what we lost.
 
-        `held` are stream and id of what we have in hand. What is ours and not in hand
+        `held` is what we have in hand. What is ours and not in hand
         was given to a read whose answer nobody saw.
         """
         late = trio.current_time() - self._beat > LEASE / 2
         is_first = self._beat == float("-inf")
-        found, lost = list[Given](), set[tuple[str, str]]()
+        found, lost = list[Given](), set[Key]()
         for stream in self.streams:
             try:
                 ids = await self._ours(stream)
