@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 PLACE: Final = frozenset({"redis", "prefix", "stream", "log-level", "log-format"})
 WAITING: Final = 40  # threads that all else may need at a time; trio's own number
+FLAGS: Final = {"all_of_them": "all", "streams": "stream"}  # that are named otherwise
 NOTHING: Final = ("true",)  # the command of who only looks
 MEANT_FOR_ONE: Final = "is for one reaction: name it"
 
@@ -134,6 +135,11 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
         asked.pop(each) for each in ("dry_run", "failed", "again", "as_json")
     )
     given = {key: value for key, value in asked.items() if value not in (None, False)}
+    named = next(each for each in found.settings if each.option.name == "stream")
+    if named.kind == "flag":
+        given["streams"] = config.streams
+    if as_json and not failed:
+        raise ConfigError("--json: it goes with --failed")
     wanted = _asked(found, name, command, given, looks=dry_run or failed)
     ready = [_Ready.of(each, config) for each in wanted]
     if dry_run or failed or again:
@@ -173,7 +179,8 @@ def _asked(
         raise ConfigError(f"{name!r} is no name for a reaction ({form}): it {told}")
     if not name:
         if given:
-            flag = next(iter(given)).replace("_", "-").replace("all-of-them", "all")
+            first = next(iter(given))
+            flag = FLAGS.get(first, first.replace("_", "-"))
             raise ConfigError(f"--{flag}: {MEANT_FOR_ONE}")
         if not written:
             words = f"no reaction is named, and no [[{REACTIONS}]] stands in"

@@ -142,6 +142,9 @@ command = ["sh", "-c", "echo $BZ_KIND $BZ_STREAM $BZ_REASON >>{stale}"]
     assert (bad["pending"] + given_up, good_["pending"]) == (13, 0)
     shown = look("react", "good", "--dry-run", environ={FILE_VARIABLE: str(file)})
     assert shown.endswith("Would have been reacted to: ratings 2 of 15\n")
+    other = ("--dry-run", "--stream", "insights")
+    shown = look("react", "good", *other, environ={FILE_VARIABLE: str(file)})
+    assert shown.endswith("Would have been reacted to: insights 1 of 2\n")
 
 
 def test_one_that_does_not_end_holds_up_nobody(
@@ -178,6 +181,8 @@ def test_one_that_does_not_end_holds_up_nobody(
         (["x", "--when", "fim == 1", "--", "true"], "--when, column 1: there is no"),
         (["x", "--stream", "rating", "--", "true"], "--stream: has to be one of"),
         (["--when", "news"], "--when: is for one reaction: name it"),
+        (["--stream", "ratings"], "--stream: is for one reaction: name it"),
+        (["x", "--json", "--", "true"], "--json: it goes with --failed"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(
