@@ -20,6 +20,7 @@ PLACES: Final = {
     "status": "looks.status",
     "board": "looks.board",
     "watch": "looks.watch",
+    "react": "react.react",
     "config": "setup.config",
     "keys": "keys",
     "rebuild": "mending.rebuild",

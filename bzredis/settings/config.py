@@ -38,6 +38,7 @@ from bzredis.streams import STREAMS
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
 FILE_VARIABLE = "BZREDIS_CONFIG"
+REACTIONS = "reaction"  # tables of the file that `bzredis react` reads
 NAMES = tuple(stream.name for stream in STREAMS)
 SOME = several(choice(NAMES).read, "NAME")
 # Redis trims a stream by blocks of 100 entries, and one replay can bring 100: a shorter
@@ -347,6 +348,8 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, list[_Given]]:
     known = {option.key: option.name for option in OPTIONS}
     settings: dict[str, list[_Given]] = {}
     for name, value in toml.items():
+        if name == REACTIONS:
+            continue
         key, source = name.replace("-", "_"), f"{file}: {name}"
         if key not in known and is_a_tokens(key):
             raise ConfigError(
@@ -354,7 +357,7 @@ def _settings(toml: Mapping[str, object], file: str) -> dict[str, list[_Given]]:
                 f" copied; set {TOKEN_VARIABLE}, or {_TOKEN_FILE.name} to its file"
             )
         if key not in known:
-            hint = meant(key, known.values())
+            hint = meant(key, [*known.values(), REACTIONS])
             if isinstance(value, dict):
                 hint = "; options stand at the top of the file, in no [table]"
             raise ConfigError(f"{source}: there is no such option{hint}")

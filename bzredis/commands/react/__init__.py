@@ -1,0 +1,1 @@
+"""`bzredis react`: run something on what happens, from Redis alone."""

@@ -1,0 +1,1 @@
+"""What a reaction takes from Redis, and what it keeps there."""

@@ -1,0 +1,291 @@
+"""A reaction's consumer group in Redis: what this process has, and for how long.
+
+An entry that was given is ours for LEASE, and is ours on while we say so every BEAT.
+Whoever died says nothing more: then another takes over what it had, at the latest LEASE
+after. How long a reaction takes does not matter to that.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import attrgetter
+from typing import Any, Final
+from uuid import uuid4
+
+import attrs
+import structlog
+import trio
+
+from bzredis.commands.react.taking.patient import Command, Patient
+from bzredis.errors import StoreDown
+from bzredis.streams import Stream
+
+log = structlog.get_logger(__name__)
+
+LEASE: Final = 30.0  # s
+BEAT: Final = 5.0  # s
+# ms that one read waits: a thread that is left to itself ends after that, and a program
+# that is stopped waits for it.
+BLOCK: Final = 1_000
+MANY: Final = 1_000  # entries; more than one process ever has in hand
+FORGOTTEN: Final = 604_800  # s until tries that nobody finished are forgotten
+UNUSED: Final = 86_400_000  # ms until the name of a process that is gone is, too
+DETAIL: Final = {"parse_detail": True}
+IDS: Final = {"parse_justid": True}
+NOW, START = "$", "0-0"
+Key = tuple[str, str]  # a stream's name and an entry's id
+TOLD_MISSED: Final = (
+    "the log was trimmed before all of it was reacted to: what is missing is lost to"
+    " this reaction (run more at a time with --jobs, or the bridge with a longer"
+    " --events-maxlen)"
+)
+
+
+@attrs.frozen(eq=False)
+class Given:
+    """An entry that was given to us; without fields it is no longer in the log."""
+
+    stream: Stream
+    id: str
+    fields: dict[str, str] = attrs.field(repr=False)
+
+    @property
+    def key(self) -> Key:
+        return self.stream.name, self.id
+
+    @property
+    def place(self) -> tuple[int, int]:
+        ms, _, number = self.id.partition("-")
+        return int(ms), int(number)
+
+
+@attrs.define(eq=False)
+class Group:
+    """The group of one reaction, over the logs of its streams.
+
+    All waits until Redis answers, but `release`.
+    """
+
+    redis: Patient
+    name: str
+    streams: Sequence[Stream]
+    since: str = NOW  # where a new group begins
+    me: str = attrs.field(init=False)
+    _last: dict[str, str] = attrs.field(init=False, factory=dict)  # id read, by stream
+    _beat: float = attrs.field(init=False, default=float("-inf"))
+    _told: set[str] = attrs.field(init=False, factory=set)
+
+    @me.default
+    def _named(self) -> str:
+        return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+
+    def log(self, stream: Stream) -> str:
+        return self.redis.key(stream.name, "events")
+
+    @property
+    def tries(self) -> str:
+        return self.redis.key("react", self.name, "tries")
+
+    # ---- taking
+
+    async def open(self) -> None:
+        """Make the group where it is not there yet, and tell of what it missed."""
+        await self._make()
+        for stream in self.streams:
+            await self._look_back(stream)
+            await self._forget_the_dead(stream)
+
+    async def read(self, count: int) -> list[Given]:
+        """Return what came, waiting for it a little; none is no error."""
+        logs = [self.log(each) for each in self.streams]
+        ask: Command = (
+            *("XREADGROUP", "GROUP", self.name, self.me, "COUNT", count),
+            *("BLOCK", BLOCK, "STREAMS", *logs, *(">" for _ in logs)),
+        )
+        try:
+            [answer] = await self.redis.ask(ask)
+        except StoreDown:  # NOGROUP: all else is waited for
+            await self._make()
+            return []
+        found = self._given(answer or [])
+        for each in found:
+            self._last[each.stream.name] = each.id
+        return found
+
+    def is_due(self) -> bool:
+        return trio.current_time() - self._beat >= BEAT
+
+    async def beat(
+        self, held: Collection[Key], room: int
+    ) -> tuple[list[Given], set[Key]]:
+        """Say that we are here; return whose entries we take over, and what we lost.
+
+        `held` is what we have in hand. What is ours and not in hand
+        was given to a read whose answer nobody saw.
+        """
+        late = trio.current_time() - self._beat > LEASE / 2
+        is_first = self._beat == float("-inf")
+        found, lost = list[Given](), set[Key]()
+        for stream in self.streams:
+            try:
+                ids = await self._ours(stream)
+                # After a pause others are late as well: they are waited for.
+                if room > 0 and (is_first or not late):
+                    ids |= await self._of_the_dead(stream, room)
+            except StoreDown:  # NOGROUP
+                await self._make()
+                ids = set()
+            known = {key for name, key in held if name == stream.name}
+            lost |= {(stream.name, key) for key in known - ids}
+            found += await self._entries(stream, ids - known)
+            if len(held) >= room:  # we are behind, by how much nobody knows
+                await self._look_back(stream)
+        self._beat = trio.current_time()
+        return sorted(found, key=attrgetter("place")), lost
+
+    async def _ours(self, stream: Stream) -> set[str]:
+        """Return what is ours, and have it be so on."""
+        at = self.log(stream)
+        ask: Command = ("XPENDING", at, self.name, "-", "+", MANY, self.me, DETAIL)
+        [answer] = await self.redis.ask(ask)
+        ids = {each["message_id"] for each in answer}
+        if ids:
+            claim = ("XCLAIM", at, self.name, self.me, 0, *sorted(ids))
+            await self.redis.ask((*claim, "JUSTID", IDS))
+        return ids
+
+    async def _of_the_dead(self, stream: Stream, room: int) -> set[str]:
+        """Take over what those had who have not been heard of for LEASE."""
+        ask = ("XAUTOCLAIM", self.log(stream), self.name, self.me, _ms(LEASE), START)
+        [ids] = await self.redis.ask((*ask, "COUNT", room, "JUSTID", IDS))
+        return set(ids)
+
+    async def _entries(self, stream: Stream, ids: Iterable[str]) -> list[Given]:
+        at, found = self.log(stream), list[Given]()
+        for key in ids:
+            [answer] = await self.redis.ask(("XRANGE", at, key, key))
+            found.append(Given(stream, key, answer[0][1] if answer else {}))
+        return found
+
+    def _given(self, answer: Sequence[Any]) -> list[Given]:
+        by_log = {self.log(each): each for each in self.streams}
+        found = [
+            Given(by_log[at], key, fields or {})
+            for at, entries in answer
+            for key, fields in entries
+        ]
+        return sorted(found, key=attrgetter("place"))
+
+    # ---- what came of it
+
+    async def begin(self, one: Given) -> int:
+        """Count a try before it is made; return how many that are.
+
+        So an entry that ends this very process each time is not tried for ever.
+        """
+        field = f"{one.stream.name} {one.id}"
+        count, _ = await self.redis.ask(
+            ("HINCRBY", self.tries, field, 1), ("EXPIRE", self.tries, FORGOTTEN)
+        )
+        return int(count)
+
+    async def done(self, ones: Sequence[Given], *also: Command) -> None:
+        """Acknowledge; what is to be done along with it is done, too, or neither."""
+        fields = [f"{one.stream.name} {one.id}" for one in ones]
+        forget = ("HDEL", self.tries, *fields)
+        await self.redis.ask(*also, *self._acknowledge(ones), forget)
+
+    async def passed_over(self, ones: Sequence[Given]) -> None:
+        """Acknowledge what nothing was to be done for."""
+        await self.redis.ask(*self._acknowledge(ones))
+
+    def _acknowledge(self, ones: Sequence[Given]) -> Iterator[Command]:
+        for stream in self.streams:
+            if ids := [one.id for one in ones if one.stream is stream]:
+                yield "XACK", self.log(stream), self.name, *ids
+
+    async def release(self, ones: Sequence[Given], begun: Sequence[Given]) -> None:
+        """Leave to the next who comes what we have in hand. Raises StoreDown."""
+        commands = list[Command]()
+        for stream in self.streams:
+            if ids := [one.id for one in ones if one.stream is stream]:
+                claim = ("XCLAIM", self.log(stream), self.name, self.me, 0, *ids)
+                commands.append((*claim, "IDLE", _ms(LEASE), "JUSTID", IDS))
+        for one in begun:  # it was no fault of theirs
+            field = f"{one.stream.name} {one.id}"
+            commands.append(("HINCRBY", self.tries, field, -1))
+        if commands:
+            await self.redis.once(*commands)
+
+    # ---- the group itself
+
+    async def _make(self) -> None:
+        """Make the group for each log that has none."""
+        for stream in self.streams:
+            since = await self._since(stream)
+            make = ("XGROUP", "CREATE", self.log(stream), self.name, since, "MKSTREAM")
+            with suppress(StoreDown):  # BUSYGROUP: it is there already
+                await self.redis.ask(make)
+
+    async def _since(self, stream: Stream) -> str:
+        """Return where a group begins anew.
+
+        After what was read last, where that is still there; else the log is another
+        one, as of a Redis that was emptied, and all of it was written since.
+        """
+        last = self._last.get(stream.name)
+        if last is None:
+            return self.since
+        [there] = await self.redis.ask(("XRANGE", self.log(stream), last, last))
+        return last if there else START
+
+    async def _look_back(self, stream: Stream) -> None:
+        """Tell once where the log was trimmed beyond what was read."""
+        if stream.name in self._told:
+            return
+        at = self.log(stream)
+        try:
+            log_, groups = await self.redis.once(
+                ("XINFO STREAM", at), ("XINFO GROUPS", at)
+            )
+        except StoreDown:  # another time
+            return
+        mine = next((each for each in groups if each["name"] == self.name), None)
+        count = missed(log_, mine) if mine else 0
+        if count != 0:
+            self._told.add(stream.name)
+            told = {"entries": count} if count else {}
+            log.warning(TOLD_MISSED, reaction=self.name, stream=stream.name, **told)
+
+    async def _forget_the_dead(self, stream: Stream) -> None:
+        """Remove names of processes that are long gone and had nothing in hand."""
+        at = self.log(stream)
+        with suppress(StoreDown):  # another time
+            [consumers] = await self.redis.once(("XINFO CONSUMERS", at, self.name))
+            for each in consumers:
+                if not each["pending"] and each["idle"] > UNUSED:
+                    gone = ("XGROUP", "DELCONSUMER", at, self.name, each["name"])
+                    await self.redis.once(gone)
+
+
+def missed(log_: Mapping[str, Any], mine: Mapping[str, Any]) -> int | None:
+    """Return how many entries were trimmed before they were read; None: some. Pure."""
+    last, first = mine["last-delivered-id"], (log_.get("first-entry") or ("",))[0]
+    if last == START or not first or _place(first) <= _place(last):
+        return 0
+    read, added = mine.get("entries-read"), log_.get("entries-added")
+    if read is None or added is None:  # before Redis 7, nobody counts them
+        return None
+    return max(0, int(added) - int(log_["length"]) - int(read))
+
+
+def _place(key: str) -> tuple[int, int]:
+    ms, _, number = key.partition("-")
+    return int(ms), int(number or 0)
+
+
+def _ms(seconds: float) -> int:
+    return round(1_000 * seconds)
