@@ -48,7 +48,8 @@ from bzredis.settings.credentials import exposed, required, token_reader
 from bzredis.settings.file import Found
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
-from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
+from bzredis.streams import INSIGHTS, RATINGS, Stream
+from bzredis.streams.installed import stream as named
 from bzredis.upstream.pacing import PACE
 from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.rest import Rest
@@ -198,7 +199,7 @@ class _Parts:
     urgent: ParkingLot = attrs.field(factory=ParkingLot)
 
     def bridge(self) -> Bridge:
-        streams = [BY_NAME[name] for name in self.config.streams]
+        streams = [*map(named, self.config.streams)]
         lines, askers = list[Line](), list[Callable[[], Awaitable[None]]]()
         on_symbols: Callable[[Sequence[str]], None] = lambda _: None  # noqa: E731
         # What is looked up by symbol first: the others tell it whose ratings changed.

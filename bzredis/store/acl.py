@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from bzredis.contract.keys import KEYS, key, pattern
 from bzredis.store.script import Limits, commands, keys_written, script, status_script
-from bzredis.streams import STREAMS
+from bzredis.streams import STREAMS, Stream
 
 # Besides what the scripts call. CLIENT is a courtesy, SELECT for another database.
 OURS: Final = (
@@ -28,36 +29,37 @@ READING: Final = (
 USER: Final = "reset on >PASSWORD resetchannels"
 
 
-def bridge(prefix: str) -> str:
+def bridge(prefix: str, streams: Sequence[Stream] = STREAMS) -> str:
     """Return what makes a user for the bridge, as one command."""
-    texts = [status_script(), *(script(stream, Limits()) for stream in STREAMS)]
+    texts = [status_script(), *(script(stream, Limits()) for stream in streams)]
     called = sorted({*OURS, *(name for text in texts for name in commands(text))})
     keys = [
         f"~{_pattern(key(prefix, stream, name))}"
-        for stream in STREAMS
+        for stream in streams
         for name in keys_written(stream)
     ]
-    rules = [*keys, *_channels(prefix), *(f"+{name.lower()}" for name in called)]
+    allowed = [f"+{name.lower()}" for name in called]
+    rules = [*keys, *_channels(prefix, streams), *allowed]
     return f"ACL SETUSER bzredis {USER} {' '.join(rules)}"
 
 
-def reader(prefix: str, may: str) -> str:
+def reader(prefix: str, may: str, streams: Sequence[Stream] = STREAMS) -> str:
     """Return what makes a user that reads; `may`: %R~, or ~ where that is not known."""
     names = [
         _pattern(key(prefix, stream, re.sub("SYM|ID", "*", one.name)))
-        for stream in STREAMS
+        for stream in streams
         for one in KEYS
         if stream.state in one.state and not one.type.startswith("pub/sub")
     ]
-    rules = [*(may + name for name in names), *_channels(prefix), *READING]
+    rules = [*(may + name for name in names), *_channels(prefix, streams), *READING]
     return f"ACL SETUSER bzreader {USER} {' '.join(rules)}"
 
 
-def _channels(prefix: str) -> list[str]:
+def _channels(prefix: str, streams: Sequence[Stream]) -> list[str]:
     channels = [one.name for one in KEYS if one.type.startswith("pub/sub")]
     return [
         f"&{_pattern(key(prefix, stream, name))}"
-        for stream in STREAMS
+        for stream in streams
         for name in channels
     ]
 

@@ -21,7 +21,6 @@ from bzredis.commands import cli, form, logs, run, simulate
 from bzredis.contract import fields
 from bzredis.contract.asyncapi import document
 from bzredis.contract.keys import KEYS
-from bzredis.contract.theirs import THEIRS
 from bzredis.errors import FeedLost
 from bzredis.settings.config import OPTIONS, Config
 from bzredis.settings.file import Found
@@ -323,7 +322,7 @@ def test_keys_shows_the_table_under_its_prefix() -> None:
             assert there == (stream.state in key.state)
         assert " ".join(head.name for head in stream.headline) in shown
         words = set(shown.split())
-        for table in (fields.entry(stream), fields.ours(stream), THEIRS[stream.name]):
+        for table in (fields.entry(stream), fields.ours(stream), stream.content):
             assert {each.name for each in table} <= words
     for each in (*fields.GAP, *fields.REJECTED, *fields.STATUS):
         assert each.name in words

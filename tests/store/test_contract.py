@@ -22,14 +22,14 @@ from bzredis.bridge.status import FIELDS, Identity, State, StreamStatus
 from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import GaveUp, Opened
 from bzredis.contract import fields
-from bzredis.contract.fields import UNITS, Field
+from bzredis.contract.fields import UNITS
 from bzredis.contract.schemas import of, schemas
-from bzredis.contract.theirs import THEIRS
 from bzredis.ports import Sign
 from bzredis.reader.reader import KINDS
 from bzredis.reader.values import NAMES
 from bzredis.store.script import lua
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
+from bzredis.streams.field import Field
 
 FRAMES: Final = Path(__file__).parents[1] / "frames"
 OF_EACH = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
@@ -57,7 +57,7 @@ def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
     every = schemas()["$defs"]
     for kind, table in (
         ("message", fields.entry(stream)),
-        ("latest", (*fields.ours(stream), *THEIRS[stream.name])),
+        ("latest", (*fields.ours(stream), *stream.content)),
     ):
         told = every[f"{stream.name}-{kind}"]["properties"]
         for each in table:
@@ -71,7 +71,7 @@ def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
 def test_of_upstreams_fields_those_are_told_that_the_reader_knows(
     stream: Stream,
 ) -> None:
-    told = {each.name for each in THEIRS[stream.name]}
+    told = {each.name for each in stream.content}
     assert all(not name.startswith("_") for name in told)
     for each in attrs.fields(KINDS[stream.name]):
         names = {*each.metadata.get(NAMES, ())}
@@ -93,7 +93,7 @@ def _flat(content: dict[str, Any], stem: str = "") -> Iterator[str]:
 
 @OF_EACH
 def test_the_headline_is_the_streams(stream: Stream) -> None:
-    names = [each.name for each in fields.HEADLINES[stream.name]]
+    names = [each.name for each in fields.headline(stream)]
     shift = ["shift"] if stream.state == "per_symbol" else []
     assert names == [*(head.name for head in stream.headline), *shift]
 

@@ -9,8 +9,9 @@ import pytest
 from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Rejected
 from bzredis.messages.envelope import Notice
-from bzredis.streams import BY_NAME, CONSENSUS, STREAMS, Stream
+from bzredis.streams import CONSENSUS, STREAMS, Stream
 from bzredis.streams.consensus import FIGURES, security
+from bzredis.streams.installed import stream as named
 
 FRAMES = Path(__file__).parent.parent / "frames"
 HEADLINE = {"consensus_rating", "consensus_rating_val", "consensus_price_target"}
@@ -39,7 +40,7 @@ def test_the_stream_is_upstreams() -> None:
 
 
 def test_streams_by_name() -> None:
-    assert [stream.name for stream in STREAMS] == list(BY_NAME)
+    assert all(named(stream.name) is stream for stream in STREAMS)
     assert "read=" not in repr(CONSENSUS)
 
 
@@ -99,7 +100,7 @@ def test_what_has_no_figures_is_no_consensus(data: dict[str, Any], sole: str) ->
 
 
 @pytest.mark.parametrize("data", [{}, {"tickers": ["AAPL"]}, {"ticker": "AAPL"}])
-@pytest.mark.parametrize("stream", STREAMS, ids=BY_NAME)
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_a_notice_about_a_security_is_a_notice(
     stream: Stream, data: dict[str, Any]
 ) -> None:

@@ -34,7 +34,7 @@ from bzredis.settings.config import Config, configure
 from bzredis.settings.file import Found
 from bzredis.simulator import Settings, Simulator
 from bzredis.store.client import Store
-from bzredis.streams import BY_NAME
+from bzredis.streams.installed import stream
 
 Say = Callable[[str], None]
 
@@ -105,7 +105,7 @@ async def _look_first(config: Config, *, is_told: bool) -> None:
     shown = ", ".join(each.shown for each in config.redis)
     with closing(_store(config)) as store:
         try:
-            empty = [await store.is_empty(BY_NAME[name]) for name in config.streams]
+            empty = [await store.is_empty(stream(name)) for name in config.streams]
         except StoreDown as error:
             raise ConfigError(f"--redis {shown}: {error}") from None
     if is_told and not all(empty):

@@ -1,0 +1,172 @@
+"""What a stream's definition has to be, so that the contract holds for it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import attrs
+
+from bzredis.errors import Unusable
+from bzredis.messages.envelope import Envelope
+from bzredis.messages.symbols import symbol
+from bzredis.streams.stream import Head, Reading, Stream, Table
+
+# Of a key, a channel, an option's value, and a schema's name.
+NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+LONGEST: Final = 32  # characters of a name
+KEPT: Final = {"internal"}  # what stands in the place of a stream's name otherwise
+# Under upstream's host, whatever that is: no other one, no folder above, no query.
+PATH: Final = re.compile(r"/(?!/)[A-Za-z0-9._~/-]*")
+WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")  # a field of an entry
+FIELD: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # … and of a hash
+OWN: Final = re.compile(r"_[A-Za-z0-9][A-Za-z0-9_]{0,63}")
+PARAMETERS: Final = {"tickers", "isins"}
+# What the log and the hashes have of all streams; a test holds them to the contract.
+OF_ENTRIES: Final = {
+    *("envelope", "action", "record", "symbol", "timestamp", "received", "source"),
+    *("version", "published", "effect", "news", "raw", "event", "shift"),
+    *("from", "to", "cause", "recovered", "reason"),
+}
+OF_HASHES: Final = {
+    *("_symbol", "_record", "_action", "_version", "_published", "_timestamp"),
+    *("_received", "_source", "_event"),
+}
+MS: Final = range(10**14)  # a time that can be written
+
+
+def broken(stream: object) -> list[str]:
+    """Return what is wrong with a definition that somebody wrote, in words."""
+    if not isinstance(stream, Stream):
+        return [f"it is a {type(stream).__name__}, and no bzredis.plugin.Stream"]
+    try:
+        return [*_broken(stream)]
+    except (TypeError, AttributeError) as error:
+        return [f"a part of it is of the wrong type: {error}"]
+
+
+def _broken(stream: Stream) -> Iterator[str]:
+    if wrong := of_name(stream.name):
+        yield wrong
+    yield from _paths(stream)
+    if stream.state != "records" or stream.lookup is not None:
+        yield "state and lookup are for upstream's consensus alone; leave them out"
+    read: object = stream.read  # whatever somebody put there
+    if not callable(read):
+        yield "read is no function"
+    if odd := sorted({*stream.parameters} - PARAMETERS):
+        yield f"parameters: {odd[0]!r} is none of {', '.join(sorted(PARAMETERS))}"
+    yield from _heads(stream.headline)
+    yield from _fields(stream)
+
+
+def of_name(name: object) -> str:
+    """Say what is wrong with a stream's name, else ""."""
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > LONGEST:
+        return (
+            f"the name {name!r} is no part of a key: small letters, digits and hyphens"
+            f" between them, {LONGEST} at the most"
+        )
+    return f"the name {name!r} is the bridge's own" if name in KEPT else ""
+
+
+def _paths(stream: Stream) -> Iterator[str]:
+    tables: dict[str, object] = {"rows": stream.rows, "removals": stream.removals}
+    yield from _path("path", stream.path)
+    for what, table in tables.items():
+        if isinstance(table, Table):
+            yield from _path(f"the path of {what}", table.path)
+            if not (table.name and table.since):
+                yield f"{what}: its name and since are needed"
+        elif table is not None:
+            yield f"{what} is a {type(table).__name__}, and no bzredis.plugin.Table"
+
+
+def _path(what: str, path: str) -> Iterator[str]:
+    if not PATH.fullmatch(path) or ".." in path.split("/") or "//" in path:
+        yield (
+            f"{what} {path!r} is none of upstream's host: it begins with one /, and has"
+            " no host, no .. and no ? in it"
+        )
+
+
+def _heads(heads: Iterable[Head]) -> Iterator[str]:
+    seen: set[str] = set()
+    for each in heads:
+        name = each.name
+        if not WORD.fullmatch(name):
+            yield f"the headline's {name!r} is no plain name"
+        if name in OF_ENTRIES:
+            yield f"the headline's {name!r} is a field of each entry already"
+        if name in seen:
+            yield f"the headline's {name!r} stands there twice"
+        seen.add(name)
+        if not FIELD.fullmatch(each.field):
+            yield f"the headline's {name!r}: {each.field!r} is no field of a hash"
+
+
+def _fields(stream: Stream) -> Iterator[str]:
+    for mine in stream.derived:
+        if not OWN.fullmatch(mine.name):
+            yield f"derived: {mine.name!r} has to begin with one _, as all that is ours"
+        if mine.name in OF_HASHES:
+            yield f"derived: {mine.name!r} is a field of each hash already"
+    for theirs in stream.content:
+        if OWN.fullmatch(theirs.name):
+            yield f"content: {theirs.name!r} begins with _, which is for what is ours"
+    ours = {each.name for each in stream.derived} | OF_HASHES
+    for each in stream.headline:
+        if OWN.fullmatch(each.field) and each.field not in ours:
+            yield f"the headline's {each.name!r}: {each.field!r} is not in derived"
+
+
+def guarded(stream: Stream) -> Stream:
+    """Return a stream whose `read` harms nothing but the one message, whatever it does.
+
+    Raises Unusable, then, of which the frame goes to `rejected`.
+    """
+    theirs = stream.read
+    own = {each.name for each in stream.derived}
+
+    def read(envelope: Envelope, sole: str) -> Reading:
+        try:
+            found = theirs(envelope, sole)
+        except Unusable:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - nobody knows what
+            words = f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise Unusable(f"the code of {stream.name} failed: {words}") from None
+        for wrong in _wrong(found, len(stream.headline), own):
+            raise Unusable(f"the code of {stream.name} is wrong: {wrong}")
+        return found
+
+    return attrs.evolve(stream, read=read)
+
+
+def _wrong(found: object, heads: int, own: set[str]) -> Iterator[str]:
+    """Yield what is wrong with what a stream's code made of a message."""
+    if not isinstance(found, Reading):
+        yield f"it returned a {type(found).__name__}, and no bzredis.plugin.Reading"
+        return
+    pairs = [part for pair in found.derived for part in pair]
+    texts = [found.symbol, *found.headline, *found.moments, *pairs]
+    if not all(type(each) is str and _is_whole(each) for each in texts):
+        yield "what is no text stands among its symbol, headline, moments and derived"
+        return
+    if len(found.headline) != heads:
+        yield f"a headline of {len(found.headline)} values, where {heads} are defined"
+    if found.symbol and symbol(found.symbol) != found.symbol:
+        yield f"{found.symbol!r} is no symbol; bzredis.plugin.symbol makes one"
+    if len(found.moments) % 2:
+        yield "its moments are no pairs"
+    for what, time in (("updated", found.updated), ("published", found.published)):
+        if time is not None and (type(time) is not int or time not in MS):
+            yield f"{what} is {time!r}, and no time in ms since 1970"
+    for name in sorted({name for name, _ in found.derived} - own):
+        yield f"{name!r} is not among what it derives"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether no half of a character is in it, which Redis cannot be told."""
+    return text.isascii() or text == text.encode(errors="ignore").decode()
