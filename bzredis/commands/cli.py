@@ -22,6 +22,7 @@ PLACES: Final = {
     "watch": "looks.watch",
     "config": "setup.config",
     "keys": "keys",
+    "plugins": "plugins",
     "rebuild": "mending.rebuild",
     "redrive": "mending.redrive",
     "forget": "mending.forget",

@@ -8,7 +8,7 @@ from typing import Final
 
 from bzredis.contract.keys import KEYS, key, pattern
 from bzredis.store.script import Limits, commands, keys_written, script, status_script
-from bzredis.streams import STREAMS, Stream
+from bzredis.streams import INSIGHTS, RATINGS, STREAMS, Stream
 
 # Besides what the scripts call. CLIENT is a courtesy, SELECT for another database.
 OURS: Final = (
@@ -26,6 +26,8 @@ READING: Final = (
     *("+multi", "+exec", "+discard"),  # what the reader reads at one moment
     *("+subscribe", "+psubscribe", "+unsubscribe", "+punsubscribe"),
 )
+# What REST is asked of where a watch-list does not tell: whose symbols were seen here.
+WHOSE: Final = (RATINGS, INSIGHTS)
 USER: Final = "reset on >PASSWORD resetchannels"
 
 
@@ -38,6 +40,8 @@ def bridge(prefix: str, streams: Sequence[Stream] = STREAMS) -> str:
         for stream in streams
         for name in keys_written(stream)
     ]
+    others = [each for each in WHOSE if each not in streams]
+    keys += [f"~{_pattern(key(prefix, each, 'symbols'))}" for each in others]
     allowed = [f"+{name.lower()}" for name in called]
     rules = [*keys, *_channels(prefix, streams), *allowed]
     return f"ACL SETUSER bzredis {USER} {' '.join(rules)}"

@@ -122,7 +122,7 @@ def make(rng: Random, at: float) -> dict[str, object]:
             "eps_surprise_percent": f"{100 * more / estimate:.2f}",
             "revenue": f"{sales + more * 1_000_000}.000",
             "revenue_surprise": f"{more * 1_000_000}.000",
-            "revenue_surprise_percent": f"{100 * more * 1_000_000 / sales:.2f}",
+            "revenue_surprise_percent": f"{100 * more * 10**6 / sales:.3f}",
         }
     return content
 

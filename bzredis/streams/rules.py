@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from bzredis.errors import Unusable
-from bzredis.messages.envelope import Envelope
+from bzredis.messages.envelope import Envelope, parse
 from bzredis.messages.symbols import symbol
 from bzredis.streams.stream import Head, Reading, Stream, Table
 
@@ -58,6 +58,8 @@ def _broken(stream: Stream) -> Iterator[str]:
     if odd := sorted({*stream.parameters} - PARAMETERS):
         yield f"parameters: {odd[0]!r} is none of {', '.join(sorted(PARAMETERS))}"
     yield from _heads(stream.headline)
+    if any(not _has_content(sample) for sample in stream.samples):
+        yield "samples: each is a frame as upstream sends it, as text, with content"
     yield from _fields(stream)
 
 
@@ -104,6 +106,14 @@ def _heads(heads: Iterable[Head]) -> Iterator[str]:
         seen.add(name)
         if not FIELD.fullmatch(each.field):
             yield f"the headline's {name!r}: {each.field!r} is no field of a hash"
+
+
+def _has_content(sample: str) -> bool:
+    try:
+        found = parse(sample)
+    except Unusable:
+        return False
+    return isinstance(found, Envelope) and bool(found.content)
 
 
 def _fields(stream: Stream) -> Iterator[str]:

@@ -129,4 +129,5 @@ class Stream:
     make: Callable[[Random, float], dict[str, object]] | None = attrs.field(
         default=None, repr=False
     )
+    samples: tuple[str, ...] = ()  # or frames as upstream sends them, to the same end
     kind: str = ""  # what the simulator's envelopes say that they are of
