@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Final, Literal
 
@@ -126,7 +126,7 @@ class Stream:
     weight: Weight | None = None  # None: nobody measured it
     # Content for the simulator, made up anew each time, but for `id` and `updated`; of
     # chance, and what time it is (unix s).
-    make: Callable[[Random, float], dict[str, object]] | None = attrs.field(
+    make: Callable[[Random, float], Mapping[str, object]] | None = attrs.field(
         default=None, repr=False
     )
     samples: tuple[str, ...] = ()  # or frames as upstream sends them, to the same end
