@@ -16,6 +16,7 @@ from contract.closed import closed
 from jsonschema import Draft202012Validator, ValidationError
 from store.servers import HOST, Peer, consensus, deleted, message, rating
 from store.steps import STEPS
+from streams.offered import EVERY
 
 from bzredis.bridge import bridge
 from bzredis.bridge.status import FIELDS, Identity, State, StreamStatus
@@ -32,29 +33,31 @@ from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 from bzredis.streams.field import Field
 
 FRAMES: Final = Path(__file__).parents[1] / "frames"
-OF_EACH = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+OF_EACH = pytest.mark.parametrize("stream", EVERY, ids=lambda stream: stream.name)
+OF_THE_THREE = pytest.mark.parametrize("stream", STREAMS, ids=lambda s: s.name)
 
 
 def validator(stream: Stream, kind: str) -> Draft202012Validator:
     """Return what checks by the published schema."""
     ref = {"$ref": f"#/$defs/{stream.name}-{kind}"}
-    return Draft202012Validator(schemas() | ref)
+    return Draft202012Validator(schemas(EVERY) | ref)
 
 
 def test_the_schemas_are_schemas() -> None:
-    every = schemas()["$defs"]
+    every = schemas(EVERY)["$defs"]
     for name, schema in every.items():
         Draft202012Validator.check_schema(schema)
         if "$ref" not in schema:  # else what is made of it has that one's name
             assert schema["title"].lower() == name.replace("-", "")
     text = json.dumps(every)
     assert {*re.findall(r'"#/\$defs/([^"]+)"', text)} <= {*every}
-    assert {f"{s.name}-{kind}" for s in STREAMS for kind in of(s)} <= {*every}
+    assert {f"{s.name}-{kind}" for s in EVERY for kind in of(s)} <= {*every}
+    assert {*schemas()["$defs"]} < {*every}
 
 
 @OF_EACH
 def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
-    every = schemas()["$defs"]
+    every = schemas(EVERY)["$defs"]
     for kind, table in (
         ("message", fields.entry(stream)),
         ("latest", (*fields.ours(stream), *stream.content)),
@@ -67,7 +70,7 @@ def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
             assert each.words or UNITS.get(each.type, each.type) in words
 
 
-@OF_EACH
+@OF_THE_THREE
 def test_of_upstreams_fields_those_are_told_that_the_reader_knows(
     stream: Stream,
 ) -> None:
@@ -134,7 +137,7 @@ def fill(peer: Peer, stream: Stream) -> None:
         peer.apply(CONSENSUS, consensus(symbol=None))
 
 
-@OF_EACH
+@OF_THE_THREE
 def test_all_that_stands_in_redis_is_as_the_schemas_say(
     peer: Peer, stream: Stream
 ) -> None:

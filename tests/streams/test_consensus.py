@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streams.offered import EVERY
 
 from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Rejected
@@ -100,7 +101,7 @@ def test_what_has_no_figures_is_no_consensus(data: dict[str, Any], sole: str) ->
 
 
 @pytest.mark.parametrize("data", [{}, {"tickers": ["AAPL"]}, {"ticker": "AAPL"}])
-@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+@pytest.mark.parametrize("stream", EVERY, ids=lambda stream: stream.name)
 def test_a_notice_about_a_security_is_a_notice(
     stream: Stream, data: dict[str, Any]
 ) -> None:
