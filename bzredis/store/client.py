@@ -67,6 +67,7 @@ class Store:
     limits: Limits = attrs.field(factory=Limits)
     others: Sequence[str] = attrs.field(default=(), repr=False)  # of the same cluster
     _at: Connection = attrs.field(init=False, repr=False)
+    # By stream, made when it is wanted.
     _apply: dict[str, Script] = attrs.field(init=False, repr=False, factory=dict)
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
