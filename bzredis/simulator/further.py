@@ -21,6 +21,7 @@ Row = dict[str, object]
 KEPT = 2_000  # live records of each
 REVISED, DELETED = 0.3, 0.05  # the shares of messages that are about an earlier record
 REPEATED = 0.5  # the share of revisions that change nothing but the time
+TRIES = 20  # to make something up of the same company
 BARE_DELETE = 0.4  # the share of deletions without content
 # What says whose a record is, and stays.
 WHOSE = ("id", "ticker", "exchange", "isin", "cusip", "name", "symbol", "security")
@@ -85,23 +86,27 @@ class Sideline:
 
     def say(self, at: float, record: str = "") -> list[Published]:
         """Make a record, or revise one; nothing where nobody makes content."""
-        content = self.of.make(self._rng, at) if self.of.make else None
-        if content is None:
+        old = self.live.get(record, {})
+        made = old if old and self._rng.random() < REPEATED else self._made(at, old)
+        if not made:
             return []
-        made = {**content}
-        action, old = "created", self.live.get(record, {})
-        if old:
-            action = "updated"
-            same = self._rng.random() < REPEATED
-            made = {**old} if same else made | {k: old[k] for k in WHOSE if k in old}
-        else:
-            record = formats.record_id(self._rng, at)
-        self.live[record] = made | {"id": record, "updated": int(at)}
+        record = record or formats.record_id(self._rng, at)
+        whose = {name: old[name] for name in WHOSE if name in old}
+        content = {**made, **whose, "id": record, "updated": int(at)}
+        self.live[record] = content
         if len(self.live) > KEPT:
             del self.live[next(iter(self.live))]
-        told = self._data(at, action, record, updated(old))
-        content = self.live[record]
-        return [self._sent(at, told | {"content": content}, content)]
+        data = self._data(at, "updated" if old else "created", record, updated(old))
+        return [self._sent(at, data | {"content": content}, content)]
+
+    def _made(self, at: float, old: Content) -> Content:
+        """Make content up; of the same company as before, if that can be had."""
+        made: Content = {}
+        for _ in range(TRIES if old and self.of.make else 1):
+            made = (self.of.make and self.of.make(self._rng, at)) or {}
+            if made.get("ticker") == old.get("ticker"):
+                break
+        return made
 
     def retract(self, at: float, record: str) -> Published:
         old = self.live.pop(record)

@@ -27,7 +27,7 @@ from bzredis.streams.field import (
 from bzredis.streams.stream import Reading, Stream, Table, head
 
 _HEADS = (
-    *("date", "time", "date_confirmed", "period", "period_year"),
+    *("period", "period_year", "date", "time", "date_confirmed"),
     *("eps", "eps_est", "eps_surprise_percent"),
     *("revenue", "revenue_est", "revenue_surprise_percent", "importance"),
 )
@@ -133,6 +133,12 @@ EARNINGS = Stream(
     path="/api/v2.1/calendar/earnings/stream",
     read=read,
     headline=(
+        head("period", "period", "`Q1` to `Q4`, `FY`, `H1` or `H2`", is_news=True),
+        head(
+            *("period_year", "period_year", "the year of it"),
+            kind="number",
+            is_news=True,
+        ),
         head(
             *("date", "date"),
             "the day of the report in New York, which may lie ahead",
@@ -142,12 +148,6 @@ EARNINGS = Stream(
         head(
             *("date_confirmed", "date_confirmed"),
             "`1`: the company said so; `0`: the day is a guess",
-            kind="number",
-            is_news=True,
-        ),
-        head("period", "period", "`Q1` to `Q4`, `FY`, `H1` or `H2`", is_news=True),
-        head(
-            *("period_year", "period_year", "the year of it"),
             kind="number",
             is_news=True,
         ),

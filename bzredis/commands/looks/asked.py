@@ -24,12 +24,7 @@ PLACE: Final = frozenset({"redis", "prefix"})  # the options of who looks
 def streams(config: Config) -> tuple[str, ...]:
     """Return the streams that are named, in the order in which they are drawn."""
     known = tuple(name for name in STREAMS if name in config.streams)
-    return (*known, *others(config))
-
-
-def others(config: Config) -> tuple[str, ...]:
-    """Return those of them that are drawn field by field."""
-    return tuple(name for name in config.streams if name not in STREAMS)
+    return (*known, *(name for name in config.streams if name not in STREAMS))
 
 
 def reader_at(url: RedisURL, prefix: str) -> Reader:

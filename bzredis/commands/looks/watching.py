@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from bzredis.commands.looks.asked import STREAMS, reader_at
+from bzredis.commands.looks.asked import reader_at
 from bzredis.commands.looks.drawn.sheet import Sheet
 from bzredis.reader import Entry, Gap, Reader, ReaderError, Status
 from bzredis.settings.config import Config
@@ -62,8 +62,7 @@ class Watched:
         if symbol and (
             not self._looks % AGAIN or any(map(self._news_of, came.values()))
         ):
-            more = [name for name in self.streams if name not in STREAMS]
-            found = Sheet.read(reader, symbol, more)
+            found = Sheet.read(reader, symbol, self.streams)
             history = reader.history("consensus", symbol)
         return Seen(states, came, found, history)
 

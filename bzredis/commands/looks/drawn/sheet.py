@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from bzredis.commands.looks.asked import STREAMS
 from bzredis.commands.looks.drawn import further
 from bzredis.commands.looks.drawn.pen import (
     DOWN,
@@ -56,16 +57,19 @@ class Sheet:
     others: Mapping[str, Hash] = attrs.field(factory=dict)  # of further streams
 
     @classmethod
-    def read(cls, reader: Reader, symbol: str, more: Iterable[str] = ()) -> Sheet:
-        """Read it, and what `more` streams say; raises ReaderError."""
-        others = {name: reader.latest(name, symbol) for name in more}
+    def read(
+        cls, reader: Reader, symbol: str, streams: Collection[str] = STREAMS
+    ) -> Sheet:
+        """Read what these streams say of it; raises ReaderError."""
+        found: dict[str, Any] = {name: reader.latest(name, symbol) for name in streams}
+        rating, insight, consensus = (found.pop(name, None) for name in STREAMS)
         return cls(
             symbol,
-            reader.latest("ratings", symbol),
-            reader.latest("insights", symbol),
-            reader.latest("consensus", symbol),
-            reader.opinions(symbol),
-            {name: found for name, found in others.items() if found},
+            rating,
+            insight,
+            consensus,
+            reader.opinions(symbol) if STREAMS[0] in streams else (),
+            {name: latest for name, latest in found.items() if latest},
         )
 
     @property

@@ -1,0 +1,65 @@
+"""A package's stream that cannot be had costs the others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+import trio
+from streams.offered import offer, offered
+
+from bzredis.commands.running.followed import sifted, whole
+from bzredis.commands.setup.check import checked
+from bzredis.errors import ConfigError
+from bzredis.settings.file import Found, find
+
+WORDS = "the stream two of b-package 1.2 cannot be followed: it cannot be loaded"
+
+
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    offer(folder, "b-package", {"two": "b_package:TWO"}, "1 / 0")
+    with offered(folder):
+        yield folder
+
+
+def found(tmp_path: Path, *names: str) -> Found:
+    flags = {"stream": names, "state_dir": str(tmp_path / "state"), "no_rest": True}
+    upstream = {"upstream": "ws://127.0.0.1:1", "redis": ("redis://127.0.0.1:1",)}
+    return find(None, flags | upstream)
+
+
+def test_the_others_are_followed(tmp_path: Path) -> None:
+    told = found(tmp_path, "ratings", "two", "earnings")
+    with structlog.testing.capture_logs() as logs:
+        sound = whole(told)
+    assert sound.config.streams == ("ratings", "earnings")
+    assert sound.config.prefix == told.config.prefix
+    [line] = logs
+    assert line["log_level"] == "error"
+    words = line["event"] % line.get("positional_args", ())
+    assert words.startswith(WORDS)
+    assert words.endswith("; the others are followed")
+
+
+def test_where_nothing_is_left_it_ends(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=WORDS.replace(".", r"\.")):
+        whole(found(tmp_path, "two"))
+
+
+def test_what_is_sound_stays_as_it_is(tmp_path: Path) -> None:
+    told = found(tmp_path, "ratings", "bulls-bears")
+    assert sifted(told) == (told, [])
+
+
+def test_check_says_so(tmp_path: Path) -> None:
+    sheet = trio.run(checked, found(tmp_path, "ratings", "two"))
+    told = {each.name: each for each in sheet}
+    assert told["plugins"].state == "error"
+    assert told["plugins"].words.startswith(WORDS)
+    assert "`run` does without it" in told["plugins"].todo
+    assert "plugins" not in {each.name for each in trio.run(checked, found(tmp_path))}
