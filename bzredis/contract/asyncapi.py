@@ -86,7 +86,8 @@ def document(prefix: str, contract: str, streams: Iterable[Stream] = STREAMS) ->
 
 
 def _id(stream: Stream, kind: str) -> str:
-    return f"{stream.name}{kind.capitalize()}"
+    first, *others = stream.name.split("-")
+    return "".join((first, *map(str.capitalize, (*others, kind))))
 
 
 def _message(stream: Stream, one: Key, kind: str) -> Schema:
