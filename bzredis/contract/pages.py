@@ -19,13 +19,10 @@ HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
 capitals, bare in the United States (`AAPL`, `BRK.B`), else with its exchange
-(`TSX:SHOP`). ID is the id of a record: one call of one firm on one symbol, however
-often upstream changes it.
+(`TSX:SHOP`). ID is the id of a record{record}
 
 - All values are text. **What is not known has no field**, in entries and hashes alike.
-- **`latest` is the newest call of *any* firm about the symbol**, by the time of its
-  publication and not by when it came. What each firm says stands in `record:ID`, in the
-  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
+{newest}
 - `latest` is fresh exactly while `alive` is there.
 - An entry of the log says what happened. **Act on those that have `news`**: most
   updates only say again what was known.
@@ -35,6 +32,22 @@ The number of all this is 1 (`contract` in `status`). Under one number fields ma
 added to entries, hashes and `status`, but none is taken away, gets another name or
 another meaning: leave alone what you do not know.
 """
+# What a record is, and `latest`: of the three, and of any other stream.
+OF_CALLS: Final = {
+    "record": """: one call of one firm on one symbol, however
+often upstream changes it.""",
+    "newest": """\
+- **`latest` is the newest call of *any* firm about the symbol**, by the time of its
+  publication and not by when it came. What each firm says stands in `record:ID`, in the
+  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.""",
+}
+OF_OTHERS: Final = {
+    "record": ", however often upstream\nchanges it.",
+    "newest": """\
+- **`latest` is the newest record of the symbol**, by the time of its publication and
+  not by when it came. All of them stand in `record:ID`, in the order of
+  `timeline:SYM`.""",
+}
 COOKBOOK: Final = """More questions and their answers:
 [the cookbook](../../scripts/consumers/cookbook.md). Programs in nine languages to copy
 from: [consumers](../../scripts/consumers/README.md).
@@ -123,8 +136,10 @@ def _names(of: Iterable[Field]) -> str:
 
 def markdown(prefix: str, streams: Sequence[Stream] = STREAMS) -> Iterator[str]:
     """Yield the parts of a page: examples, each key, and each field with its type."""
-    yield HEAD.format(prefix=prefix)
-    yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
+    names, known = ({each.name for each in of} for of in (streams, STREAMS))
+    yield HEAD.format(prefix=prefix, **(OF_CALLS if names & known else OF_OTHERS))
+    if names >= known:  # of which the examples are
+        yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
     yield from _keys(prefix, streams)
     yield from _entries(prefix, streams)
     yield ACTING.format(prefix=prefix)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from itertools import chain
+from typing import Any, Final, get_args
 
 import attrs
 
 from bzredis.errors import Unusable
 from bzredis.messages.envelope import Envelope, parse
 from bzredis.messages.symbols import symbol
-from bzredis.streams.stream import Head, Reading, Stream, Table
+from bzredis.streams.field import Field, Type
+from bzredis.streams.stream import Head, Reading, Stream, Table, Weight
 
 # Of a key, a channel, an option's value, and a schema's name.
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
@@ -40,10 +42,67 @@ def broken(stream: object) -> list[str]:
     """Return what is wrong with a definition that somebody wrote, in words."""
     if not isinstance(stream, Stream):
         return [f"it is a {type(stream).__name__}, and no bzredis.plugin.Stream"]
-    try:
-        return [*_broken(stream)]
-    except (TypeError, AttributeError) as error:
-        return [f"a part of it is of the wrong type: {error}"]
+    # What is of the wrong type cannot be looked at any further.
+    return [*_types(stream)] or [*_broken(stream)]
+
+
+def _types(stream: Stream) -> Iterator[str]:
+    """Yield what is of another type than it is said to be: nobody checked it before."""
+    yield from _of("", stream, str, ("name", "path", "isin", "kind"))
+    yield from _of("", stream, str, ("parameters", "flat", "samples"), many=True)
+    yield from _of("", stream, Head, ("headline",), many=True)
+    yield from _of("", stream, Field, ("content", "derived"), many=True)
+    parts: dict[str, object] = {"rows": stream.rows, "removals": stream.removals}
+    for what, table in parts.items():
+        if isinstance(table, Table):
+            texts = ("path", "tickers", "name", "since", "type")
+            yield from _of(f"{what}: ", table, str, texts)
+            yield from _of(f"{what}: ", table, str, ("sizes",), many=True)
+        elif table is not None:
+            yield f"{what} is no Table"
+    heads: Any = stream.headline if isinstance(stream.headline, tuple) else ()
+    for each in heads:
+        yield from _of("headline: ", each, str, ("field",))
+        yield from _of("headline: ", each, Field, ("about",))
+    for named in _described(stream):
+        where = f"the field {named.name!r}: "
+        yield from _of(where, named, str, ("name", "meaning", "absent"))
+        yield from _of(where, named, str, ("words",), many=True)
+        if named.type not in get_args(Type):
+            yield f"{where}its type {named.type!r} is none of the contract's"
+    weight: object = stream.weight
+    if weight is not None and not isinstance(weight, Weight):
+        yield "weight is no Weight"
+    elif weight is not None:
+        yield from _of("weight: ", weight, int, tuple(attrs.asdict(weight)))
+    functions: dict[str, object] = {"read": stream.read, "make": stream.make}
+    for what, function in functions.items():
+        if not callable(function) and (function is not None or what == "read"):
+            yield f"{what} is no function"
+
+
+def _described(stream: Stream) -> Iterator[Field]:
+    parts: list[Any] = [stream.content, stream.derived, stream.headline]
+    for each in chain.from_iterable(part for part in parts if isinstance(part, tuple)):
+        field = getattr(each, "about", each)
+        if isinstance(field, Field):
+            yield field
+
+
+def _of(
+    where: str, holder: object, kind: type, names: Iterable[str], *, many: bool = False
+) -> Iterator[str]:
+    for name in names:
+        value: Any = getattr(holder, name, None)
+        if many and not isinstance(value, tuple):
+            yield f"{where}{name} is no tuple"
+        elif not all(isinstance(each, kind) for each in (value if many else (value,))):
+            what = "text" if kind is str else kind.__name__
+            yield (
+                f"{where}{name} is no {what}"
+                if not many
+                else (f"{where}{name}: what is no {what} stands there")
+            )
 
 
 def _broken(stream: Stream) -> Iterator[str]:
@@ -52,9 +111,6 @@ def _broken(stream: Stream) -> Iterator[str]:
     yield from _paths(stream)
     if stream.state != "records" or stream.lookup is not None:
         yield "state and lookup are for upstream's consensus alone; leave them out"
-    read: object = stream.read  # whatever somebody put there
-    if not callable(read):
-        yield "read is no function"
     if odd := sorted({*stream.parameters} - PARAMETERS):
         yield f"parameters: {odd[0]!r} is none of {', '.join(sorted(PARAMETERS))}"
     yield from _heads(stream.headline)
@@ -74,15 +130,17 @@ def of_name(name: object) -> str:
 
 
 def _paths(stream: Stream) -> Iterator[str]:
-    tables: dict[str, object] = {"rows": stream.rows, "removals": stream.removals}
     yield from _path("path", stream.path)
-    for what, table in tables.items():
-        if isinstance(table, Table):
-            yield from _path(f"the path of {what}", table.path)
-            if not (table.name and table.since):
-                yield f"{what}: its name and since are needed"
-        elif table is not None:
-            yield f"{what} is a {type(table).__name__}, and no bzredis.plugin.Table"
+    if rows := stream.rows:
+        yield from _path("the path of rows", rows.path)
+        if not (rows.name and rows.since and rows.tickers):
+            yield "rows: its name, since and tickers are needed"
+    if removals := stream.removals:
+        yield from _path("the path of removals", removals.path)
+        if not (removals.name and removals.since):
+            yield "removals: its name and since are needed"
+        if rows is None:
+            yield "removals without rows are never asked for"
 
 
 def _path(what: str, path: str) -> Iterator[str]:
