@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Any
 
@@ -96,12 +96,13 @@ def simulate(config: Config, **given: Any) -> int:
     """
     configure_logs(config.log_level, ())
     settings = Settings(**given, further=further(config.streams))
-    if failure := trio.run(_simulate, Simulator(settings)):
+    named = [part for each in settings.further for part in ("--stream", each.name)]
+    if failure := trio.run(_simulate, Simulator(settings), named):
         raise ConfigError(failure)
     return 0
 
 
-async def _simulate(simulator: Simulator) -> str:
+async def _simulate(simulator: Simulator, named: Sequence[str]) -> str:
     """Serve until a signal ends it; return why it could not be, or nothing."""
     with trio.open_signal_receiver(*endings()) as signals:
         async with trio.open_nursery() as nursery:
@@ -114,7 +115,7 @@ async def _simulate(simulator: Simulator) -> str:
             click.echo(f"upstream is at {at}, its token is {token}")
             click.echo(
                 f"try: {TOKEN_VARIABLE}={token} {shlex.join(program())} run"
-                f" --upstream {at} --prefix {PREFIX}"
+                f" {shlex.join(['--upstream', at, '--prefix', PREFIX, *named])}"
             )
             await anext(signals)
             nursery.cancel_scope.cancel()

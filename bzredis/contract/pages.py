@@ -22,8 +22,7 @@ capitals, bare in the United States (`AAPL`, `BRK.B`), else with its exchange
 (`TSX:SHOP`). ID is the id of a record{record}
 
 - All values are text. **What is not known has no field**, in entries and hashes alike.
-{newest}
-- `latest` is fresh exactly while `alive` is there.
+{newest}- `latest` is fresh exactly while `alive` is there.
 - An entry of the log says what happened. **Act on those that have `news`**: most
   updates only say again what was known.
 - What stands under `{prefix}:STREAM:internal:` is the bridge's own: rely on none of it.
@@ -39,14 +38,16 @@ often upstream changes it.""",
     "newest": """\
 - **`latest` is the newest call of *any* firm about the symbol**, by the time of its
   publication and not by when it came. What each firm says stands in `record:ID`, in the
-  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.""",
+  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
+""",
 }
 OF_OTHERS: Final = {
     "record": ", however often upstream\nchanges it.",
     "newest": """\
 - **`latest` is the newest record of the symbol**, by the time of its publication and
   not by when it came. All of them stand in `record:ID`, in the order of
-  `timeline:SYM`.""",
+  `timeline:SYM`.
+""",
 }
 COOKBOOK: Final = """More questions and their answers:
 [the cookbook](../../scripts/consumers/cookbook.md). Programs in nine languages to copy

@@ -52,14 +52,8 @@ def _types(stream: Stream) -> Iterator[str]:
     yield from _of("", stream, str, ("parameters", "flat", "samples"), many=True)
     yield from _of("", stream, Head, ("headline",), many=True)
     yield from _of("", stream, Field, ("content", "derived"), many=True)
-    parts: dict[str, object] = {"rows": stream.rows, "removals": stream.removals}
-    for what, table in parts.items():
-        if isinstance(table, Table):
-            texts = ("path", "tickers", "name", "since", "type")
-            yield from _of(f"{what}: ", table, str, texts)
-            yield from _of(f"{what}: ", table, str, ("sizes",), many=True)
-        elif table is not None:
-            yield f"{what} is no Table"
+    yield from _table("rows", stream.rows)
+    yield from _table("removals", stream.removals)
     heads: Any = stream.headline if isinstance(stream.headline, tuple) else ()
     for each in heads:
         yield from _of("headline: ", each, str, ("field",))
@@ -79,6 +73,15 @@ def _types(stream: Stream) -> Iterator[str]:
     for what, function in functions.items():
         if not callable(function) and (function is not None or what == "read"):
             yield f"{what} is no function"
+
+
+def _table(what: str, table: object) -> Iterator[str]:
+    if isinstance(table, Table):
+        texts = ("path", "tickers", "name", "since", "type")
+        yield from _of(f"{what}: ", table, str, texts)
+        yield from _of(f"{what}: ", table, str, ("sizes",), many=True)
+    elif table is not None:
+        yield f"{what} is no Table"
 
 
 def _described(stream: Stream) -> Iterator[Field]:
