@@ -7,7 +7,6 @@ from functools import partial
 from typing import Final
 
 import trio
-from rich.text import Text
 
 from bzredis.commands.demo.followed import Followed
 from bzredis.commands.demo.told import FROM, MADE_UP, Place, width
@@ -76,12 +75,11 @@ def line(pen: Pen, one: Entry | Gap) -> str:
     sign = SIGNS.get(one.direction or one.shift or "")
     letter = " " if sign is None else sign.letter if pen.letters else sign.ascii
     says = news.says(pen, one)
-    short = says if isinstance(says, str | Text) else says[0]
     columns = (
         _time(pen),
         f"{one_line(one.symbol or ''):{SYMBOL}}",
         f"{news.firm(one):{FIRM}}",
-        f"{letter} {short!s:{SAYS}}",
+        f"{letter} {says if isinstance(says, str) else says[0]:{SAYS}}",
         news.target(pen, one),
     )
     return "  ".join(columns).rstrip()

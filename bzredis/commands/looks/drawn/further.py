@@ -8,14 +8,14 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from bzredis.commands.looks.drawn.pen import FAINT, STRONG, Pen
+from bzredis.commands.looks.drawn.pen import STRONG, Pen
 from bzredis.commands.looks.words import clean, one_line
 from bzredis.reader import Entry
 from bzredis.reader.values import Hash
 
 # What says which record it is, and not what it says.
 WHICH: Final = {"id", "ticker", "exchange", "isin", "cusip", "name", "updated"}
-ENOUGH: Final = 40  # letters, after which no other value is told
+ENOUGH: Final = 24  # letters, after which no other value is told
 SHORT: Final = 24  # letters of a value, in a line that has more of them
 
 
@@ -31,13 +31,15 @@ def draw(pen: Pen, of: Mapping[str, Hash]) -> Iterator[RenderableType]:
         )
 
 
-def says(one: Entry) -> Text:
-    """Write the headline of an entry, in short."""
-    said = [Text("deleted")] if one.action == "deleted" else []
+def says(one: Entry) -> tuple[str, str]:
+    """Write the headline of an entry: with names, and where room is short without."""
+    said = dict[str, str]()
     for name, value in one.other.items():
-        if sum(map(len, said)) < ENOUGH:
-            said.append(Text.assemble((one_line(name), FAINT), " ", _short(value)))
-    return Text(", ").join(said)
+        if sum(map(len, said.values())) < ENOUGH:
+            said[one_line(name)] = _short(value)
+    gone = ["deleted"] if one.action == "deleted" else []
+    named = ", ".join([*gone, *(f"{name} {value}" for name, value in said.items())])
+    return named, " ".join([*gone, *said.values()])
 
 
 def _short(text: str) -> str:

@@ -51,7 +51,7 @@ def firm(one: Entry) -> str:
     return one_line((one.firm if one.stream in STREAMS else one.stream) or "")
 
 
-def says(pen: Pen, one: Entry) -> Cell:
+def says(pen: Pen, one: Entry) -> str | tuple[str, str]:
     """Write what is said, and was; and in short what is said."""
     if one.stream not in STREAMS:
         return further.says(one)
