@@ -24,7 +24,7 @@ from bzredis.streams.field import (
     UPDATED,
     said,
 )
-from bzredis.streams.stream import Reading, Stream, Table, head
+from bzredis.streams.stream import Reading, Stream, Table, Weight, head
 
 _HEADS = (
     *("period", "period_year", "date", "time", "date_confirmed"),
@@ -228,6 +228,7 @@ EARNINGS = Stream(
         sizes=("pageSize", "pagesize"),
         type="earnings",
     ),
+    weight=Weight(1_200, 700, 740, 112_000),
     make=make,
     kind="data/v2.1/calendar/earnings",
 )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
+from typing import Any
 
+import attrs
 import pytest
+import structlog
 from click.testing import CliRunner
 from store.servers import Peer, deleted, message, running
 from streams.offered import GUIDANCE, MODULE, entry_points, offer, offered
 
+from bzredis.commands import simulate
 from bzredis.commands.cli import bzredis
 from bzredis.streams.bulls_bears import BULLS_BEARS
 
@@ -58,6 +63,47 @@ def test_get_shows_their_fields() -> None:
     assert found["guidance"]["eps_guidance_est"] == "1.50"
     assert found["fresh"] == {"guidance": False, "bulls-bears": False}
     run("get", "AAPL", code=1)
+
+
+SAMPLE = message("s", {"ticker": "T", "period": "FY"})
+
+
+@pytest.mark.parametrize(
+    ("more", "made", "lines"),
+    [
+        ({"make": lambda rng, at: {"n": rng.randint(3, 3), "at": at}}, {"n": 3}, 0),
+        ({"make": None, "samples": (SAMPLE,)}, {"ticker": "T", "period": "FY"}, 0),
+        ({"make": lambda _, __: 1 / 0}, None, 1),
+        ({"make": lambda _, __: {"x": object()}}, None, 1),
+        ({"make": lambda _, __: 5}, None, 1),
+    ],
+)
+def test_what_is_made_up_is_a_packages_or_varies_its_samples(
+    monkeypatch: pytest.MonkeyPatch,
+    more: dict[str, Any],
+    made: dict[str, Any] | None,
+    lines: int,
+) -> None:
+    """What its code cannot make is told once, and the stand-in says nothing there."""
+    odd = attrs.evolve(GUIDANCE, **more)
+    monkeypatch.setattr(simulate, "stream", lambda _: odd)
+    [told] = simulate.further(["ratings", "guidance"])
+    assert (told.name, told.path, told.array) == ("guidance", odd.path, "guidance")
+    assert told.make
+    with structlog.testing.capture_logs() as logs:
+        found = [told.make(Random(1), 7.0) for _ in range(3)]
+    assert len(logs) == lines
+    for each in found:
+        assert each is made if made is None else made.items() <= (each or {}).items()
+
+
+def test_of_one_that_makes_nothing_up_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = attrs.evolve(GUIDANCE, make=None)
+    monkeypatch.setattr(simulate, "stream", lambda _: silent)
+    [told] = simulate.further(["guidance"])
+    assert told.make is None
 
 
 def test_status_tells_of_them() -> None:

@@ -19,7 +19,7 @@ from bzredis.changes.from_rest import removal, row
 from bzredis.changes.kinds import GaveUp, Heard, Opened
 from bzredis.contract.schemas import of
 from bzredis.ports import Sign
-from bzredis.reader import Entry, Reader
+from bzredis.reader import Entry, Reader, TrioReader
 from bzredis.reader.values import Hash
 from bzredis.store.acl import bridge, reader
 from bzredis.streams import INSIGHTS, RATINGS, Stream
@@ -234,6 +234,8 @@ def test_the_reader_reads_it(peer: Peer, stream: Stream) -> None:
         assert (found.symbol, found.record) == ("AAPL", "r")
         assert found.text == peer.hash(f"{stream.name}:latest:AAPL")
         assert read.latest(stream.name, "T") is None
+        with TrioReader(peer.server.url) as in_trio:
+            assert trio.run(in_trio.latest, stream.name, "AAPL") == found
         assert read.symbols(stream.name) == ("MSFT", "AAPL")
         assert [each.record for each in read.newest(stream.name)] == ["rr", "r"]
         [entry] = read.history(stream.name, "AAPL")

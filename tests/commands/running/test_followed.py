@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import structlog
 import trio
+from click.testing import CliRunner
 from streams.offered import offer, offered
 
+from bzredis.commands import run
+from bzredis.commands.cli import bzredis
 from bzredis.commands.running.followed import sifted, whole
 from bzredis.commands.setup.check import checked
 from bzredis.errors import ConfigError
@@ -44,6 +47,20 @@ def test_the_others_are_followed(tmp_path: Path) -> None:
     words = line["event"] % line.get("positional_args", ())
     assert words.startswith(WORDS)
     assert words.endswith("; the others are followed")
+
+
+def test_so_does_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed = list[tuple[str, ...]]()
+
+    def run_bridge(told: Found, _: object) -> int:
+        followed.append(told.config.streams)
+        return 0
+
+    monkeypatch.setattr(run, "run_bridge", run_bridge)
+    monkeypatch.setenv("BENZINGA_TOKEN", "t0ken")
+    result = CliRunner().invoke(bzredis, ["run", "--stream", "two,insights"])
+    assert (result.exit_code, followed) == (0, [("insights",)])
+    assert WORDS in result.stderr
 
 
 def test_where_nothing_is_left_it_ends(tmp_path: Path) -> None:
