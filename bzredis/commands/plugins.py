@@ -8,10 +8,8 @@ from typing import Final
 import click
 
 from bzredis import __version__
-from bzredis.commands.form import with_options
 from bzredis.commands.looks.asked import put, put_json
 from bzredis.commands.looks.words import one_line
-from bzredis.settings.config import Config
 from bzredis.settings.file import APP
 from bzredis.streams.installed import GROUP, Offer, offers
 
@@ -21,14 +19,13 @@ NONE: Final = f"""No package here brings a stream of its own (entry points {GROU
 
 
 @click.command()
-@with_options(())
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
     help="A list of objects: name, origin, package, version, path, and what is wrong.",
 )
-def plugins(_: Config, *, as_json: bool) -> int:
+def plugins(*, as_json: bool) -> int:
     """List the streams that there are: built in, and of installed packages.
 
     `--stream NAME` has one followed. The exit code is 1 where one cannot be.

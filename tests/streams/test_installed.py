@@ -223,6 +223,15 @@ def test_plugins_are_listed_and_what_is_wrong_with_which(site: Path) -> None:
     assert "path" not in found["two"]
 
 
+def test_they_are_listed_whatever_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a stream that is named there, and whose package is gone, would hide them."""
+    monkeypatch.setenv("BZREDIS_STREAM", "gone")
+    assert run("keys")[0] == 2
+    assert run("plugins")[0] == 0
+
+
 def test_keys_are_told_of_a_stream_that_is_named(site: Path) -> None:
     one(site)
     assert "bz:one:latest:SYM" not in run("keys")[1]
