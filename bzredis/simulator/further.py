@@ -18,7 +18,7 @@ Make = Callable[[random.Random, float], Content | None]
 
 Row = dict[str, object]
 
-KEPT = 2_000  # live records of each
+KEPT = 2_000  # live records of each, and as many that are gone
 REVISED, DELETED = 0.3, 0.05  # the shares of messages that are about an earlier record
 REPEATED = 0.5  # the share of revisions that change nothing but the time
 TRIES = 20  # to make something up of the same company
@@ -111,6 +111,8 @@ class Sideline:
     def retract(self, at: float, record: str) -> Published:
         old = self.live.pop(record)
         self.gone[record] = at
+        if len(self.gone) > KEPT:
+            del self.gone[next(iter(self.gone))]
         told = self._data(at, "deleted", record, updated(old))
         if self._rng.random() >= BARE_DELETE:
             told["content"] = {**old, "updated": int(at)}
@@ -140,13 +142,19 @@ class Sideline:
             content
             for content in self.live.values()
             if updated(content) >= since
-            and (not tickers or str(content.get("ticker", "")) in tickers)
+            and (not tickers or not names(content).isdisjoint(tickers))
         ]
         return sorted(found, key=updated, reverse=True)
 
 
 def updated(content: Content) -> int:
     return int(str(content.get("updated", 0)))
+
+
+def names(content: Content) -> set[str]:
+    """Return what its company can be asked for by."""
+    ticker, exchange = content.get("ticker", ""), content.get("exchange", "")
+    return {f"{ticker}", f"{exchange}:{ticker}"}
 
 
 def company_of(content: Content) -> Company | None:

@@ -82,7 +82,7 @@ def head(  # noqa: PLR0913 - a field, and what it is of the hash
     words: tuple[str, ...] = (),
     is_news: bool = False,
 ) -> Head:
-    """Make a head of a field of the hash; in words, it is that unless more is said."""
+    """Make a head of a field of the hash; `meaning` is what it says, in words."""
     meaning = meaning or f"`{field}` of the hash"
     return Head(Field(name, kind, meaning, absent, words), field, is_news)
 

@@ -122,6 +122,9 @@ async def test_rest_has_its_rows_and_what_went(start: Start, client: Client) -> 
         late = {"parameters[updated]": int(now + 4)}
         rows = (await http.get(DEALS.rows, params=late)).json()["deals"]
         assert [row["id"] for row in rows] == others[-1:]
+        at_home = {"parameters[tickers]": "XYZ:ODD,NASDAQ:AAPL,T"}
+        rows = (await http.get(DEALS.rows, params=at_home)).json()["deals"]
+        assert len(rows) == 4
         none = await http.get(DEALS.rows, params={"parameters[tickers]": "MSFT"})
         assert none.json() == []
         removed = "/api/v2.1/calendar-removed/"
@@ -130,7 +133,7 @@ async def test_rest_has_its_rows_and_what_went(start: Start, client: Client) -> 
         assert (await http.get(removed)).json() == {"removed": []}
         simulator.rest_faults["deals"].wrong_type = True
         assert (await http.get(DEALS.rows)).json()["deals"][0] == "no record"
-    assert len(simulator.asked("deals")) == 4
+    assert len(simulator.asked("deals")) == 5
 
 
 @pytest.mark.parametrize("rate", [0.0, 40.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 import structlog
 
@@ -10,6 +12,12 @@ from bzredis.settings.file import Found
 from bzredis.streams.installed import stream
 
 log = structlog.get_logger(__name__)
+
+
+TOLD_TWICE: Final = (
+    "the stream {} has the path of {}, and upstream allows one connection to each: name"
+    " one of them"
+)
 
 
 def whole(found: Found) -> Found:
@@ -27,16 +35,18 @@ def whole(found: Found) -> Found:
 
 def sifted(found: Found) -> tuple[Found, list[str]]:
     """Return the settings without the streams that cannot be followed, and why not."""
-    names, wrong = list[str](), list[str]()
+    by_path, wrong = dict[str, str](), list[str]()
     for name in found.config.streams:
         try:
-            stream(name)
+            path = stream(name).path
         except ConfigError as error:
             wrong.append(str(error))
-        else:
-            names.append(name)
+            continue
+        if (other := by_path.setdefault(path, name)) != name:
+            wrong.append(TOLD_TWICE.format(name, other))
+    names = tuple(by_path.values())
     settings = (
-        attrs.evolve(each, value=tuple(names)) if each.option.name == "stream" else each
+        attrs.evolve(each, value=names) if each.option.name == "stream" else each
         for each in found.settings
     )
     return attrs.evolve(found, settings=tuple(settings)), wrong

@@ -166,8 +166,10 @@ def removed(request: Request, book: Book, settings: Settings) -> Answer:
 
 
 def further(request: Request, line: Sideline) -> Answer:
-    tickers = request.items("parameters[tickers]") or request.items("tickers")
-    rows = line.rows(tickers, request.number("parameters[updated]", 0))
+    named = ("parameters[tickers]", "tickers", "symbols")  # as one or the other has it
+    tickers = next(filter(None, map(request.items, named)), [])
+    since = request.number("parameters[updated]", request.number("updated", 0))
+    rows = line.rows(tickers, since)
     size = request.number("pagesize", RATINGS_PAGE)
     found = paged(rows, request.number("page", 0), size)
     return json_answer({line.of.array: found} if found else [])

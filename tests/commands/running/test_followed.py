@@ -17,6 +17,7 @@ from bzredis.commands.running.followed import sifted, whole
 from bzredis.commands.setup.check import checked
 from bzredis.errors import ConfigError
 from bzredis.settings.file import Found, find
+from bzredis.streams import RATINGS
 
 WORDS = "the stream two of b-package 1.2 cannot be followed: it cannot be loaded"
 
@@ -71,6 +72,17 @@ def test_where_nothing_is_left_it_ends(tmp_path: Path) -> None:
 def test_what_is_sound_stays_as_it_is(tmp_path: Path) -> None:
     told = found(tmp_path, "ratings", "bulls-bears")
     assert sifted(told) == (told, [])
+
+
+def test_two_of_one_path_are_one_too_many(tmp_path: Path, site: Path) -> None:
+    code = (
+        "from bzredis.plugin import Stream\nX = Stream(name='x', read=str, path={!r})"
+    )
+    offer(site, "c-package", {"x": "c_package:X"}, code.format(RATINGS.path))
+    sound, [words] = sifted(found(tmp_path, "ratings", "x", "insights"))
+    assert sound.config.streams == ("ratings", "insights")
+    assert words.startswith("the stream x has the path of ratings, and upstream allows")
+    assert sifted(found(tmp_path, "x"))[1] == []
 
 
 def test_check_says_so(tmp_path: Path) -> None:
