@@ -20,6 +20,7 @@ EVERYONES = {"__init__", "errors", "backoff", "troubles", "undecorated"}
 MAY_IMPORT = {
     "messages": "",
     "streams": "messages",
+    "plugin": "messages streams",  # for packages of others; nobody here needs it
     "changes": "messages streams",
     "contract": "messages streams",
     "ports": "messages streams changes",
@@ -41,8 +42,12 @@ MAY_IMPORT = {
 }
 PURE_FOLDERS = {
     *("messages", "streams", "changes", "ports", "settings", "errors", "contract"),
+    "plugin",
 }
-NOT_PURE = {"settings.credentials", "settings.file"}  # the files that a person named
+NOT_PURE = {
+    *("settings.credentials", "settings.file"),  # the files that a person named
+    "streams.installed",  # what packages offer, where a name is none of ours
+}
 PURE_MODULES = {
     *("upstream.framing", "upstream.pages", "backoff", "troubles", "backlog.queue"),
     *("bridge.coverage", "bridge.manners", "bridge.status"),
@@ -198,6 +203,9 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("settings.config", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("changes.from_frame", ["trio", "redis", "trio_websocket", "sqlite3", "httpx"]),
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
+        # Nor is what nobody named.
+        ("commands.run", ["bzredis.streams.earnings", "bzredis.streams.bulls_bears"]),
+        ("commands.run", ["bzredis.plugin"]),
         # What is for who looks is not for a bridge that starts.
         ("commands.cli", ["bzredis.commands.looks.drawn"]),
         (

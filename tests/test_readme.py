@@ -20,19 +20,17 @@ from bzredis.commands.keys import keys
 from bzredis.contract import fields
 from bzredis.contract.fields import (
     CAUSES,
-    DIRECTIONS,
     ENTRY,
     GAP,
     REASONS,
     SOURCES,
-    Field,
 )
 from bzredis.contract.keys import KEYS, Key
-from bzredis.contract.theirs import THEIRS
 from bzredis.settings.config import OPTIONS
 from bzredis.settings.options import Option
 from bzredis.store.script import TOMBSTONE_DAYS
 from bzredis.streams import RATINGS, STREAMS, Stream
+from bzredis.streams.field import DIRECTIONS, Field
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -117,7 +115,7 @@ def test_the_reference_tells_upstreams_own_fields() -> None:
         after = REFERENCE.partition("### Upstream's own fields")[2]
         rows = after.partition(f"\nOf {stream.name}:\n\n")[2]
         told = re.findall(r"^\| `(\w+)` \|", rows.partition("\n\n")[0], re.MULTILINE)
-        assert told == names(THEIRS[stream.name])
+        assert told == names(stream.content)
 
 
 def test_the_readme_tells_fields_that_there_are() -> None:
@@ -134,7 +132,7 @@ def test_the_readme_tells_fields_that_there_are() -> None:
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
 def test_each_streams_headline_is_told(stream: Stream) -> None:
-    headline = names(fields.HEADLINES[stream.name])
+    headline = names(fields.headline(stream))
     assert [*table(f"Then those of {stream.name}:")] == headline
     told = ", ".join(f"`{name}`" for name in headline)
     assert stream is not RATINGS or f"of ratings {told})" in README

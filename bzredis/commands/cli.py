@@ -23,6 +23,7 @@ PLACES: Final = {
     "react": "react.react",
     "config": "setup.config",
     "keys": "keys",
+    "plugins": "plugins",
     "rebuild": "mending.rebuild",
     "redrive": "mending.redrive",
     "forget": "mending.forget",

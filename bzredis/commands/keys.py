@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 
@@ -11,11 +12,13 @@ from bzredis.commands.form import with_options
 from bzredis.contract import asyncapi, pages
 from bzredis.contract.schemas import schemas
 from bzredis.settings.config import Config
-from bzredis.store.acl import bridge, mender, reader
+from bzredis.store.acl import bridge, mender, reactor, reader
+from bzredis.streams.installed import stream
+from bzredis.streams.stream import Stream
 
 
 @click.command()
-@with_options({"prefix"})
+@with_options({"prefix", "stream"})
 @click.option(
     "--format",
     "form",
@@ -31,21 +34,30 @@ from bzredis.store.acl import bridge, mender, reader
 )
 def keys(config: Config, *, form: str, acl: bool) -> int:
     """Show the keys and fields that stand in Redis."""
+    streams = [*map(stream, config.streams)]
     if acl:
-        return _show_rules(config.prefix)
+        return _show_rules(config.prefix, streams)
     if form in {"jsonschema", "asyncapi"}:
         is_api = form == "asyncapi"
-        shown = asyncapi.document(config.prefix, CONTRACT) if is_api else schemas()
+        shown = (
+            asyncapi.document(config.prefix, CONTRACT, streams)
+            if is_api
+            else schemas(streams)
+        )
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
         return 0
-    for line in {"text": pages.text, "markdown": pages.markdown}[form](config.prefix):
+    page = {"text": pages.text, "markdown": pages.markdown}[form]
+    for line in page(config.prefix, streams):
         click.echo(line)
     return 0
 
 
-def _show_rules(prefix: str) -> int:
-    click.echo(f"# The bridge\n{bridge(prefix)}\n")
-    click.echo(f"# Who only reads, from Redis 7.0 on\n{reader(prefix, '%R~')}\n")
-    click.echo(f"# The same on Redis 6.2\n{reader(prefix, '~')}\n")
-    click.echo(f"# Who runs rebuild, redrive and forget\n{mender(prefix)}")
+def _show_rules(prefix: str, streams: Sequence[Stream]) -> int:
+    click.echo(f"# The bridge\n{bridge(prefix, streams)}\n")
+    click.echo(
+        f"# Who only reads, from Redis 7.0 on\n{reader(prefix, '%R~', streams)}\n"
+    )
+    click.echo(f"# The same on Redis 6.2\n{reader(prefix, '~', streams)}\n")
+    click.echo(f"# Who runs react\n{reactor(prefix, streams)}\n")
+    click.echo(f"# Who runs rebuild, redrive and forget\n{mender(prefix, streams)}")
     return 0

@@ -38,6 +38,7 @@ from bzredis.bridge.subscriber import Subscriber
 from bzredis.commands.form import ALL, STOPPED, WRONG, endings, with_options
 from bzredis.commands.health.around import Serving, looked_after, server
 from bzredis.commands.logs import add_secret, configure_logs
+from bzredis.commands.running.followed import whole
 from bzredis.commands.running.proxies import proxy_for
 from bzredis.commands.running.start import TOLD_NO_REST, say_start, spool
 from bzredis.errors import SpoolUnusable, StoreForeign
@@ -46,9 +47,11 @@ from bzredis.ports import Log
 from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.settings.credentials import exposed, required, token_reader
 from bzredis.settings.file import Found
+from bzredis.store.acl import WHOSE
 from bzredis.store.client import Store
 from bzredis.store.script import Limits
-from bzredis.streams import BY_NAME, INSIGHTS, RATINGS, Stream
+from bzredis.streams import RATINGS, Stream
+from bzredis.streams.installed import stream as named
 from bzredis.upstream.pacing import PACE
 from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.rest import Rest
@@ -94,7 +97,7 @@ def run(found: Found) -> int:
     configure_logs(config.log_level, secrets, form=config.log_format)
     if words := exposed(where):
         log.warning(words)
-    return run_bridge(found, token)
+    return run_bridge(whole(found), token)
 
 
 def run_bridge(found: Found, token: Callable[[], str]) -> int:
@@ -199,7 +202,7 @@ class _Parts:
     urgent: ParkingLot = attrs.field(factory=ParkingLot)
 
     def bridge(self) -> Bridge:
-        streams = [BY_NAME[name] for name in self.config.streams]
+        streams = [*map(named, self.config.streams)]
         lines, askers = list[Line](), list[Callable[[], Awaitable[None]]]()
         on_symbols: Callable[[Sequence[str]], None] = lambda _: None  # noqa: E731
         # What is looked up by symbol first: the others tell it whose ratings changed.
@@ -260,11 +263,13 @@ class _Parts:
             yield Lookups(intake, stream.lookup, rest, retry, rated, *watched, query)
         if rest and stream.rows:
             lists = config.tickers, frozenset(config.isins)
-            yield Backfill(intake, stream.rows, rest, retry, self._seen, *lists)
+            seen = partial(self._seen, stream)
+            yield Backfill(intake, stream.rows, rest, retry, seen, *lists)
 
-    async def _seen(self) -> Sequence[str]:
-        symbols = self.store.symbols
-        return [*await symbols(RATINGS), *await symbols(INSIGHTS)]
+    async def _seen(self, stream: Stream) -> Sequence[str]:
+        """Return the symbols of which something was seen, in this stream or others."""
+        of = {each.name: each for each in (*WHOSE, stream)}.values()
+        return [symbol for each in of for symbol in await self.store.symbols(each)]
 
 
 async def _ask(rest: Rest, askers: Sequence[Callable[[], Awaitable[None]]]) -> None:

@@ -45,12 +45,12 @@ SYMBOL: Final = {
 }
 
 
-def document(prefix: str, contract: str) -> Schema:
+def document(prefix: str, contract: str, streams: Iterable[Stream] = STREAMS) -> Schema:
     """Return the document; `contract` is the number of the contract."""
     channels: Schema = {}
     messages: Schema = {}
     schemas: Schema = {}
-    for stream in STREAMS:
+    for stream in streams:
         keys = {one.name.partition(":")[0]: one for one in keys_of(stream)}
         for kind, schema in of(stream).items():
             one = keys["events" if kind in LOGGED else kind]
@@ -86,7 +86,8 @@ def document(prefix: str, contract: str) -> Schema:
 
 
 def _id(stream: Stream, kind: str) -> str:
-    return f"{stream.name}{kind.capitalize()}"
+    first, *others = stream.name.split("-")
+    return "".join((first, *map(str.capitalize, (*others, kind))))
 
 
 def _message(stream: Stream, one: Key, kind: str) -> Schema:

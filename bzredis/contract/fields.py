@@ -5,39 +5,12 @@ All values are text; what is not known has no field.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 
-from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, Stream
-
-# `ms` since 1970; `time` in UTC, RFC 3339 with milliseconds; a `number` with the digits
-# in which it was sent, a `reckoned` one is the bridge's own; `flag` is 1 or not there;
-# `words` are listed with it.
-Type = Literal[
-    "text",
-    "ms",
-    "time",
-    "number",
-    "reckoned",
-    "count",
-    "flag",
-    "id",
-    "json",
-    "words",
-]
-
-
-@attrs.frozen
-class Field:
-    """A field; `absent` says when it is not there, "" that it always is."""
-
-    name: str
-    type: Type
-    meaning: str
-    absent: str = ""
-    words: tuple[str, ...] = ()
-
+from bzredis.streams.field import SHIFT, Field, Type
+from bzredis.streams.stream import Stream
 
 UNITS: Final[dict[Type, str]] = {  # in words, where the type's name is none
     "ms": "ms since 1970",
@@ -47,8 +20,6 @@ UNITS: Final[dict[Type, str]] = {  # in words, where the type's name is none
     "flag": "`1`",
     "id": "entry id",
 }
-DIRECTIONS: Final = ("up", "down", "same", "new", "end")
-SHIFTS: Final = ("up", "down", "same")
 SOURCES: Final = ("live", "replay", "rest")
 EFFECTS: Final = ("latest", "record", "none")
 ACTIONS: Final = ("created", "updated", "deleted")
@@ -58,11 +29,8 @@ REASONS: Final = (  # why `alive` was taken away
 )
 FRESH: Final = ("1", *(f"0 {reason}" for reason in REASONS))  # all that `fresh` says
 STATES: Final = ("connecting", "live", "retrying", "refused", "full", "stopped")
-NOT_SAID: Final = "upstream did not say"
-NOTHING_BEFORE: Final = "nothing was known before"
 NO_RECORD: Final = "it is a consensus, which as a rule has none"
 NOT_SENT: Final = "it came over REST; most consensus has none either"
-UNKNOWN_WORD: Final = "the firm's own word for it is none that we know"
 
 # In front of each stream's headline.
 ENTRY: Final = (
@@ -122,71 +90,7 @@ RAW: Final = Field(
     *("raw", "text"),
     "the frame as it came, byte for byte; of what came over REST the row, as JSON",
 )
-SHIFT: Final = Field(
-    *("shift", "words", "where the value went since the consensus before"),
-    NOTHING_BEFORE,
-    words=SHIFTS,
-)
 EVENT: Final = Field("event", "id", "the id of the same entry in `events`")
-_FIRM: Final = Field("firm", "text", "the bank or broker whose call it is", NOT_SAID)
-_DIRECTION: Final = Field(
-    *("direction", "words"),
-    "what the firm did. `up`, `down`: it upgraded or downgraded; `same`: it kept its"
-    " rating, though the target may have moved; `new`, `end`: it begins or ends to"
-    " cover the symbol",
-    UNKNOWN_WORD,
-    DIRECTIONS,
-)
-_RATING: Final = Field(
-    "rating", "text", "what the firm says, in its own words", NOT_SAID
-)
-_PT: Final = Field(
-    *("pt", "number"),
-    "its price target, in the `currency` of the hash",
-    "it names none",
-)
-HEADLINES: Final = {
-    RATINGS.name: (
-        _FIRM,
-        _DIRECTION,
-        _RATING,
-        Field("rating_prior", "text", "what it said before", NOT_SAID),
-        _PT,
-        Field("pt_prior", "number", "its price target before", "it named none"),
-        Field(
-            *("importance", "number"),
-            "how much it matters in upstream's eyes, from 0 to 5",
-            NOT_SAID,
-        ),
-    ),
-    INSIGHTS.name: (
-        _FIRM,
-        _DIRECTION,
-        _RATING,
-        attrs.evolve(_PT, meaning="its price target"),
-        Field(
-            *("rating_id", "text"),
-            "the id of the record in `ratings` that it explains",
-            NOT_SAID,
-        ),
-    ),
-    CONSENSUS.name: (
-        Field(
-            *("rating", "text"),
-            "what all firms together say, in capitals however upstream sent it:"
-            " `STRONG_BUY`, `BUY`, `HOLD`, `SELL` or `STRONG_SELL`",
-            NOT_SAID,
-        ),
-        Field(
-            *("value", "number"),
-            "the same as a number, more is better; it is upstream's own, so take the"
-            " word from `rating`",
-            NOT_SAID,
-        ),
-        Field("target", "number", "the price target of all firms together", NOT_SAID),
-        SHIFT,
-    ),
-}
 GAP: Final = (
     Field(*("action", "words", "it is a gap: messages may be missing"), words=("gap",)),
     Field("received", "time", "when the bridge announced it, having looked in vain"),
@@ -234,44 +138,6 @@ GONE: Final = tuple(
     attrs.evolve(each, words=ACTIONS[2:]) if each.name == "_action" else each
     for each in OURS
 )
-_CALL: Final = (
-    Field("_firm", "text", _FIRM.meaning, NOT_SAID),
-    Field(
-        *("_direction", "words", "what the firm did, as `direction` of an entry"),
-        UNKNOWN_WORD,
-        DIRECTIONS,
-    ),
-)
-DERIVED: Final = {
-    RATINGS.name: (
-        *_CALL,
-        Field(
-            *("_pt_change", "reckoned"),
-            "the target's change, exact, of the adjusted targets where both are there",
-            "there is no target now, or there was none before",
-        ),
-        Field(
-            *("_pt_change_pct", "reckoned"),
-            "the same in per cent, with two decimals (half-even)",
-            "there is no `_pt_change`, or the target before was 0",
-        ),
-    ),
-    INSIGHTS.name: _CALL,
-    CONSENSUS.name: (
-        Field(
-            *("_previous_consensus_rating", "text"),
-            "the rating of the consensus before, which had other figures; as sent, like"
-            " `consensus_rating`, so set both in capitals before you compare",
-            NOTHING_BEFORE,
-        ),
-        Field("_previous_consensus_rating_val", "number", "its value", NOTHING_BEFORE),
-        Field(
-            *("_previous_consensus_price_target", "number", "its price target"),
-            NOTHING_BEFORE,
-        ),
-        attrs.evolve(SHIFT, name="_shift"),
-    ),
-}
 _NOT_YET: Final = "there was none since the start"
 STATUS: Final = (
     Field("contract", "count", "the number of what stands on this page"),
@@ -321,9 +187,15 @@ STATUS: Final = (
 )
 
 
+def headline(stream: Stream) -> tuple[Field, ...]:
+    """Return the fields of a stream's headline; a consensus moves, too."""
+    moved = (SHIFT,) if stream.state == "per_symbol" else ()
+    return (*(each.about for each in stream.headline), *moved)
+
+
 def entry(stream: Stream) -> tuple[Field, ...]:
     """Return the fields of an entry of a stream's log, in their order."""
-    return (*ENTRY, *HEADLINES[stream.name], RAW)
+    return (*ENTRY, *headline(stream), RAW)
 
 
 def history(stream: Stream) -> tuple[Field, ...]:
@@ -332,9 +204,9 @@ def history(stream: Stream) -> tuple[Field, ...]:
     told = (
         attrs.evolve(each, absent="") if each.name in always else each for each in ENTRY
     )
-    return (*told, *HEADLINES[stream.name], EVENT)
+    return (*told, *headline(stream), EVENT)
 
 
 def ours(stream: Stream) -> tuple[Field, ...]:
     """Return what the bridge adds to a hash of a stream."""
-    return (*OURS, *DERIVED[stream.name])
+    return (*OURS, *stream.derived)

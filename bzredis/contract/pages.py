@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import fill, wrap
 from typing import Final
 
 from bzredis.contract import fields
 from bzredis.contract.examples import EXAMPLES
-from bzredis.contract.fields import UNITS, Field
+from bzredis.contract.fields import UNITS
 from bzredis.contract.keys import KEYS, Key, key
-from bzredis.contract.theirs import THEIRS
 from bzredis.streams import STREAMS, Stream
+from bzredis.streams.field import Field
 
 WIDTH: Final = 80  # columns
 NARROWEST: Final = 20  # that what a key holds has at the least
@@ -19,14 +19,10 @@ HEAD: Final = """# What stands in Redis
 
 `{prefix}` is the prefix of all keys (`--prefix`). SYM is a symbol: the ticker in
 capitals, bare in the United States (`AAPL`, `BRK.B`), else with its exchange
-(`TSX:SHOP`). ID is the id of a record: one call of one firm on one symbol, however
-often upstream changes it.
+(`TSX:SHOP`). ID is the id of a record{record}
 
 - All values are text. **What is not known has no field**, in entries and hashes alike.
-- **`latest` is the newest call of *any* firm about the symbol**, by the time of its
-  publication and not by when it came. What each firm says stands in `record:ID`, in the
-  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
-- `latest` is fresh exactly while `alive` is there.
+{newest}- `latest` is fresh exactly while `alive` is there.
 - An entry of the log says what happened. **Act on those that have `news`**: most
   updates only say again what was known.
 - What stands under `{prefix}:STREAM:internal:` is the bridge's own: rely on none of it.
@@ -35,6 +31,24 @@ The number of all this is 1 (`contract` in `status`). Under one number fields ma
 added to entries, hashes and `status`, but none is taken away, gets another name or
 another meaning: leave alone what you do not know.
 """
+# What a record is, and `latest`: of the three, and of any other stream.
+OF_CALLS: Final = {
+    "record": """: one call of one firm on one symbol, however
+often upstream changes it.""",
+    "newest": """\
+- **`latest` is the newest call of *any* firm about the symbol**, by the time of its
+  publication and not by when it came. What each firm says stands in `record:ID`, in the
+  order of `timeline:SYM`. Of consensus there is one for each symbol, and no records.
+""",
+}
+OF_OTHERS: Final = {
+    "record": ", however often upstream\nchanges it.",
+    "newest": """\
+- **`latest` is the newest record of the symbol**, by the time of its publication and
+  not by when it came. All of them stand in `record:ID`, in the order of
+  `timeline:SYM`.
+""",
+}
 COOKBOOK: Final = """More questions and their answers:
 [the cookbook](../../scripts/consumers/cookbook.md). Programs in nine languages to copy
 from: [consumers](../../scripts/consumers/README.md).
@@ -83,11 +97,11 @@ def keys_of(stream: Stream) -> list[Key]:
     return [one for one in KEYS if stream.state in one.state]
 
 
-def text(prefix: str) -> Iterator[str]:
+def text(prefix: str, streams: Sequence[Stream] = STREAMS) -> Iterator[str]:
     """Yield lines: each key, and the fields of what stands there."""
     rows = [
         (key(prefix, stream, one.name), one.type, one.content)
-        for stream in STREAMS
+        for stream in streams
         for one in keys_of(stream)
     ]
     names, types = (max(len(row[column]) for row in rows) for column in (0, 1))
@@ -97,7 +111,7 @@ def text(prefix: str) -> Iterator[str]:
         first, *others = wrap(content, room)
         yield head + first
         yield from (" " * len(head) + other for other in others)
-    for stream in STREAMS:
+    for stream in streams:
         stem = f"{prefix}:{stream.name}"
         hashes = (
             "latest:SYM and record:ID" if stream.state == "records" else "latest:SYM"
@@ -105,7 +119,7 @@ def text(prefix: str) -> Iterator[str]:
         yield f"\nAn entry of {stem}:events may have the fields"
         yield _names(fields.entry(stream))
         yield f"{stem}:{hashes} may have upstream's own, among others"
-        yield _names(THEIRS[stream.name])
+        yield _names(stream.content)
         yield "and the bridge's"
         yield _names(fields.ours(stream))
     yield "\nAn entry of events whose action is gap has the fields"
@@ -121,14 +135,16 @@ def _names(of: Iterable[Field]) -> str:
     return fill(names, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
-def markdown(prefix: str) -> Iterator[str]:
+def markdown(prefix: str, streams: Sequence[Stream] = STREAMS) -> Iterator[str]:
     """Yield the parts of a page: examples, each key, and each field with its type."""
-    yield HEAD.format(prefix=prefix)
-    yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
-    yield from _keys(prefix)
-    yield from _entries(prefix)
+    names, known = ({each.name for each in of} for of in (streams, STREAMS))
+    yield HEAD.format(prefix=prefix, **(OF_CALLS if names & known else OF_OTHERS))
+    if names >= known:  # of which the examples are
+        yield f"## Look at it\n{EXAMPLES.replace(' bz:', f' {prefix}:')}\n{COOKBOOK}"
+    yield from _keys(prefix, streams)
+    yield from _entries(prefix, streams)
     yield ACTING.format(prefix=prefix)
-    yield from _hashes(prefix)
+    yield from _hashes(prefix, streams)
     yield f"\n## The status: `{prefix}:STREAM:status`\n"
     yield (
         "It is at most a second behind. It stays as it was when the bridge is killed:"
@@ -139,21 +155,21 @@ def markdown(prefix: str) -> Iterator[str]:
     yield from _table(fields.STATUS)
 
 
-def _keys(prefix: str) -> Iterator[str]:
+def _keys(prefix: str, streams: Sequence[Stream]) -> Iterator[str]:
     yield "## Keys\n\n| key | type | content |\n|---|---|---|"
-    for stream in STREAMS:
+    for stream in streams:
         for one in keys_of(stream):
             yield f"| `{key(prefix, stream, one.name)}` | {one.type} | {one.content} |"
     yield REASONS
 
 
-def _entries(prefix: str) -> Iterator[str]:
+def _entries(prefix: str, streams: Sequence[Stream]) -> Iterator[str]:
     yield f"\n## An entry of the log: `{prefix}:STREAM:events`\n"
     yield "All streams have these fields, in this order:"
     yield from _table(fields.ENTRY)
-    for stream in STREAMS:
+    for stream in streams:
         yield f"\nThen those of {stream.name}:"
-        yield from _table(fields.HEADLINES[stream.name])
+        yield from _table(fields.headline(stream))
     yield "\nAnd last:"
     yield from _table([fields.RAW])
     yield (
@@ -172,7 +188,7 @@ def _entries(prefix: str) -> Iterator[str]:
     yield from _table(fields.REJECTED)
 
 
-def _hashes(prefix: str) -> Iterator[str]:
+def _hashes(prefix: str, streams: Sequence[Stream]) -> Iterator[str]:
     yield f"\n## A hash: `{prefix}:STREAM:latest:SYM` and `{prefix}:STREAM:record:ID`\n"
     yield (
         "The content's own fields stand under upstream's names, numbers in the digits"
@@ -181,26 +197,26 @@ def _hashes(prefix: str) -> Iterator[str]:
         " bridge adds begins with `_`:"
     )
     yield from _table(fields.OURS)
-    for stream in STREAMS:
+    for stream in streams:
         yield f"\nAnd for {stream.name}:"
-        yield from _table(fields.DERIVED[stream.name])
-    yield from _theirs()
+        yield from _table(stream.derived)
+    yield from _theirs(streams)
     yield (
         "\nOf a deleted record only the fields of the first table are left, and they"
         " for 35 days: its `_action` is `deleted`."
     )
 
 
-def _theirs() -> Iterator[str]:
+def _theirs(streams: Sequence[Stream]) -> Iterator[str]:
     yield (
         "\n### Upstream's own fields\n\nThese are known. Others may come, and stand in"
         " the hash alike (`ratings_accuracy_…`, for one); any of them may be absent,"
         " and none is checked. `date` and `time` are of New York's clock (US/Eastern):"
         " for a moment in time take `_published`, which is ms since 1970."
     )
-    for stream in STREAMS:
+    for stream in streams:
         yield f"\nOf {stream.name}:\n\n| field | type | meaning |\n|---|---|---|"
-        for each in THEIRS[stream.name]:
+        for each in stream.content:
             kind = UNITS.get(each.type, each.type)
             yield f"| `{each.name}` | {kind} | {each.meaning} |"
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from bzredis.contract import fields
-from bzredis.contract.fields import UNITS, Field, Type
-from bzredis.contract.theirs import THEIRS
+from bzredis.contract.fields import UNITS
 from bzredis.streams import STREAMS, Stream
+from bzredis.streams.field import DIRECTIONS, SHIFTS, Field, Type
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 TEXT: Final = {"type": "string", "minLength": 1}
@@ -29,9 +29,9 @@ CHANGED: Final = r"^\S+ [0-9]+-[0-9]+$"  # SYM ENTRY
 WORDS: Final = {
     "action": fields.ACTIONS,
     "cause": fields.CAUSES,
-    "direction": fields.DIRECTIONS,
+    "direction": DIRECTIONS,
     "effect": fields.EFFECTS,
-    "shift": fields.SHIFTS,
+    "shift": SHIFTS,
     "source": fields.SOURCES,
     "state": fields.STATES,
     "written": fields.ACTIONS[:2],
@@ -41,13 +41,13 @@ SHARED: Final = ("gap", "rejected", "status", "changed", "fresh")
 Schema = dict[str, Any]
 
 
-def schemas() -> Schema:
+def schemas(streams: Iterable[Stream] = STREAMS) -> Schema:
     """Return all of them, each under `STREAM-KIND` in `$defs`."""
     found: Schema = {
         name: {"title": _title(name), "type": "string", "enum": [*words]}
         for name, words in WORDS.items()
     }
-    for stream in STREAMS:
+    for stream in streams:
         for kind, schema in of(stream).items():
             name = f"{stream.name}-{kind}"
             if kind in SHARED:
@@ -73,7 +73,7 @@ def of(stream: Stream) -> dict[str, Schema]:
 
     None of them refers to another.
     """
-    record = _object((*fields.ours(stream), *THEIRS[stream.name]))
+    record = _object((*fields.ours(stream), *stream.content))
     latest = {**record, "required": ["_symbol", *record["required"]]}
     found = {
         "entry": _object(fields.entry(stream)),

@@ -15,7 +15,7 @@ import attrs
 from bzredis.backoff import delays
 from bzredis.reader.convert import of_id, structure
 from bzredis.reader.error import ReaderError
-from bzredis.reader.values import Entry, Gap, StreamName
+from bzredis.reader.values import Entry, Gap
 
 NOW: Final = "$"
 START: Final = "0-0"
@@ -28,7 +28,7 @@ FIRST, LAST = 0.1, 5.0  # s between tries while Redis is away
 Command = tuple[str | int, ...]
 
 
-def told(stream: StreamName, key: str, fields: dict[str, str]) -> Entry | Gap:
+def told(stream: str, key: str, fields: dict[str, str]) -> Entry | Gap:
     """Return what an entry of the log says."""
     if fields.get("action") == "gap":
         kept = {name: text for name, text in fields.items() if name != "action"}
@@ -57,7 +57,7 @@ class Follower:
     one's end, for nothing stands between there and the place.
     """
 
-    stream: StreamName
+    stream: str
     key: str  # of the log
     after: str  # id of the last entry that was given; $: before the first answer
     follow: bool = True  # False: ends where the log ends

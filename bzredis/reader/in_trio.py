@@ -18,10 +18,10 @@ from bzredis.reader.values import (
     Consensus,
     Entry,
     Gap,
+    Hash,
     Insight,
     Rating,
     Status,
-    StreamName,
 )
 
 T = TypeVar("T")
@@ -91,37 +91,33 @@ class TrioReader:
     async def latest(
         self, stream: Literal["consensus"], symbol: str
     ) -> Consensus | None: ...
+    @overload
+    async def latest(self, stream: str, symbol: str) -> Hash | None: ...
 
-    async def latest(
-        self, stream: StreamName, symbol: str
-    ) -> Rating | Insight | Consensus | None:
+    async def latest(self, stream: str, symbol: str) -> Hash | None:
         return await _in_thread(partial(self._reader.latest, stream, symbol))
 
-    async def symbols(self, stream: StreamName) -> tuple[str, ...]:
+    async def symbols(self, stream: str) -> tuple[str, ...]:
         return await _in_thread(partial(self._reader.symbols, stream))
 
     async def opinions(self, symbol: str) -> tuple[Rating, ...]:
         return await _in_thread(partial(self._reader.opinions, symbol))
 
     async def history(
-        self, stream: StreamName, symbol: str, count: int = 50
+        self, stream: str, symbol: str, count: int = 50
     ) -> tuple[Entry, ...]:
         return await _in_thread(partial(self._reader.history, stream, symbol, count))
 
-    async def recent(
-        self, stream: StreamName, count: int = 50
-    ) -> tuple[Entry | Gap, ...]:
+    async def recent(self, stream: str, count: int = 50) -> tuple[Entry | Gap, ...]:
         return await _in_thread(partial(self._reader.recent, stream, count))
 
-    def events(
-        self, stream: StreamName, after: str = NOW, *, follow: bool = True
-    ) -> Events:
+    def events(self, stream: str, after: str = NOW, *, follow: bool = True) -> Events:
         return Events(self._reader, self._reader.follower(stream, after, follow=follow))
 
-    async def status(self, stream: StreamName) -> Status:
+    async def status(self, stream: str) -> Status:
         return await _in_thread(partial(self._reader.status, stream))
 
-    async def fresh(self, stream: StreamName) -> bool:
+    async def fresh(self, stream: str) -> bool:
         return await _in_thread(partial(self._reader.fresh, stream))
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Literal, Self, overload
@@ -16,17 +17,19 @@ from bzredis.reader.values import (
     Consensus,
     Entry,
     Gap,
+    Hash,
     Insight,
     Rating,
+    Record,
     Status,
-    StreamName,
 )
 
-KINDS: Final[dict[str, type[Rating | Insight | Consensus]]] = {
+KINDS: Final[dict[str, type[Hash]]] = {
     "ratings": Rating,
     "insights": Insight,
     "consensus": Consensus,
 }
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")  # of a stream that is followed too
 MANY: Final = 100  # hashes at once; some 300 KB of insights
 
 
@@ -55,10 +58,10 @@ class Reader:
     def latest(self, stream: Literal["insights"], symbol: str) -> Insight | None: ...
     @overload
     def latest(self, stream: Literal["consensus"], symbol: str) -> Consensus | None: ...
+    @overload
+    def latest(self, stream: str, symbol: str) -> Hash | None: ...
 
-    def latest(
-        self, stream: StreamName, symbol: str
-    ) -> Rating | Insight | Consensus | None:
+    def latest(self, stream: str, symbol: str) -> Hash | None:
         """Return the newest of a symbol, of whichever firm; None where there is none.
 
         That it is fresh, `fresh` tells.
@@ -67,7 +70,7 @@ class Reader:
         (fields,) = self._redis.ask(("HGETALL", key))
         return _hash(stream, fields) if fields else None
 
-    def symbols(self, stream: StreamName) -> tuple[str, ...]:
+    def symbols(self, stream: str) -> tuple[str, ...]:
         """Return the symbols that have a `latest`, that which changed last first."""
         key = self._key(stream, "symbols")
         (found,) = self._redis.ask(("ZREVRANGE", key, 0, -1))
@@ -85,10 +88,10 @@ class Reader:
     def newest(
         self, stream: Literal["consensus"], count: int | None = None
     ) -> Iterator[Consensus]: ...
+    @overload
+    def newest(self, stream: str, count: int | None = None) -> Iterator[Hash]: ...
 
-    def newest(
-        self, stream: StreamName, count: int | None = None
-    ) -> Iterator[Rating | Insight | Consensus]:
+    def newest(self, stream: str, count: int | None = None) -> Iterator[Hash]:
         """Yield the newest of every symbol, that which changed last first.
 
         Of `count` symbols at the most. Each is whole, though not all are of one moment:
@@ -123,9 +126,7 @@ class Reader:
         standing = dict(zip(names, hashes, strict=True))
         return tuple(_of_each_firm(filter(None, map(standing.__getitem__, newest))))
 
-    def history(
-        self, stream: StreamName, symbol: str, count: int = 50
-    ) -> tuple[Entry, ...]:
+    def history(self, stream: str, symbol: str, count: int = 50) -> tuple[Entry, ...]:
         """Return what was news about a symbol, newest first, at most `count` of it."""
         key = self._key(stream, f"history:{_symbol(symbol)}")
         (found,) = self._redis.ask(("XREVRANGE", key, "+", "-", "COUNT", count))
@@ -133,7 +134,7 @@ class Reader:
             structure(Entry, fields, stream=stream, id=one) for one, fields in found
         )
 
-    def recent(self, stream: StreamName, count: int = 50) -> tuple[Entry | Gap, ...]:
+    def recent(self, stream: str, count: int = 50) -> tuple[Entry | Gap, ...]:
         """Return what came last, newest first, at most `count` of it.
 
         From the first one's `id` on, `events` tells what comes.
@@ -143,7 +144,7 @@ class Reader:
         return tuple(told(stream, one, fields) for one, fields in found)
 
     def events(
-        self, stream: StreamName, after: str = NOW, *, follow: bool = True
+        self, stream: str, after: str = NOW, *, follow: bool = True
     ) -> Iterator[Entry | Gap]:
         """Yield what stands in the log after an id, then what comes, without end.
 
@@ -154,7 +155,7 @@ class Reader:
         """
         return self._follow(self.follower(stream, after, follow=follow))
 
-    def status(self, stream: StreamName) -> Status:
+    def status(self, stream: str) -> Status:
         """Return how a stream stands."""
         fields, alive = self._redis.ask(
             ("HGETALL", self._key(stream, "status")),
@@ -162,7 +163,7 @@ class Reader:
         )
         return structure(Status, fields, stream=stream, alive=alive, text=fields)
 
-    def fresh(self, stream: StreamName) -> bool:
+    def fresh(self, stream: str) -> bool:
         """Tell whether what `latest` says is fresh: all that upstream sent is in it."""
         (found,) = self._redis.ask(("EXISTS", self._key(stream, "alive")))
         return bool(found)
@@ -178,7 +179,7 @@ class Reader:
         self.close()
 
     def follower(
-        self, stream: StreamName, after: str = NOW, *, follow: bool = True
+        self, stream: str, after: str = NOW, *, follow: bool = True
     ) -> Follower:
         """Return a place in a log, for who waits in a way of their own (in_trio.py).
 
@@ -202,15 +203,25 @@ class Reader:
             time.sleep(wait)
 
     def _key(self, stream: str, name: str) -> str:
-        if stream not in KINDS:
-            *names, last = KINDS
-            there = f"{', '.join(names)} and {last}"
-            raise ReaderError(f"there is no stream {stream!r}: there are {there}")
+        if stream not in KINDS and not _is_a_stream(stream):
+            there = ", ".join(KINDS)
+            words = f"there are {there}, and what `bzredis plugins` lists"
+            raise ReaderError(f"there is no stream {stream!r}: {words}")
         return f"{self.prefix}:{stream}:{name}"
 
 
-def _hash(stream: StreamName, fields: dict[str, str]) -> Rating | Insight | Consensus:
-    return structure(KINDS[stream], fields, text=fields)
+def _is_a_stream(name: object) -> bool:
+    """Tell whether there may be a stream of a name, which is none of the three.
+
+    Not where one of those was meant: that would be answered with nothing, for ever.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return False
+    return name.rstrip("s") not in {known.rstrip("s") for known in KINDS}
+
+
+def _hash(stream: str, fields: dict[str, str]) -> Hash:
+    return structure(KINDS.get(stream, Record), fields, text=fields)
 
 
 def _symbol(ticker: str) -> str:

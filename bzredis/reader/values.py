@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+# Those that are always there; a bridge may follow others, which are told by any name.
 StreamName = Literal["ratings", "insights", "consensus"]
 Action = Literal["created", "updated", "deleted"]
 Direction = Literal["up", "down", "same", "new", "end"]
@@ -148,6 +149,11 @@ class Consensus(Hash):
     updated_at: datetime | None = named("updated_at")  # cut to the µs
 
 
+@attrs.frozen(kw_only=True)
+class Record(Hash):
+    """What stands in a stream that has no class here: see `other`, and `text`."""
+
+
 # ---- streams: `events` and `history:SYM`
 
 
@@ -157,9 +163,10 @@ class Entry:
 
     Act on `news`: most entries but repeat what was said before. Of the headline a
     stream fills what it has; targets (`pt`, `pt_prior`, `target`) are for one share.
+    What only another stream's headline has is in `other`.
     """
 
-    stream: StreamName
+    stream: str
     id: str  # after which one may go on: `events(stream, after=entry.id)`
     event: str | None = named("event")  # its id in `events`; of the log, `id` again
     envelope: str | None = named("envelope")
@@ -197,7 +204,7 @@ class Gap:
     that it was to go on from (``trimmed``; or entries were deleted by hand).
     """
 
-    stream: StreamName
+    stream: str
     id: str  # after which one may go on, as with an Entry
     received: datetime | None = named("received")  # when it was announced
     begin: datetime | None = named("from")
@@ -226,7 +233,7 @@ class Status:
     as it was.
     """
 
-    stream: StreamName
+    stream: str
     # The bridge for which all is fresh; None where nothing is. Not of the hash.
     alive: str | None = attrs.field(default=None)
     contract: int | None = named("contract")

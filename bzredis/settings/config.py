@@ -32,15 +32,29 @@ from bzredis.settings.options import (
     prefix,
     several,
     size,
+    text,
 )
 from bzredis.settings.securities import isin, ticker
 from bzredis.streams import STREAMS
+from bzredis.streams.installed import is_known, names
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
 FILE_VARIABLE = "BZREDIS_CONFIG"
 REACTIONS = "reaction"  # tables of the file that `bzredis react` reads
+
+
+def stream_name(value: object) -> str:
+    """Return the name of a stream that there is; which, it is loaded to find out."""
+    word = text(value).lower()
+    if not is_known(word):
+        known = names()
+        hint = meant(word, known)
+        raise ValueError(f"has to be one of {', '.join(known)}, not {word!r}{hint}")
+    return word
+
+
 NAMES = tuple(stream.name for stream in STREAMS)
-SOME = several(choice(NAMES).read, "NAME")
+SOME = several(stream_name, "NAME")
 # Redis trims a stream by blocks of 100 entries, and one replay can bring 100: a shorter
 # log could lose what no reader has seen yet. The most is about 10 GB.
 EVENTS = number(100, 10_000_000)
@@ -104,10 +118,10 @@ class Config:
         " cluster.",
     )
     streams: tuple[str, ...] = _option(
-        several(choice(NAMES).read, "NAME", maybe_none=False),
+        several(stream_name, "NAME", maybe_none=False),
         NAMES,
-        f"Stream to follow: {', '.join(NAMES)}.",
-        "all",
+        f"Stream to follow: {', '.join(NAMES)}; or another that `plugins` lists.",
+        "those three",
         name="stream",
     )
     tickers: tuple[str, ...] = _option(

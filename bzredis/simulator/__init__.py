@@ -8,8 +8,17 @@
 from __future__ import annotations
 
 from bzredis.simulator.faults import Faults, Refusal, RestFaults
+from bzredis.simulator.further import Further
 from bzredis.simulator.market.market import Market
 from bzredis.simulator.server.server import Simulator
 from bzredis.simulator.settings import Settings
 
-__all__ = ["Faults", "Market", "Refusal", "RestFaults", "Settings", "Simulator"]
+__all__ = [
+    "Faults",
+    "Further",
+    "Market",
+    "Refusal",
+    "RestFaults",
+    "Settings",
+    "Simulator",
+]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from bzredis.simulator.further import Further
+
 
 @attrs.frozen(kw_only=True)
 class Settings:
@@ -17,6 +19,8 @@ class Settings:
     rate: float = 1.0  # messages a second over all streams, on average; 0: none
     history: int = 600  # ratings in the ten days before the start
     consensus_ticker: bool = False  # names ticker, exchange and isin in consensus
+
+    further: tuple[Further, ...] = ()  # streams besides the three
 
     replay_size: int = 100  # messages cached per stream; 0: nothing to replay
     replay_new_ids: bool = False  # nobody knows whether envelopes keep their ids

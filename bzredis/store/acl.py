@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from bzredis.contract.keys import KEYS, key, pattern
@@ -14,7 +15,7 @@ from bzredis.store.script import (
     script,
     status_script,
 )
-from bzredis.streams import STREAMS
+from bzredis.streams import INSIGHTS, RATINGS, STREAMS, Stream
 
 # Besides what the scripts call. CLIENT is a courtesy, SELECT for another database.
 OURS: Final = (
@@ -39,44 +40,64 @@ MENDING: Final = (
     *("XDEL", "UNLINK"),
 )
 SCRIPTS_OF_MENDING: Final = ("mend", "forget", "rejected")
+# What `react` does: it takes entries, and keeps what failed under keys of its own.
+REACTING: Final = (
+    *("PING", "SELECT", "CLIENT|SETNAME", "CLUSTER|SLOTS", "MULTI", "EXEC", "DISCARD"),
+    *("XGROUP", "XINFO", "XREADGROUP", "XACK", "XCLAIM", "XAUTOCLAIM", "XPENDING"),
+    *("XRANGE", "XREVRANGE", "XADD", "XDEL", "HGETALL", "HINCRBY", "HDEL", "EXPIRE"),
+    *("EXISTS", "SUBSCRIBE", "UNSUBSCRIBE"),
+)
+# What REST is asked of where a watch-list does not tell: whose symbols were seen here.
+WHOSE: Final = (RATINGS, INSIGHTS)
 USER: Final = "reset on >PASSWORD resetchannels"
 
 
-def bridge(prefix: str) -> str:
+def bridge(prefix: str, streams: Sequence[Stream] = STREAMS) -> str:
     """Return what makes a user for the bridge, as one command."""
     keys = [
         f"~{_pattern(key(prefix, stream, name))}"
-        for stream in STREAMS
+        for stream in streams
         for name in keys_written(stream)
     ]
-    rules = [*keys, *_channels(prefix), *_allowed(_called())]
+    others = [each for each in WHOSE if each not in streams]
+    keys += [f"~{_pattern(key(prefix, each, 'symbols'))}" for each in others]
+    rules = [*keys, *_channels(prefix, streams), *_allowed(_called(streams))]
     return f"ACL SETUSER bzredis {USER} {' '.join(rules)}"
 
 
-def mender(prefix: str) -> str:
+def mender(prefix: str, streams: Sequence[Stream] = STREAMS) -> str:
     """Return what makes a user for the commands that mend: `forget --all`, too."""
-    called = {*_called(), *MENDING}
+    called = {*_called(streams), *MENDING}
     called.update(*(commands(lua(name)) for name in SCRIPTS_OF_MENDING))
-    keys = [f"~{_pattern(key(prefix, stream, ''))}" for stream in STREAMS]
-    rules = [*keys, *_channels(prefix), *_allowed(called)]
+    keys = [f"~{_pattern(key(prefix, stream, ''))}" for stream in streams]
+    rules = [*keys, *_channels(prefix, streams), *_allowed(called)]
     return f"ACL SETUSER bzmender {USER} {' '.join(rules)}"
 
 
-def reader(prefix: str, may: str) -> str:
+def reactor(prefix: str, streams: Sequence[Stream] = STREAMS) -> str:
+    """Return what makes a user for `react`, from Redis 7.0 on."""
+    keys = [f"~{_pattern(f'{prefix}:react:')}"]
+    for stream in streams:
+        of = ("~", "events"), ("%R~", "latest:"), ("%R~", "alive"), ("&", "fresh")
+        keys += [f"{may}{_pattern(key(prefix, stream, name))}" for may, name in of]
+    return f"ACL SETUSER bzreactor {USER} {' '.join([*keys, *_allowed({*REACTING})])}"
+
+
+def reader(prefix: str, may: str, streams: Sequence[Stream] = STREAMS) -> str:
     """Return what makes a user that reads; `may`: %R~, or ~ where that is not known."""
     names = [
         _pattern(key(prefix, stream, re.sub("SYM|ID", "*", one.name)))
-        for stream in STREAMS
+        for stream in streams
         for one in KEYS
         if stream.state in one.state and not one.type.startswith("pub/sub")
     ]
-    rules = [*(may + name for name in names), *_channels(prefix), *READING]
+    rules = [*(may + name for name in names), *_channels(prefix, streams), *READING]
     return f"ACL SETUSER bzreader {USER} {' '.join(rules)}"
 
 
-def _called() -> set[str]:
+def _called(streams: Sequence[Stream]) -> set[str]:
     """Return the commands that a bridge needs."""
-    texts = [status_script(), *(script(stream, Limits()) for stream in STREAMS)]
+    texts = [status_script(), *(script(stream, Limits()) for stream in streams)]
     return {*OURS, *(name for text in texts for name in commands(text))}
 
 
@@ -84,11 +105,11 @@ def _allowed(called: set[str]) -> list[str]:
     return [f"+{name.lower()}" for name in sorted(called)]
 
 
-def _channels(prefix: str) -> list[str]:
+def _channels(prefix: str, streams: Sequence[Stream]) -> list[str]:
     channels = [one.name for one in KEYS if one.type.startswith("pub/sub")]
     return [
         f"&{_pattern(key(prefix, stream, name))}"
-        for stream in STREAMS
+        for stream in streams
         for name in channels
     ]
 

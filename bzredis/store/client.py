@@ -20,7 +20,7 @@ from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
 from bzredis.store.script import Limits, script, status_script
-from bzredis.streams import STREAMS, Stream
+from bzredis.streams import Stream
 
 T = TypeVar("T")
 
@@ -67,7 +67,8 @@ class Store:
     limits: Limits = attrs.field(factory=Limits)
     others: Sequence[str] = attrs.field(default=(), repr=False)  # of the same cluster
     _at: Connection = attrs.field(init=False, repr=False)
-    _apply: dict[str, Script] = attrs.field(init=False, repr=False)  # by stream
+    # By stream, made when it is wanted.
+    _apply: dict[str, Script] = attrs.field(init=False, repr=False, factory=dict)
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
     _evicted: bytes = attrs.field(init=False, default=b"")  # run and keys, at first
@@ -77,8 +78,6 @@ class Store:
     def __attrs_post_init__(self) -> None:
         """Prepare the client; nothing is sent yet."""
         self._at = Connection(self.url, self.others)
-        texts = {stream.name: script(stream, self.limits) for stream in STREAMS}
-        self._apply = {name: Script(text) for name, text in texts.items()}
         self._status = Script(status_script())
 
     async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
@@ -99,7 +98,9 @@ class Store:
         """Apply a batch; but first, find out what this user may not do."""
         keys = [key(self.prefix, stream, "events")]
         ask = [] if stream.name in self._permitted else ["permissions"]
-        answer = self._apply[stream.name].run(redis, keys=keys, args=[*args, *ask])
+        if (apply := self._apply.get(stream.name)) is None:
+            apply = self._apply[stream.name] = Script(script(stream, self.limits))
+        answer = apply.run(redis, keys=keys, args=[*args, *ask])
         self._permitted.add(stream.name)
         return cast("list[Any]", answer)
 

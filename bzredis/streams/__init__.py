@@ -1,6 +1,7 @@
 """What sets one upstream stream apart from another: a value and a pure function.
 
-A new stream is one new file that ends in a `Stream` value, and its entry in `STREAMS`.
+A new stream is one new file that ends in a `Stream` value, and its entry in `OPTIONAL`;
+or it comes with a package that somebody installed (installed.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from bzredis.streams.insights import INSIGHTS
 from bzredis.streams.ratings import RATINGS
 from bzredis.streams.stream import Stream
 
-__all__ = ["BY_NAME", "CONSENSUS", "INSIGHTS", "RATINGS", "STREAMS", "Stream"]
+__all__ = ["CONSENSUS", "INSIGHTS", "RATINGS", "STREAMS", "Stream"]
 
-STREAMS = (RATINGS, INSIGHTS, CONSENSUS)
-BY_NAME = {stream.name: stream for stream in STREAMS}
+STREAMS = (RATINGS, INSIGHTS, CONSENSUS)  # those that are followed unless others are

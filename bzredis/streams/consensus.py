@@ -16,7 +16,8 @@ from bzredis.messages.exchanges import market
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import comparable, milliseconds
-from bzredis.streams.stream import Head, Reading, Stream, Table
+from bzredis.streams.field import NOTHING_BEFORE, SHIFT, Field, said
+from bzredis.streams.stream import Reading, Stream, Table, Weight, head
 
 # A consensus has one of them at least: all else may be about anything.
 FIGURES = (
@@ -127,18 +128,77 @@ def read(envelope: Envelope, sole: str) -> Reading:
     )
 
 
+_COUNT = "of how many ratings, or per cent (`aggregate_type`); 0 may be absent"
 CONSENSUS = Stream(
     name="consensus",
     path="/api/v1/consensus-ratings/stream",
     parameters=("tickers", "isins", "simplify", "aggregate_type"),
     state="per_symbol",
+    read=read,
     # And `shift`, which needs what stood before.
     headline=(
-        Head("rating", "consensus_rating"),
-        Head("value", "consensus_rating_val"),
-        Head("target", "consensus_price_target"),
+        head(
+            *("rating", "consensus_rating"),
+            "what all firms together say, in capitals however upstream sent it:"
+            " `STRONG_BUY`, `BUY`, `HOLD`, `SELL` or `STRONG_SELL`",
+        ),
+        head(
+            *("value", "consensus_rating_val"),
+            "the same as a number, more is better; it is upstream's own, so take the"
+            " word from `rating`",
+            kind="number",
+        ),
+        head(
+            *("target", "consensus_price_target"),
+            "the price target of all firms together",
+            kind="number",
+        ),
     ),
-    read=read,
+    content=(
+        said(
+            "consensus_rating",
+            "text",
+            "what all firms together say, as `BUY`, in the case in which it was sent:"
+            " set it in capitals before you compare. `rating` of an entry is in"
+            " capitals",
+        ),
+        said(
+            "consensus_rating_val",
+            "number",
+            "the same as a number from 1 to 5, more is better",
+        ),
+        said("consensus_price_target", "number", "their target for one share"),
+        said("high_price_target", "number", "the highest of them"),
+        said("low_price_target", "number", "the lowest of them"),
+        said("aggregate_ratings_strong_buy", "number", f"strong buy: {_COUNT}"),
+        said("aggregate_ratings_buy", "number", f"buy: {_COUNT}"),
+        said("aggregate_ratings_hold", "number", f"hold: {_COUNT}"),
+        said("aggregate_ratings_sell", "number", f"sell: {_COUNT}"),
+        said("aggregate_ratings_strong_sell", "number", f"strong sell: {_COUNT}"),
+        said("aggregate_type", "text", "what those five are: `number`, `percentage`"),
+        said("total_analyst_count", "number", "how many ratings were taken together"),
+        said("unique_analyst_count", "number", "of how many analysts"),
+        said(
+            "updated_at",
+            "text",
+            "when it was reckoned: RFC 3339, with up to nine digits of a second",
+        ),
+    ),
+    derived=(
+        Field(
+            *("_previous_consensus_rating", "text"),
+            "the rating of the consensus before, which had other figures; as sent, like"
+            " `consensus_rating`, so set both in capitals before you compare",
+            NOTHING_BEFORE,
+        ),
+        Field("_previous_consensus_rating_val", "number", "its value", NOTHING_BEFORE),
+        Field(
+            *("_previous_consensus_price_target", "number", "its price target"),
+            NOTHING_BEFORE,
+        ),
+        attrs.evolve(SHIFT, name="_shift"),
+    ),
     flat=FIGURES,
     lookup=Table(path="/api/v1/consensus-ratings", tickers="parameters[tickers]"),
+    weight=Weight(690, 790, 0, 38_000),
 )

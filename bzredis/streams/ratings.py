@@ -13,7 +13,29 @@ from bzredis.messages.exchanges import market
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
 from bzredis.messages.times import milliseconds, published
-from bzredis.streams.stream import Head, Reading, Stream, Table
+from bzredis.streams.field import (
+    ANALYST_ID,
+    CALL,
+    COMPANY,
+    CUSIP,
+    DATE,
+    DIRECTION,
+    EXCHANGE,
+    FIRM,
+    FIRM_ID,
+    IMPORTANCE,
+    ISIN,
+    NOTES,
+    PT,
+    RATING,
+    RECORD,
+    TICKER,
+    TIME,
+    UPDATED,
+    Field,
+    said,
+)
+from bzredis.streams.stream import Head, Reading, Stream, Table, Weight, head
 
 # Plain digits only; whole or fraction may be missing.
 _PRICE = re.compile(r"[+-]?(?=\.?\d)\d{0,18}(?:\.\d{0,18})?", re.ASCII)
@@ -89,18 +111,62 @@ def read(envelope: Envelope, _sole: str) -> Reading:
 RATINGS = Stream(
     name="ratings",
     path="/api/v2.1/calendar/ratings/stream",
-    parameters=("tickers", "isins"),
-    state="records",
-    headline=(
-        Head("firm", "_firm", is_news=True),
-        Head("direction", "_direction", is_news=True),
-        Head("rating", "rating_current", is_news=True),
-        Head("rating_prior", "rating_prior"),
-        Head("pt", "pt_current", is_news=True, is_number=True),
-        Head("pt_prior", "pt_prior"),
-        Head("importance", "importance"),
-    ),
     read=read,
+    headline=(
+        Head(FIRM, "_firm", is_news=True),
+        Head(DIRECTION, "_direction", is_news=True),
+        Head(RATING, "rating_current", is_news=True),
+        head("rating_prior", "rating_prior", "what it said before"),
+        Head(PT, "pt_current", is_news=True),
+        head(
+            *("pt_prior", "pt_prior", "its price target before"),
+            kind="number",
+            absent="it named none",
+        ),
+        head(
+            *("importance", "importance"),
+            "how much it matters in upstream's eyes, from 0 to 5",
+            kind="number",
+        ),
+    ),
+    content=(
+        *(RECORD, DATE, TIME, TICKER, EXCHANGE, ISIN, CUSIP, COMPANY),
+        said("currency", "text", "of the targets, as `USD`"),
+        said(
+            "action_company",
+            "text",
+            "what the firm did, as `Upgrades`, `Maintains` or `Initiates Coverage On`;"
+            " `_direction` is one word for it",
+        ),
+        said("action_pt", "text", "what it did to its target, as `Raises`, `Lowers`"),
+        said("rating_current", "text", "what it says now, in the firm's own words"),
+        said("rating_prior", "text", "what it said before"),
+        said("pt_current", "number", "its target for one share, in `currency`"),
+        said("pt_prior", "number", "its target before"),
+        said("adjusted_pt_current", "number", "`pt_current`, adjusted for splits"),
+        said("adjusted_pt_prior", "number", "`pt_prior`, adjusted for splits"),
+        said("analyst", "text", "the **firm**, as `_firm`; not the person"),
+        said("analyst_name", "text", "the person"),
+        *(ANALYST_ID, FIRM_ID, IMPORTANCE, NOTES),
+        said("url", "text", "a page of upstream's on it"),
+        said("url_calendar", "text", "the same in its calendar"),
+        said("url_news", "text", "its news on it"),
+        said("pt_pct_change", "number", "the target's change in per cent, by upstream"),
+        UPDATED,
+    ),
+    derived=(
+        *CALL,
+        Field(
+            *("_pt_change", "reckoned"),
+            "the target's change, exact, of the adjusted targets where both are there",
+            "there is no target now, or there was none before",
+        ),
+        Field(
+            *("_pt_change_pct", "reckoned"),
+            "the same in per cent, with two decimals (half-even)",
+            "there is no `_pt_change`, or the target before was 0",
+        ),
+    ),
     rows=Table(
         path="/api/v2.1/calendar/ratings",
         name="ratings",
@@ -115,5 +181,5 @@ RATINGS = Stream(
         sizes=("pageSize", "pagesize"),
         type="ratings",
     ),
-    isin="isin",
+    weight=Weight(1_400, 2_080, 1_890, 159_000),
 )

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Source
-from bzredis.streams import BY_NAME, RATINGS, Stream
+from bzredis.streams import RATINGS, Stream
+from bzredis.streams.installed import stream as named
 
 FRAMES = Path(__file__).parent.parent / "frames"
 RECEIVED = 1728069670123
@@ -98,7 +99,7 @@ SUMMARIES = {
 
 
 def stream_of(name: str) -> Stream:
-    return BY_NAME[name.partition("-")[0]]
+    return named(name.partition("-")[0])
 
 
 def text_of(name: str) -> str:

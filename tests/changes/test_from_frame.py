@@ -22,6 +22,7 @@ from changes.reading import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streams.offered import EVERY
 
 from bzredis.changes import fingerprints
 from bzredis.changes.from_frame import (
@@ -38,7 +39,7 @@ from bzredis.changes.from_frame import (
 from bzredis.changes.kinds import Change, Opened, Rejected
 from bzredis.messages.envelope import Notice, Pong
 from bzredis.messages.times import rfc3339
-from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
+from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, Stream
 
 
 def content_fields(content: object) -> dict[str, str]:
@@ -210,7 +211,7 @@ def test_no_depth_is_too_deep(opening: str, closing: str) -> None:
     for depth in [*range(0, 800, 100), *range(800, 1100), 100_000]:
         value = opening * depth + "1" + closing * depth
         frame = '{"data":{"id":"r","content":{"x":' + value + "}}}"
-        for stream in STREAMS:
+        for stream in EVERY:
             found = read(stream, frame, received=RECEIVED, source="live")
             assert isinstance(found, Change | Rejected)
 
@@ -247,7 +248,7 @@ COUNTS: list[object] = [0, -1, 1728069666, "1728069666880", 10**19, 10**30, 1e30
 WHEN = st.sampled_from([*COUNTS, *TIMES, "0001-01-01T00:00:00+05:00"])
 
 
-@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+@pytest.mark.parametrize("stream", EVERY, ids=lambda stream: stream.name)
 @settings(max_examples=60)
 @given(value=JSON, content=JSON, when=WHEN)
 def test_no_json_raises(stream: Stream, value: Any, content: Any, when: Any) -> None:
@@ -265,7 +266,7 @@ def test_no_json_raises(stream: Stream, value: Any, content: Any, when: Any) -> 
 @settings(max_examples=50)
 @given(st.text() | st.binary())
 def test_no_frame_raises(frame: str | bytes) -> None:
-    for stream in STREAMS:
+    for stream in EVERY:
         found = read(stream, frame, received=RECEIVED, source="live")
         assert isinstance(found, Rejected | Pong)
 

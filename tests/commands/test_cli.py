@@ -22,7 +22,6 @@ from bzredis.commands import cli, form, logs, run, simulate
 from bzredis.contract import fields
 from bzredis.contract.asyncapi import document
 from bzredis.contract.keys import KEYS
-from bzredis.contract.theirs import THEIRS
 from bzredis.errors import FeedLost
 from bzredis.settings.config import OPTIONS, Config
 from bzredis.settings.file import Found
@@ -88,9 +87,10 @@ def test_each_command_has_its_options(option: object) -> None:
         "config": True,
         "check": True,
         "demo": option.name not in {"upstream", "rest", "token-file", "metrics"},
-        "simulate": option.name == "log-level",
-        "keys": option.name == "prefix",
-        "get": option.name in {"prefix", "redis"},
+        "simulate": option.name in {"log-level", "stream"},
+        "keys": option.name in {"prefix", "stream"},
+        "plugins": False,
+        "get": option.name in {"prefix", "redis", "stream"},
         "board": option.name in {"prefix", "redis"},
         "watch": option.name in {"prefix", "redis", "stream"},
         "status": option.name in {"prefix", "redis", "stream"},
@@ -116,7 +116,8 @@ def test_each_command_has_its_options(option: object) -> None:
         (["run", "--prefix"], "requires an argument"),
         (["run", "--prefix", "a b"], "--prefix: has white space"),
         (["run", "--prefix", "x{bz}"], "--prefix: 'x{bz}': braces stand only"),
-        (["run", "--stream", "earnings"], "--stream: has to be one of"),
+        (["run", "--stream", "earning"], "'earning'; is earnings meant?"),
+        (["run", "--no-ping", "bulls-baers"], "'bulls-baers'; is bulls-bears meant?"),
         (["run", "--stream", "ratings", "--stream", ""], "--stream: is empty"),
         (["run", "--no-ping", ""], "--no-ping: is empty"),
         (["run", "--no-replay", ""], "--no-replay: is empty"),
@@ -326,7 +327,7 @@ def test_keys_shows_the_table_under_its_prefix() -> None:
             assert there == (stream.state in key.state)
         assert " ".join(head.name for head in stream.headline) in shown
         words = set(shown.split())
-        for table in (fields.entry(stream), fields.ours(stream), THEIRS[stream.name]):
+        for table in (fields.entry(stream), fields.ours(stream), stream.content):
             assert {each.name for each in table} <= words
     for each in (*fields.GAP, *fields.REJECTED, *fields.STATUS):
         assert each.name in words

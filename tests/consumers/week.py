@@ -29,6 +29,7 @@ from bzredis.changes.kinds import Change, GaveUp, Heard, Opened, Packed
 from bzredis.messages.times import EASTERN, rfc3339
 from bzredis.ports import Applied, Batch, Coverage, Log, Presence, Sign
 from bzredis.store.client import Script, Store
+from bzredis.store.script import script
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
 UPSTREAM: Final = "api.benzinga.com"
@@ -327,8 +328,8 @@ class Bridge:
     def apply(self, stream: Stream, *items: Packed) -> None:
         """Apply messages, each by itself."""
         with closing(self.peer.store()) as store:
-            known = store._apply[stream.name]
-            store._apply[stream.name] = Script(dated(known.text))
+            text = dated(script(stream, store.limits))
+            store._apply[stream.name] = Script(text)
             trio.run(self._apply, store, stream, items)
 
     async def _apply(

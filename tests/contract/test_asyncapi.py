@@ -15,11 +15,10 @@ from consumers.languages import FOLDER
 
 from bzredis.contract import fields
 from bzredis.contract.asyncapi import document
-from bzredis.contract.fields import Field
 from bzredis.contract.pages import keys_of
 from bzredis.contract.schemas import TEXT, of
-from bzredis.contract.theirs import THEIRS
 from bzredis.streams import STREAMS, Stream
+from bzredis.streams.field import Field
 
 PARSE: Final = Path(__file__).with_name("parse.js")
 PATIENCE: Final = 120  # s; two took here
@@ -158,7 +157,7 @@ def test_the_components_are_the_json_schemas(seen: Seen) -> None:
         assert "bz:" not in schemas[name].pop("description")
         assert schemas[name] == schema
     for stream in STREAMS:
-        latest = of_table((*fields.ours(stream), *THEIRS[stream.name]))
+        latest = of_table((*fields.ours(stream), *stream.content))
         latest |= {"_symbol": (True, ())}
         assert of_schema(schemas[f"{stream.name}-latest"]) == latest
         status = of_schema(schemas[f"{stream.name}-status"])

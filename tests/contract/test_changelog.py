@@ -14,9 +14,9 @@ import pytest
 
 from bzredis.bridge.status import CONTRACT
 from bzredis.contract import fields, keys
-from bzredis.contract.fields import Field
 from bzredis.contract.schemas import schemas
 from bzredis.streams import STREAMS
+from bzredis.streams.field import Field
 
 CHANGELOG: Final = Path(__file__).parents[2] / "CHANGELOG.md"
 LINE: Final = re.compile(r"^Contract (\d+), digest `(\w+)`\.$", re.MULTILINE)

@@ -52,9 +52,9 @@ def test_a_url_that_is_none(url: str, words: str) -> None:
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("stream", ["rating", "", "RATINGS", "events"])
+@pytest.mark.parametrize("stream", ["rating", "", "RATINGS", "insight", "a:b", 7])
 def test_a_stream_that_there_is_not(stream: str) -> None:
-    words = f"there is no stream {stream!r}: there are ratings, insights and consensus"
+    words = f"there is no stream {stream!r}: there are ratings, insights, consensus, "
     with Reader("redis://127.0.0.1:1") as reader:
         wrong: object = stream
         for ask in (
@@ -66,7 +66,7 @@ def test_a_stream_that_there_is_not(stream: str) -> None:
         ):
             with pytest.raises(ReaderError) as caught:
                 ask(wrong)  # type: ignore[arg-type]
-            assert str(caught.value) == words
+            assert str(caught.value).startswith(words)
 
 
 def test_nobody_there() -> None:

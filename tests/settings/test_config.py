@@ -12,7 +12,7 @@ from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener, Origin, redis_url
 from bzredis.settings.config import OPTIONS, Config, Token, configure
 from bzredis.store.connection import Connection
-from bzredis.streams import BY_NAME
+from bzredis.streams.installed import stream as named
 
 SECRET = "s3cret/pa:ss word"
 QUOTED = "s3cret%2Fpa%3Ass%20word"
@@ -170,7 +170,7 @@ def test_values(name: str, value: object, expected: object) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("stream", "earnings", "one of ratings, insights, consensus, not 'earnings'"),
+        ("stream", "earning", "bulls-bears, not 'earning'; is earnings meant?"),
         ("stream", [], "is empty"),
         ("stream", ["ratings", 3], "a number is in it"),
         ("stream", 3, "has to be a list, or text with commas, not a number"),
@@ -545,10 +545,10 @@ def test_a_query_holds_what_the_stream_knows_and_is_set() -> None:
         {},
         {"tickers": ["AAPL", "BRK.B"], "simplify": True, "aggregate-type": "number"},
     )
-    assert config.query(BY_NAME["ratings"].parameters) == {"tickers": "AAPL,BRK.B"}
-    assert config.query(BY_NAME["consensus"].parameters) == {
+    assert config.query(named("ratings").parameters) == {"tickers": "AAPL,BRK.B"}
+    assert config.query(named("consensus").parameters) == {
         "tickers": "AAPL,BRK.B",
         "simplify": "true",
         "aggregate_type": "number",
     }
-    assert Config().query(BY_NAME["consensus"].parameters) == {}
+    assert Config().query(named("consensus").parameters) == {}

@@ -16,48 +16,51 @@ from contract.closed import closed
 from jsonschema import Draft202012Validator, ValidationError
 from store.servers import HOST, Peer, consensus, deleted, message, rating
 from store.steps import STEPS
+from streams.offered import EVERY
 
 from bzredis.bridge import bridge
 from bzredis.bridge.status import FIELDS, Identity, State, StreamStatus
 from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import GaveUp, Opened
 from bzredis.contract import fields
-from bzredis.contract.fields import UNITS, Field
+from bzredis.contract.fields import UNITS
 from bzredis.contract.schemas import of, schemas
-from bzredis.contract.theirs import THEIRS
 from bzredis.ports import Sign
 from bzredis.reader.reader import KINDS
 from bzredis.reader.values import NAMES
 from bzredis.store.script import lua
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
+from bzredis.streams.field import Field
 
 FRAMES: Final = Path(__file__).parents[1] / "frames"
-OF_EACH = pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+OF_EACH = pytest.mark.parametrize("stream", EVERY, ids=lambda stream: stream.name)
+OF_THE_THREE = pytest.mark.parametrize("stream", STREAMS, ids=lambda s: s.name)
 
 
 def validator(stream: Stream, kind: str) -> Draft202012Validator:
     """Return what checks by the published schema."""
     ref = {"$ref": f"#/$defs/{stream.name}-{kind}"}
-    return Draft202012Validator(schemas() | ref)
+    return Draft202012Validator(schemas(EVERY) | ref)
 
 
 def test_the_schemas_are_schemas() -> None:
-    every = schemas()["$defs"]
+    every = schemas(EVERY)["$defs"]
     for name, schema in every.items():
         Draft202012Validator.check_schema(schema)
         if "$ref" not in schema:  # else what is made of it has that one's name
             assert schema["title"].lower() == name.replace("-", "")
     text = json.dumps(every)
     assert {*re.findall(r'"#/\$defs/([^"]+)"', text)} <= {*every}
-    assert {f"{s.name}-{kind}" for s in STREAMS for kind in of(s)} <= {*every}
+    assert {f"{s.name}-{kind}" for s in EVERY for kind in of(s)} <= {*every}
+    assert {*schemas()["$defs"]} < {*every}
 
 
 @OF_EACH
 def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
-    every = schemas()["$defs"]
+    every = schemas(EVERY)["$defs"]
     for kind, table in (
         ("message", fields.entry(stream)),
-        ("latest", (*fields.ours(stream), *THEIRS[stream.name])),
+        ("latest", (*fields.ours(stream), *stream.content)),
     ):
         told = every[f"{stream.name}-{kind}"]["properties"]
         for each in table:
@@ -67,11 +70,11 @@ def test_the_schemas_say_all_that_the_page_says(stream: Stream) -> None:
             assert each.words or UNITS.get(each.type, each.type) in words
 
 
-@OF_EACH
+@OF_THE_THREE
 def test_of_upstreams_fields_those_are_told_that_the_reader_knows(
     stream: Stream,
 ) -> None:
-    told = {each.name for each in THEIRS[stream.name]}
+    told = {each.name for each in stream.content}
     assert all(not name.startswith("_") for name in told)
     for each in attrs.fields(KINDS[stream.name]):
         names = {*each.metadata.get(NAMES, ())}
@@ -93,7 +96,7 @@ def _flat(content: dict[str, Any], stem: str = "") -> Iterator[str]:
 
 @OF_EACH
 def test_the_headline_is_the_streams(stream: Stream) -> None:
-    names = [each.name for each in fields.HEADLINES[stream.name]]
+    names = [each.name for each in fields.headline(stream)]
     shift = ["shift"] if stream.state == "per_symbol" else []
     assert names == [*(head.name for head in stream.headline), *shift]
 
@@ -134,7 +137,7 @@ def fill(peer: Peer, stream: Stream) -> None:
         peer.apply(CONSENSUS, consensus(symbol=None))
 
 
-@OF_EACH
+@OF_THE_THREE
 def test_all_that_stands_in_redis_is_as_the_schemas_say(
     peer: Peer, stream: Stream
 ) -> None:

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streams.offered import EVERY
 
 from bzredis.changes.from_frame import read
 from bzredis.changes.kinds import Change, Rejected
 from bzredis.messages.envelope import Notice
-from bzredis.streams import BY_NAME, CONSENSUS, STREAMS, Stream
+from bzredis.streams import CONSENSUS, STREAMS, Stream
 from bzredis.streams.consensus import FIGURES, security
+from bzredis.streams.installed import stream as named
 
 FRAMES = Path(__file__).parent.parent / "frames"
 HEADLINE = {"consensus_rating", "consensus_rating_val", "consensus_price_target"}
@@ -39,7 +41,7 @@ def test_the_stream_is_upstreams() -> None:
 
 
 def test_streams_by_name() -> None:
-    assert [stream.name for stream in STREAMS] == list(BY_NAME)
+    assert all(named(stream.name) is stream for stream in STREAMS)
     assert "read=" not in repr(CONSENSUS)
 
 
@@ -99,7 +101,7 @@ def test_what_has_no_figures_is_no_consensus(data: dict[str, Any], sole: str) ->
 
 
 @pytest.mark.parametrize("data", [{}, {"tickers": ["AAPL"]}, {"ticker": "AAPL"}])
-@pytest.mark.parametrize("stream", STREAMS, ids=BY_NAME)
+@pytest.mark.parametrize("stream", EVERY, ids=lambda stream: stream.name)
 def test_a_notice_about_a_security_is_a_notice(
     stream: Stream, data: dict[str, Any]
 ) -> None:

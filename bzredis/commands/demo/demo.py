@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import termios
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from functools import partial
 from math import inf
@@ -23,10 +23,12 @@ from bzredis.commands import embedded
 from bzredis.commands.demo.told import SYMBOL, Place, Tally
 from bzredis.commands.form import ALL, STOPPED, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
-from bzredis.commands.looks.asked import STREAMS
+from bzredis.commands.looks.asked import streams
 from bzredis.commands.looks.words import lasted
 from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.commands.run import assemble, run_to_the_end
+from bzredis.commands.running.followed import whole
+from bzredis.commands.simulate import further
 from bzredis.errors import ConfigError, StoreDown, first
 from bzredis.reader import ReaderError
 from bzredis.settings.addresses import Origin, redis_urls
@@ -34,7 +36,7 @@ from bzredis.settings.config import Config, configure
 from bzredis.settings.file import Found
 from bzredis.simulator import Settings, Simulator
 from bzredis.store.client import Store
-from bzredis.streams import BY_NAME
+from bzredis.streams.installed import stream
 
 Say = Callable[[str], None]
 
@@ -72,6 +74,7 @@ def demo(found: Found, seconds: float | None, named: str | None) -> int:
     """
     config = attrs.evolve(found.config, log_level=_level(found))
     configure_logs(config.log_level, (), form=config.log_format)
+    config = attrs.evolve(config, streams=whole(found).config.streams)
     if named is not None:
         config = _in_theirs(config, named)
     limit = inf if seconds is None else seconds
@@ -105,7 +108,7 @@ async def _look_first(config: Config, *, is_told: bool) -> None:
     shown = ", ".join(each.shown for each in config.redis)
     with closing(_store(config)) as store:
         try:
-            empty = [await store.is_empty(BY_NAME[name]) for name in config.streams]
+            empty = [await store.is_empty(stream(name)) for name in config.streams]
         except StoreDown as error:
             raise ConfigError(f"--redis {shown}: {error}") from None
     if is_told and not all(empty):
@@ -134,7 +137,7 @@ async def _demo(config: Config, is_yours: bool, seconds: float) -> int:  # noqa:
             config = attrs.evolve(config, redis=redis_urls(server.url))
         stack.enter_context(locked(folder / "state", "the demo"))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        upstream = _upstream()
+        upstream = _upstream(config.streams)
         at = Origin("ws", "127.0.0.1", await nursery.start(upstream.serve))
         config = attrs.evolve(config, upstream=at, rest=None)
         token = partial(str, upstream.settings.token)
@@ -149,10 +152,11 @@ async def _demo(config: Config, is_yours: bool, seconds: float) -> int:  # noqa:
     return code
 
 
-def _upstream() -> Simulator:
+def _upstream(streams: Iterable[str]) -> Simulator:
     # Twice what its own bridge asks of it, at the most.
     limit = round(2 * PACE * Settings().rest_window)
-    upstream = Simulator(Settings(rate=RATE, rest_limit=limit))
+    settings = Settings(rate=RATE, rest_limit=limit, further=further(streams))
+    upstream = Simulator(settings)
     _speak_of(upstream, SYMBOL)
     return upstream
 
@@ -186,7 +190,7 @@ class Demo:
         from bzredis.commands.looks import screen  # noqa: PLC0415
 
         config, began = self.place.config, trio.current_time()
-        names = tuple(name for name in STREAMS if name in config.streams)
+        names = streams(config)
         followed = Followed(config, names, tally=self.tally)
         await screen.look(followed)  # before anything comes
         with ExitStack() as stack:

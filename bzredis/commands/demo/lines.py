@@ -9,13 +9,13 @@ from typing import Final
 import trio
 
 from bzredis.commands.demo.followed import Followed
-from bzredis.commands.demo.told import FROM, MADE_UP, Place
+from bzredis.commands.demo.told import FROM, MADE_UP, Place, width
 from bzredis.commands.looks.drawn import live, news
 from bzredis.commands.looks.drawn.pen import SIGNS, Pen
 from bzredis.commands.looks.screen import EVERY, look
 from bzredis.commands.looks.words import one_line
 from bzredis.commands.outlet import Outlet
-from bzredis.reader import Entry, Gap, StreamName
+from bzredis.reader import Entry, Gap
 
 CATCH_UP: Final = 15.0  # s; what is still missing then comes among what is new
 SYMBOL, FIRM, SAYS = 8, 19, 24  # letters of the columns; who has more moves the rest
@@ -48,18 +48,19 @@ async def write(outlet: Outlet, followed: Followed, place: Place) -> None:
 async def _catch_up(say: Callable[[str], None], followed: Followed) -> None:
     """Write a line for each stream, as soon as what was there before has come."""
     waiting = [*followed.streams]
+    wide = width(waiting)
     with trio.move_on_after(CATCH_UP):
         while waiting:
             await trio.sleep(EVERY)
             await look(followed)
             for name in [name for name in waiting if _is_fresh(followed, name)]:
-                say(followed.tally.caught_up(name))
+                say(followed.tally.caught_up(name, wide))
                 waiting.remove(name)
     for name in waiting:
-        say(followed.tally.caught_up(name))
+        say(followed.tally.caught_up(name, wide))
 
 
-def _is_fresh(followed: Followed, name: StreamName) -> bool:
+def _is_fresh(followed: Followed, name: str) -> bool:
     return name in followed.states and followed.states[name].fresh
 
 

@@ -14,14 +14,14 @@ import attrs
 from bzredis.changes.kinds import Change, Incoming, Source, unpack
 from bzredis.commands.form import program
 from bzredis.reader import Entry, Gap
-from bzredis.settings.config import Config
+from bzredis.settings.config import NAMES, Config
 from bzredis.streams import Stream
 
 SYMBOL: Final = "AAPL"  # which the examples ask for, and the simulated market knows
 CLIENTS: Final = ("redis-cli", "valkey-cli")
 MADE_UP: Final = "SIMULATED data: made up, moving like the real one, worth nothing."
 FROM: Final = "Look at it from another terminal:"
-NAME: Final = 9  # letters: `consensus`
+NAME: Final = 9  # letters at the least: `consensus`
 TWICE: Final = ("duplicate", "again")  # what Redis answers to a copy
 NOBODY: Final = "unattributed"
 
@@ -49,7 +49,9 @@ class Place:
 
     def commands(self) -> list[str]:
         """Return what can be copied into a shell."""
-        key = f"{self.config.prefix}:ratings:latest:{SYMBOL}"
+        streams = self.config.streams
+        name = "ratings" if "ratings" in streams else streams[0]
+        key = f"{self.config.prefix}:{name}:latest:{SYMBOL}"
         client = self._to_client()
         found = [[*client, "HGETALL", key]] if client else []
         found += [[*self._ours(word), *self._at()] for word in ("watch", "get")]
@@ -67,7 +69,10 @@ class Place:
         return [name, "-s", at.path] if at.scheme == "unix" else [name, "-u", url.shown]
 
     def _ours(self, command: str) -> list[str]:
-        return [*program(), command, SYMBOL]
+        others = {*self.config.streams} - {*NAMES}
+        named = self.config.streams if others else ()
+        more = [part for name in named for part in ("--stream", name)]
+        return [*program(), command, SYMBOL, *more]
 
     def _at(self) -> list[str]:
         url = self.config.redis[0]
@@ -86,6 +91,11 @@ class Place:
             *(f"  {each}" for each in self.commands()),
             f"For the real data: `{ours} init`, then `{ours} run`.",
         ]
+
+
+def width(names: Iterable[str]) -> int:
+    """Return how wide the column of the streams' names is."""
+    return max(NAME, *map(len, names))
 
 
 @attrs.define
@@ -114,7 +124,7 @@ class Tally:
                 self.news[one.stream] += 1
                 self.symbols.setdefault(one.stream, set()).add(one.symbol or "")
 
-    def caught_up(self, name: str) -> str:
+    def caught_up(self, name: str, width: int = NAME) -> str:
         """Say in a line what was there before the first live change."""
         sources = self.sources.get(name, Counter())
         whence = {"replayed": sources["replay"], "fetched over REST": sources["rest"]}
@@ -123,7 +133,7 @@ class Tally:
         told = f"news about {symbols:,} symbols" if symbols else "no news"
         nobodys = self.results.get(name, Counter())[NOBODY]
         aside = f" ({nobodys:,} of nobody's)" if nobodys else ""
-        return f"{name:{NAME}}  {told}: {', '.join(parts) or 'nothing came'}{aside}"
+        return f"{name:{width}}  {told}: {', '.join(parts) or 'nothing came'}{aside}"
 
     def words(self, names: Sequence[str]) -> str:
         """Say what came, of all of these."""
@@ -144,7 +154,8 @@ class Tally:
 
     def summary(self, names: Sequence[str], lasted: str) -> list[str]:
         """Return what came, in words: in all, and of each stream."""
+        wide = width(names)
         return [
             f"What came to Redis in {lasted}: {self.words(names)}.",
-            *(f"  {name:{NAME}}  {self.words([name])}" for name in names),
+            *(f"  {name:{wide}}  {self.words([name])}" for name in names),
         ]

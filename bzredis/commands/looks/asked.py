@@ -11,14 +11,20 @@ from typing import Final
 
 from bzredis.commands.logs import add_secret
 from bzredis.errors import ConfigError
-from bzredis.reader import Reader, ReaderError, StreamName
+from bzredis.reader import Reader, ReaderError
 from bzredis.reader.asking import HOW
 from bzredis.settings.addresses import RedisURL
 from bzredis.settings.config import Config
 from bzredis.store import sentinel
 
-STREAMS: Final[tuple[StreamName, ...]] = ("ratings", "insights", "consensus")
+STREAMS: Final = ("ratings", "insights", "consensus")  # as they are drawn
 PLACE: Final = frozenset({"redis", "prefix"})  # the options of who looks
+
+
+def streams(config: Config) -> tuple[str, ...]:
+    """Return the streams that are named, in the order in which they are drawn."""
+    known = tuple(name for name in STREAMS if name in config.streams)
+    return (*known, *(name for name in config.streams if name not in STREAMS))
 
 
 def reader_at(url: RedisURL, prefix: str) -> Reader:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Final
 
 import click
 
 from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, STREAMS, put_json, reading
+from bzredis.commands.looks.asked import PLACE, put_json, reading, streams
 from bzredis.commands.looks.words import nearest
 from bzredis.reader import Reader
 from bzredis.settings.config import Config
@@ -18,7 +20,7 @@ NOT_THERE: Final = 1  # exit code
 
 @click.command()
 @click.argument("symbols", nargs=-1, required=True, metavar="SYMBOL…")
-@with_options(PLACE)
+@with_options(PLACE | {"stream"})
 @click.option("--whole", is_flag=True, help="Show all of a long insight.")
 @click.option(
     "--json",
@@ -30,8 +32,8 @@ def get(config: Config, *, symbols: tuple[str, ...], whole: bool, as_json: bool)
     """Show what is known of a symbol, and what each firm says.
 
     A symbol is a ticker, outside the United States with its exchange: AAPL, TSX:SHOP.
-    The exit code is 1 where there is nothing about one of them, and 2 where Redis
-    cannot be asked.
+    What other streams say is shown where --stream names them. The exit code is 1 where
+    there is nothing about one of the symbols, and 2 where Redis cannot be asked.
     """
     # Most of what follows is for who looks: the bridge is to start without it.
     from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415
@@ -39,9 +41,10 @@ def get(config: Config, *, symbols: tuple[str, ...], whole: bool, as_json: bool)
 
     wanted = dict.fromkeys(each.strip().removeprefix("$").upper() for each in symbols)
     with reading(config) as reader:
-        sheets = [Sheet.read(reader, symbol) for symbol in wanted]
-        states = {name: reader.status(name) for name in STREAMS}
-        known = () if all(each.is_there for each in sheets) else _known(reader)
+        names = streams(config)
+        sheets = [Sheet.read(reader, symbol, names) for symbol in wanted]
+        states = {name: reader.status(name) for name in names}
+        known = () if all(each.is_there for each in sheets) else _known(reader, names)
     there = [each for each in sheets if each.is_there]
     if as_json:
         fresh = {name: status.fresh for name, status in states.items()}
@@ -60,12 +63,8 @@ def get(config: Config, *, symbols: tuple[str, ...], whole: bool, as_json: bool)
     return 0 if len(there) == len(sheets) else NOT_THERE
 
 
-def _known(reader: Reader) -> tuple[str, ...]:
-    return (
-        *reader.symbols("ratings"),
-        *reader.symbols("insights"),
-        *reader.symbols("consensus"),
-    )
+def _known(reader: Reader, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(chain.from_iterable(map(reader.symbols, names)))
 
 
 def _tell(symbol: str, known: tuple[str, ...], config: Config) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import click
 
 from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, STREAMS, put_json, reading
+from bzredis.commands.looks.asked import PLACE, put_json, reading, streams
 from bzredis.commands.looks.words import health
-from bzredis.reader import Status, StreamName
+from bzredis.reader import Status
 from bzredis.settings.config import Config
 
 NOT_FRESH: Final = 1  # exit code
@@ -36,20 +36,19 @@ def status(config: Config, *, as_json: bool) -> int:
 def show(config: Config, *, as_json: bool = False) -> bool:
     """Show how each stream stands; return whether all are fresh."""
     with reading(config) as reader:
-        wanted = [name for name in STREAMS if name in config.streams]
-        states = {name: reader.status(name) for name in wanted}
+        states = {name: reader.status(name) for name in streams(config)}
     if as_json:
         put_json(_fields(states))
     else:
-        from bzredis.commands.looks.drawn import streams  # noqa: PLC0415 - for who looks
         from bzredis.commands.looks.drawn.pen import Pen  # noqa: PLC0415 - likewise
+        from bzredis.commands.looks.drawn.streams import draw  # noqa: PLC0415
 
         pen = Pen()
-        pen.show(*streams.draw(pen, states))
+        pen.show(*draw(pen, states))
     return all(each.fresh for each in states.values())
 
 
-def _fields(states: dict[StreamName, Status]) -> dict[str, Any]:
+def _fields(states: dict[str, Status]) -> dict[str, Any]:
     now = datetime.now(UTC)
     found: dict[str, Any] = {}
     for name, each in states.items():

@@ -6,7 +6,7 @@ import click
 import trio
 
 from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, STREAMS
+from bzredis.commands.looks.asked import PLACE, streams
 from bzredis.settings.config import Config
 
 
@@ -23,5 +23,4 @@ def watch(config: Config, *, symbol: str) -> int:
     from bzredis.commands.looks.watching import Watched  # noqa: PLC0415 - likewise
 
     named = symbol.strip().removeprefix("$").upper()
-    streams = tuple(name for name in STREAMS if name in config.streams)
-    return trio.run(screen.watch, Watched(config, streams, named))
+    return trio.run(screen.watch, Watched(config, streams(config), named))

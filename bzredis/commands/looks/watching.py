@@ -12,7 +12,7 @@ import attrs
 
 from bzredis.commands.looks.asked import reader_at
 from bzredis.commands.looks.drawn.sheet import Sheet
-from bzredis.reader import Entry, Gap, Reader, ReaderError, Status, StreamName
+from bzredis.reader import Entry, Gap, Reader, ReaderError, Status
 from bzredis.settings.config import Config
 
 KEPT: Final = 200  # changes: more than the highest terminal has lines
@@ -25,8 +25,8 @@ AGAIN: Final = 15  # looks until a symbol is read again though nothing was said 
 class Seen:
     """What one look found."""
 
-    states: dict[StreamName, Status]
-    came: dict[StreamName, list[Entry | Gap]]  # oldest first
+    states: dict[str, Status]
+    came: dict[str, list[Entry | Gap]]  # oldest first
     sheet: Sheet | None
     history: tuple[Entry, ...]
 
@@ -36,15 +36,15 @@ class Watched:
     """What was read last. `look` is for a thread and changes nothing that is drawn."""
 
     config: Config
-    streams: tuple[StreamName, ...]
+    streams: tuple[str, ...]
     symbol: str = ""  # of which all is wanted; "" for what comes of any
-    states: dict[StreamName, Status] = attrs.field(factory=dict)
+    states: dict[str, Status] = attrs.field(factory=dict)
     news: deque[Entry | Gap] = attrs.field(factory=lambda: deque(maxlen=KEPT))
     sheet: Sheet | None = None
     history: tuple[Entry, ...] = ()  # of the symbol's consensus, newest first
     trouble: str = ""  # why Redis cannot be asked
     since: datetime | None = None  # … and since when
-    _after: dict[StreamName, str] = attrs.field(factory=dict)
+    _after: dict[str, str] = attrs.field(factory=dict)
     _looks: int = 0
     _turn: int = 0
     _reader: Reader | None = None
@@ -62,7 +62,7 @@ class Watched:
         if symbol and (
             not self._looks % AGAIN or any(map(self._news_of, came.values()))
         ):
-            found = Sheet.read(reader, symbol)
+            found = Sheet.read(reader, symbol, self.streams)
             history = reader.history("consensus", symbol)
         return Seen(states, came, found, history)
 
@@ -89,7 +89,7 @@ class Watched:
         if not error.passes:
             raise error
 
-    def _on(self, reader: Reader, name: StreamName) -> list[Entry | Gap]:
+    def _on(self, reader: Reader, name: str) -> list[Entry | Gap]:
         if name in self._after:
             return [*reader.events(name, self._after[name], follow=False)]
         return [*reversed(reader.recent(name, FIRST))]

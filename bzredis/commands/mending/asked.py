@@ -18,7 +18,7 @@ from bzredis.settings.config import Config
 from bzredis.store.client import Store
 from bzredis.store.mending import Keys
 from bzredis.store.script import Limits
-from bzredis.streams import BY_NAME
+from bzredis.streams.installed import stream
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def with_store(config: Config, use: Callable[[Store], Awaitable[T]]) -> T:
 
 
 def keys(store: Store, name: str) -> Keys:
-    return Keys(store, BY_NAME[name])
+    return Keys(store, stream(name))
 
 
 def named(symbols: tuple[str, ...]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from bzredis.errors import ConfigError
 from bzredis.settings.config import Config
 from bzredis.store.client import Store
 from bzredis.store.mending import Keys
+from bzredis.streams.installed import offers
 
 NOT_DONE: Final = 1  # exit code
 COMES_BACK: Final = (
@@ -57,7 +58,12 @@ class Found:
 @click.command()
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]…")
 @with_options(PLACE)
-@click.option("--all", "everything", is_flag=True, help="All keys under the prefix.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="All keys of these streams.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(
     config: Config, *, symbols: tuple[str, ...], everything: bool, yes: bool
@@ -68,7 +74,7 @@ def forget(
     and `rebuild` leaves out what it has of them until now. While a bridge runs, what
     upstream says anew of a symbol brings it back.
 
-    --all takes away all that stands under the prefix, the log and the bridge's own
+    --all takes away all that stands there of the streams, the log and the bridge's own
     keys too; not while a bridge runs there. Its next start is then a first one, which
     writes what still waits in its state folder and fetches the rest.
 
@@ -126,6 +132,8 @@ async def _everything(config: Config, store: Store, *, yes: bool) -> int:
         return NOT_DONE
     for name, count in counts.items():
         put(f"{config.prefix}:{name}: all {counted(count, 'key')}, the log too\n")
+    for name in await _others(config, store):
+        put(f"{config.prefix}:{name} stays, since --stream does not name it\n")
     if not _agreed(yes=yes):
         return NOT_DONE
     await _see_to_it_that_none_runs(streams, config)  # one may have thought for long
@@ -133,6 +141,16 @@ async def _everything(config: Config, store: Store, *, yes: bool) -> int:
         await store.remove(at.stream, None)
     put("It is taken away.\n")
     return 0
+
+
+async def _others(config: Config, store: Store) -> list[str]:
+    """Return the streams besides those that are named of which something is there."""
+    there = [each for each in offers() if each.name not in config.streams]
+    return [
+        each.name
+        for each in there
+        if each.stream is not None and not await store.is_empty(each.stream)
+    ]
 
 
 async def _see_to_it_that_none_runs(streams: Sequence[Keys], config: Config) -> None:

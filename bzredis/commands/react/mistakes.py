@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bzredis.contract.fields import Field
+from bzredis.streams.field import Field
 
 # Each name is given its place, so that it can be told: the library says it of few.
 MARK: Final = "__at"

@@ -18,10 +18,10 @@ import attrs
 from bzredis.commands.react import mistakes
 from bzredis.commands.react.mistakes import MARK, MARKED, Mistake, plain
 from bzredis.commands.react.taking.entries import fields
-from bzredis.contract.fields import Field, Type
 from bzredis.errors import ConfigError
 from bzredis.settings.names import meant
 from bzredis.streams import Stream
+from bzredis.streams.field import Field, Type
 
 MISSING: Final = (
     "--when needs rule-engine, which is not installed: pip install 'bzredis[react]'"

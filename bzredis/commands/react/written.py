@@ -9,10 +9,10 @@ from typing import Any, Final
 import attrs
 
 from bzredis.errors import ConfigError
-from bzredis.settings.config import REACTIONS
+from bzredis.settings.config import REACTIONS, stream_name
 from bzredis.settings.names import meant
 from bzredis.settings.options import boolean, choice, duration, number, several, text
-from bzredis.streams import BY_NAME, Stream
+from bzredis.streams import Stream, installed
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 ON: Final = ("entry", "gap", "stale")
@@ -82,7 +82,7 @@ def _time(value: object) -> float:
 # What stands in a [[reaction]]: the key, what reads it, and where it goes.
 KEYS: Final[dict[str, tuple[Callable[[object], Any], str]]] = {
     "name": (_name, "name"),
-    "stream": (_some(tuple(BY_NAME)), "streams"),
+    "stream": (several(stream_name, "NAME", maybe_none=False).read, "streams"),
     "on": (_some(ON), "on"),
     "when": (_when, "when"),
     "all": (boolean, "all_of_them"),
@@ -144,4 +144,4 @@ def checked(asked: Asked) -> Asked:
 
 def streams(asked: Asked, followed: Sequence[str]) -> tuple[Stream, ...]:
     """Return the streams that a reaction is about."""
-    return tuple(BY_NAME[name] for name in asked.streams or followed)
+    return tuple(installed.stream(name) for name in asked.streams or followed)

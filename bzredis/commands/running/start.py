@@ -15,7 +15,6 @@ from bzredis.bridge.bridge import Bridge
 from bzredis.errors import ConfigError, SpoolFull, SpoolUnusable
 from bzredis.settings.config import Config
 from bzredis.settings.file import Found
-from bzredis.streams import BY_NAME
 from bzredis.upstream.proxy import Proxy
 
 log = structlog.get_logger(__name__)
@@ -50,7 +49,7 @@ def say_start(
     if config.no_rest:
         log.warning(TOLD_NO_REST)
     own = cast("Spool", bridge.spool)
-    if waiting := sum(map(own.count, BY_NAME)):
+    if waiting := sum(own.count(line.name) for line in bridge.lines):
         whose = _named(f"{target(config)} {config.upstream.host}")
         log.info(TOLD_WAITS, waiting=waiting, **whose)
     for other, count in left_alone(folder / "spool", own.path):

@@ -13,6 +13,7 @@ import trio
 from bzredis.commands.form import ALL, program, with_options
 from bzredis.commands.logs import configure_logs, redact
 from bzredis.commands.looks.asked import put_json
+from bzredis.commands.running.followed import sifted
 from bzredis.commands.setup.checks import here
 from bzredis.commands.setup.checks.lines import Finding, Sheet, State, code, summary
 from bzredis.commands.setup.checks.presence import Presence
@@ -23,6 +24,7 @@ from bzredis.settings.file import Found
 # s for each family, whatever hangs; what it asks has shorter limits of its own.
 LIMIT: Final = 17.0
 FILE: Final = 3.0  # s for the token's file, which upstream waits for
+MEND: Final = "mend or remove it, or leave it out with --stream; `run` does without it"
 CODES: Final[tuple[State, ...]] = ("ok", "warning", "error")
 
 
@@ -66,7 +68,11 @@ def check(found: Found, *, as_json: bool) -> int:
 
 async def checked(found: Found) -> Sheet:
     """Look at everything, all at the same time."""
-    config, sheet, presence = found.config, Sheet(), Presence()
+    sheet, presence = Sheet(), Presence()
+    found, wrong = sifted(found)
+    for each in wrong:
+        sheet.add(Finding("plugins", "error", each, MEND))
+    config = found.config
     sheet.add(here.settings(found))
     tokens = list[Callable[[], str]]()
     async with trio.open_nursery() as nursery:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 
 import attrs
@@ -13,6 +13,7 @@ import h11
 import trio
 
 from bzredis.simulator.faults import RestFaults
+from bzredis.simulator.further import Sideline
 from bzredis.simulator.market.book import Book
 from bzredis.simulator.server import rest
 from bzredis.simulator.server.request import Request, receive
@@ -65,13 +66,18 @@ class Http:
     settings: Settings
     book: Book
     clock: Callable[[], float] = time.time
+    sidelines: Sequence[Sideline] = ()
     faults: dict[str, RestFaults] = attrs.field(init=False)
     asked: deque[Asked] = attrs.field(init=False)
+    _rows: dict[str, Sideline] = attrs.field(init=False)  # by path
     _recent: deque[float] = attrs.field(factory=deque, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Start with all in order and nothing asked."""
-        self.faults = {name: RestFaults() for name in rest.PATHS.values()}
+        of = [line for line in self.sidelines if line.of.rows]
+        self._rows = {line.of.rows.rstrip("/"): line for line in of}
+        names = (*rest.PATHS.values(), *(line.of.name for line in of))
+        self.faults = {name: RestFaults() for name in names}
         self.asked = deque(maxlen=self.settings.log_size)
 
     def date(self) -> str:
@@ -96,12 +102,15 @@ class Http:
     async def _answer(self, request: Request) -> Answer | None:
         """Answer, or return ``None`` to hang up."""
         at = trio.current_time()
-        name = rest.PATHS.get(request.path.rstrip("/"), "")
+        path = request.path.rstrip("/")
+        further = self._rows.get(path)
+        name = further.of.name if further else rest.PATHS.get(path, "")
         faults = self.faults.get(name, RestFaults())
         answer = self._limited(at) or self._refused(faults)
         if answer is None and name:
             answer = self._healthy(name, request, faults)
-            answer = spoiled(answer, name, faults)
+            array = further.of.array if further else LISTS.get(name, "")
+            answer = spoiled(answer, name, array, faults)
         answer = answer or rest.failed(404, "not_found", "path", "no such path")
         status = 0 if faults.hang_up else answer.status
         tickers = request.items("parameters[tickers]") + request.items("symbols")
@@ -111,11 +120,10 @@ class Http:
         return None if faults.hang_up else answer
 
     def _healthy(self, name: str, request: Request, faults: RestFaults) -> Answer:
-        if not faults.unfiltered:
-            return rest.answer(name, request, self.book, self.settings)
-        query = {k: v for k, v in request.query.items() if k not in FILTERS}
-        everything = attrs.evolve(request, query=query)
-        return rest.answer(name, everything, self.book, self.settings)
+        if faults.unfiltered:
+            query = {k: v for k, v in request.query.items() if k not in FILTERS}
+            request = attrs.evolve(request, query=query)
+        return rest.answer(name, request, self.book, self.settings, self.sidelines)
 
     def _limited(self, now: float) -> Answer | None:
         window = self.settings.rest_window
@@ -135,8 +143,11 @@ class Http:
         return Answer(refusal.status, refusal.body, refusal.content_type)
 
 
-def spoiled(answer: Answer, name: str, faults: RestFaults) -> Answer:
-    """Apply the faults that an answer can have; errors stay as they are."""
+def spoiled(answer: Answer, name: str, array: str, faults: RestFaults) -> Answer:
+    """Apply the faults that an answer can have; errors stay as they are.
+
+    ``array`` is what its rows stand under, "" where it has none.
+    """
     if answer.status != 200:  # noqa: PLR2004 - OK
         return answer
     if faults.html:
@@ -147,6 +158,5 @@ def spoiled(answer: Answer, name: str, faults: RestFaults) -> Answer:
     if faults.truncated:
         return attrs.evolve(answer, body=answer.body[: len(answer.body) // 2])
     if faults.wrong_type:
-        key = LISTS.get(name)
-        return rest.json_answer({key: WRONG} if key else WRONG)
+        return rest.json_answer({array: WRONG} if array else WRONG)
     return answer

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import attrs
 
+from bzredis.simulator.further import Sideline
 from bzredis.simulator.market import consensus
 from bzredis.simulator.market.book import Book
 from bzredis.simulator.market.catalogue import COMPANIES, Company
@@ -64,14 +65,28 @@ def bad_request(value: str) -> Answer:
     return failed(400, "bad_request", "invalid_parameters", value)
 
 
-def answer(name: str, request: Request, book: Book, settings: Settings) -> Answer:
-    """Answer a request for one of PATHS' names, as upstream does in good health."""
+def answer(
+    name: str,
+    request: Request,
+    book: Book,
+    settings: Settings,
+    sidelines: Sequence[Sideline] = (),
+) -> Answer:
+    """Answer a request for one of PATHS' names, as upstream does in good health.
+
+    Or for that of a further stream.
+    """
     if offered_key(request) != settings.token:
         return unauthorized(request)
     if request.method != "GET":
         return failed(405, "method_not_allowed", "method", request.method)
     if "application/json" not in request.headers.get("accept", ""):
         return Answer(200, XML, "application/xml")
+    for line in sidelines:
+        if line.of.name == name:
+            return further(request, line)
+        if name == "removed" and request.query.get("type") == line.of.removed:
+            return removed_of(request, line)
     return ANSWERS[name](request, book, settings)
 
 
@@ -145,6 +160,26 @@ def removed(request: Request, book: Book, settings: Settings) -> Answer:
         }
         for gone in newest(book.deleted.values(), lambda gone: gone.at)
         if gone.stream == "ratings" and int(gone.at) >= request.number("updated", 0)
+    ]
+    size = request.number("pageSize", INSIGHTS_PAGE)
+    return json_answer({"removed": paged(rows, request.number("page", 0), size)})
+
+
+def further(request: Request, line: Sideline) -> Answer:
+    named = ("parameters[tickers]", "tickers", "symbols")  # as one or the other has it
+    tickers = next(filter(None, map(request.items, named)), [])
+    since = request.number("parameters[updated]", request.number("updated", 0))
+    rows = line.rows(tickers, since)
+    size = request.number("pagesize", RATINGS_PAGE)
+    found = paged(rows, request.number("page", 0), size)
+    return json_answer({line.of.array: found} if found else [])
+
+
+def removed_of(request: Request, line: Sideline) -> Answer:
+    rows: list[Row] = [
+        {"id": record, "type": line.of.removed, "updated": int(at)}
+        for record, at in newest(line.gone.items(), lambda each: each[1])
+        if int(at) >= request.number("updated", 0)
     ]
     size = request.number("pageSize", INSIGHTS_PAGE)
     return json_answer({"removed": paged(rows, request.number("page", 0), size)})

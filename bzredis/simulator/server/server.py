@@ -6,6 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import NoReturn
 
 import attrs
@@ -15,8 +16,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 from wsproto.utilities import LocalProtocolError
 
 from bzredis.simulator.faults import Faults, RestFaults
+from bzredis.simulator.further import Sideline
 from bzredis.simulator.market.book import BY_SYMBOL
-from bzredis.simulator.market.market import Market
+from bzredis.simulator.market.market import DAY, Market
 from bzredis.simulator.market.records import Published
 from bzredis.simulator.server.admission import PATHS, STREAMS, Admission, Attempt
 from bzredis.simulator.server.connection import Connection, Goodbye, Raw
@@ -30,6 +32,7 @@ from bzredis.simulator.settings import Settings
 HOST = "127.0.0.1"
 TICK = 0.02  # seconds; the market is looked at no more often
 NAP = 0.5  # and no less often: its pace may be changed while it runs
+MARKETS = 3  # streams that are the market's; each further one has as much to say
 HANDSHAKE = 5.0  # how long an upgrade that was admitted may take
 
 
@@ -50,6 +53,8 @@ class Simulator:
     port: int = attrs.field(init=False)
     sent: deque[tuple[str, str]] = attrs.field(init=False)
     heard: deque[tuple[str, str]] = attrs.field(init=False)
+    sidelines: dict[str, Sideline] = attrs.field(init=False)  # by stream
+    _paths: dict[str, str] = attrs.field(init=False)
     _admission: Admission = attrs.field(init=False)
     _http: Http = attrs.field(init=False)
     _replays: dict[str, Replay] = attrs.field(init=False)
@@ -62,20 +67,28 @@ class Simulator:
         self.port = settings.port
         self.sent = deque(maxlen=settings.log_size)
         self.heard = deque(maxlen=settings.log_size)
-        self.faults = {stream: Faults() for stream in STREAMS}
-        self._connections = {stream: [] for stream in STREAMS}
+        self.sidelines = {f.name: Sideline(f, settings.seed) for f in settings.further}
+        streams = (*STREAMS, *self.sidelines)
+        self._paths = PATHS | {each.path: each.name for each in settings.further}
+        self.faults = {stream: Faults() for stream in streams}
+        self._connections = {stream: [] for stream in streams}
         rng = random.Random(settings.seed + 1)  # noqa: S311 - no secret hangs on it
         self._replays = {
             stream: Replay(
                 settings.replay_size, rng if settings.replay_new_ids else None
             )
-            for stream in STREAMS
+            for stream in streams
         }
         self.market = Market(settings.seed, settings.consensus_ticker)
         for published in self.market.past(self.clock(), settings.history):
             self._replays[published.stream].add(published)
+        for sideline in self.sidelines.values():
+            count = settings.history // MARKETS
+            for published in sideline.past(self.clock(), count, 10 * DAY):
+                self._replays[published.stream].add(published)
         self._admission = Admission(settings, self.faults)
-        self._http = Http(settings, self.market.book, self.clock)
+        lines = tuple(self.sidelines.values())
+        self._http = Http(settings, self.market.book, self.clock, lines)
 
     @property
     def rest_faults(self) -> dict[str, RestFaults]:
@@ -104,7 +117,10 @@ class Simulator:
         listeners = await trio.open_tcp_listeners(self.port, host=HOST)
         self.port = listeners[0].socket.getsockname()[1]
         if not self._paced:
-            self.market.pace(self.settings.rate, self.clock())
+            share = self.settings.rate / (MARKETS + len(self.sidelines))
+            self.market.pace(MARKETS * share, self.clock())
+            for sideline in self.sidelines.values():
+                sideline.pace(share, self.clock())
             self._paced = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._pulse)
@@ -118,8 +134,11 @@ class Simulator:
 
     def advance(self, now: float | None = None) -> None:
         """Broadcast what the market did up to ``now``, in unix seconds."""
-        for published in self.market.advance(self.clock() if now is None else now):
+        moment = self.clock() if now is None else now
+        for published in self.market.advance(moment):
             self.broadcast(published)
+        for sideline in self.sidelines.values():
+            self.broadcast(*sideline.advance(moment))
 
     def broadcast(self, *messages: Published) -> None:
         """Send messages to everyone subscribed, and keep them for the replay."""
@@ -158,7 +177,8 @@ class Simulator:
     async def _pulse(self) -> NoReturn:
         while True:
             self.advance()
-            wait = self.market.next_due - self.clock()
+            due = [line.next_due for line in self.sidelines.values()]
+            wait = min(self.market.next_due, *due, inf) - self.clock()
             await trio.sleep(min(max(wait, TICK), NAP))
 
     async def _welcome(self, stream: trio.SocketStream) -> None:
@@ -183,7 +203,7 @@ class Simulator:
         request: Request,
         head: bytes,
     ) -> None:
-        name = PATHS.get(request.path, "")
+        name = self._paths.get(request.path, "")
         faults = self.faults.get(name, Faults())
         verdict = self._admission.judge(name, request)
         if faults.hold:

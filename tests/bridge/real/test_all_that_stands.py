@@ -15,14 +15,17 @@ import trio
 from bridge.real.nights import LIMIT, QUICK, night, running, settled
 from contract.closed import closed
 from jsonschema import Draft202012Validator
+from streams.offered import EVERY, FURTHER, MODULE, NAMES, entry_points, offer, offered
 
 from bzredis.commands import embedded
+from bzredis.commands.simulate import further
 from bzredis.contract import fields
 from bzredis.contract.keys import Key
 from bzredis.contract.pages import keys_of
 from bzredis.contract.schemas import of
 from bzredis.simulator import Settings, Simulator
-from bzredis.streams import STREAMS, Stream
+from bzredis.simulator.further import Sideline
+from bzredis.streams import Stream
 
 FRAMES: Final = Path(__file__).parents[2] / "frames"
 TYPES: Final = {"sorted set": "zset"}  # in Redis' words
@@ -33,9 +36,20 @@ HEARD: Final = ("changed", "fresh")
 Seen = dict[str, set[str]]  # what there was, by stream and what it is
 
 
+@pytest.fixture(autouse=True)
+def site(tmp_path: Path) -> Iterator[Path]:
+    """Have the example's package installed."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    offer(folder, MODULE.stem, entry_points(), MODULE.read_text())
+    with offered(folder):
+        yield folder
+
+
 @pytest.fixture
 async def upstream(nursery: trio.Nursery) -> Simulator:
-    simulator = Simulator(Settings(**QUICK | SMALL), lambda: time.time() - 3_600)
+    told = {**QUICK, **SMALL, "further": further(NAMES)}
+    simulator = Simulator(Settings(**told), lambda: time.time() - 3_600)
     await nursery.start(simulator.serve)
     return simulator
 
@@ -44,7 +58,7 @@ async def upstream(nursery: trio.Nursery) -> Simulator:
 def heard(client: Any) -> Iterator[Callable[[], list[tuple[str, str]]]]:
     """Return what gives all that was published meanwhile, each with its channel."""
     with client.pubsub(ignore_subscribe_messages=True) as ear:
-        ear.subscribe(*(f"bz:{s.name}:{kind}" for s in STREAMS for kind in HEARD))
+        ear.subscribe(*(f"bz:{s.name}:{kind}" for s in EVERY for kind in HEARD))
 
         def told() -> list[tuple[str, str]]:
             found = []
@@ -73,10 +87,32 @@ def speak(upstream: Simulator) -> None:
     current = [r.id for r in market.book.ratings.values() if market.book.is_current(r)]
     for number, record in enumerate(current[-4:]):
         say(*market.retract(now, record, content=number % 2 == 0))
+    for line in upstream.sidelines.values():
+        speak_of(upstream, line)
     for frame in sorted(FRAMES.glob("*.json")):
         upstream.publish(frame.name.partition("-")[0], frame.read_text())
-    for stream in STREAMS:
+    for stream in EVERY:
         upstream.publish(stream.name, "garbage")
+
+
+def speak_of(upstream: Simulator, line: Sideline) -> None:
+    """Let each kind of thing happen in a further stream."""
+    now, say = upstream.clock(), upstream.broadcast
+    for number in range(4):
+        say(*line.say(now))
+        record = [*line.live][-1]
+        late = line.say(now + 1, record)
+        say(*line.say(now + 3, record), *late)
+        if number % 2:
+            say(line.retract(now + 4, record))
+
+
+def nights(upstream: Simulator, actions: int) -> None:
+    """Let so much happen in each further stream while nobody listens."""
+    now = upstream.clock()
+    for line in upstream.sidelines.values():
+        for number in range(actions):
+            upstream.broadcast(*line.happen(now + 5 * number))
 
 
 @cache
@@ -90,7 +126,7 @@ def key_of(name: str) -> tuple[Stream, Key] | None:
     assert prefix == "bz", name
     if whose == "internal" or rest.startswith("internal:"):
         return None
-    [stream] = [each for each in STREAMS if each.name == whose]
+    [stream] = [each for each in EVERY if each.name == whose]
     forms = {re.sub("SYM|ID", ".+", one.name): one for one in keys_of(stream)}
     found = [one for form, one in forms.items() if re.fullmatch(form, rest)]
     assert len(found) == 1, name
@@ -178,16 +214,18 @@ def was_told(client: Any, messages: list[tuple[str, str]]) -> Seen:
 def of_all_kinds(seen: Seen) -> None:
     """See that the sample is one: a walk over nothing finds nothing wrong."""
     assert seen["internal"]
-    for stream in STREAMS:
+    for stream in EVERY:
         table = keys_of(stream)
         keys = {o.name.partition(":")[0] for o in table if o.type != "pub/sub channel"}
         assert seen[f"{stream.name} keys"] == keys
         assert seen[f"{stream.name} values"] == {*of(stream)} - {*HEARD}
         entry = f"{stream.name} entry"
         assert seen[f"{entry} action"] >= {"updated", "deleted"}
-        assert seen[f"{entry} source"] == {*fields.SOURCES}
+        rest = {"rest"} if stream.rows or stream.lookup else set()
+        assert seen[f"{entry} source"] == {"live", "replay"} | rest
         assert seen[f"{entry} news"] == {"1", "absent"}
-        assert seen[f"{entry} symbol"] == {"absent"}
+        if stream not in FURTHER:
+            assert seen[f"{entry} symbol"] == {"absent"}
         assert "restart" in seen[f"{stream.name} gap cause"]
         if stream.state == "records":
             assert seen[f"{entry} effect"] == {"latest", "record", "none"}
@@ -197,7 +235,7 @@ def of_all_kinds(seen: Seen) -> None:
 async def all_have(client: Any, kind: str) -> None:
     """Wait until each stream has such a key."""
     with trio.fail_after(LIMIT):
-        while client.exists(*(f"bz:{s.name}:{kind}" for s in STREAMS)) < len(STREAMS):
+        while client.exists(*(f"bz:{s.name}:{kind}" for s in EVERY)) < len(EVERY):
             await trio.sleep(0.05)
 
 
@@ -208,24 +246,26 @@ async def test_all_that_stands_in_redis_is_as_the_contract_says(
     tmp_path: Path,
     heard: Callable[[], list[tuple[str, str]]],
 ) -> None:
-    async with running(upstream, server, tmp_path) as bridge:
+    async with running(upstream, server, tmp_path, streams=NAMES) as bridge:
         await settled(bridge)
         await all_have(client, "alive")
         speak(upstream)
         await all_have(client, "rejected")  # what was said last
-        for stream in STREAMS:
+        for stream in EVERY:
             upstream.drop(stream.name)
         night(upstream, 200)  # more than the replay holds: the rest comes over REST
+        nights(upstream, 60)
         await trio.sleep(0.5)
         await settled(bridge)
     night(upstream, 200, seed=5)
-    async with running(upstream, server, tmp_path, no_rest=True):
+    nights(upstream, 60)
+    async with running(upstream, server, tmp_path, no_rest=True, streams=NAMES):
         await all_have(client, "alive")
         of_all_kinds(walk(client))
-        for stream in STREAMS:
+        for stream in EVERY:
             together(client, stream)
     told = was_told(client, heard())
-    for stream in STREAMS:
+    for stream in EVERY:
         assert told[f"{stream.name} changed"]
         # And why it went when the line was cut: `disconnected`, or later `missing`.
         assert told[f"{stream.name} fresh"] > {"1", "0 stopped"}

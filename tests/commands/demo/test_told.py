@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import pytest
 from store.servers import consensus, pack, rating
 
@@ -58,6 +59,16 @@ def test_on_its_own_server(has: Has) -> None:
         "redis-cli -p 6399 HGETALL bz:ratings:latest:AAPL",
         f"scripts/bridge watch AAPL --redis {OWN}",
         f"scripts/bridge get AAPL --redis {OWN}",
+    ]
+
+
+def test_of_streams_that_are_named(has: Has) -> None:
+    has("redis-cli")
+    found = attrs.evolve(place(), config=attrs.evolve(place().config, streams=("a",)))
+    assert found.commands() == [
+        "redis-cli -p 6399 HGETALL bz:a:latest:AAPL",
+        f"scripts/bridge watch AAPL --stream a --redis {OWN}",
+        f"scripts/bridge get AAPL --stream a --redis {OWN}",
     ]
 
 

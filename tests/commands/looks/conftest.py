@@ -27,7 +27,7 @@ from store.servers import Peer, running
 from bzredis.commands.cli import bzredis
 from bzredis.ports import Sign
 from bzredis.settings.config import OPTIONS
-from bzredis.streams import BY_NAME
+from bzredis.streams.installed import stream as named
 
 LIMIT = 60.0  # s for anything that is waited for, on a busy machine too
 WIDTH, HEIGHT = 80, 24
@@ -203,6 +203,6 @@ def say(peer: Peer) -> Callable[..., None]:
     ) -> None:
         with closing(peer.store()) as store:
             sign = Sign(BRIDGE, presence, "log", -1)
-            trio.run(store.write_status, BY_NAME[stream], fields, sign)
+            trio.run(store.write_status, named(stream), fields, sign)
 
     return write

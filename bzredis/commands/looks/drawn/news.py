@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from bzredis.commands.looks.asked import STREAMS
+from bzredis.commands.looks.drawn import further
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Cell, Pen
 from bzredis.commands.looks.words import day, one_line, price, span
 from bzredis.reader import Entry, Gap, Span
@@ -44,11 +46,15 @@ def _row(pen: Pen, one: Entry) -> tuple[Cell, ...]:
 
 
 def firm(one: Entry) -> str:
-    return "all firms" if one.stream == "consensus" else one_line(one.firm or "")
+    if one.stream == "consensus":
+        return "all firms"
+    return one_line((one.firm if one.stream in STREAMS else one.stream) or "")
 
 
 def says(pen: Pen, one: Entry) -> str | tuple[str, str]:
     """Write what is said, and was; and in short what is said."""
+    if one.stream not in STREAMS:
+        return further.says(one)
     current = one.rating or ""
     if one.value is not None:
         current = f"{current} {price(one.value)}".strip()

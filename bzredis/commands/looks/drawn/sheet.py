@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from bzredis.commands.looks.asked import STREAMS
+from bzredis.commands.looks.drawn import further
 from bzredis.commands.looks.drawn.pen import (
     DOWN,
     FAINT,
@@ -34,7 +36,8 @@ from bzredis.commands.looks.words import (
     published,
     when,
 )
-from bzredis.reader import Consensus, Entry, Insight, Rating, Reader, Status, StreamName
+from bzredis.reader import Consensus, Entry, Insight, Rating, Reader, Status
+from bzredis.reader.values import Hash
 
 LINES: Final = 8  # of an insight that is not wanted whole
 KINDS: Final = ("strong_buy", "buy", "hold", "sell", "strong_sell")
@@ -51,28 +54,36 @@ class Sheet:
     insight: Insight | None
     consensus: Consensus | None
     opinions: tuple[Rating, ...]
+    others: Mapping[str, Hash] = attrs.field(factory=dict)  # of further streams
 
     @classmethod
-    def read(cls, reader: Reader, symbol: str) -> Sheet:
-        """Read it; raises ReaderError."""
+    def read(
+        cls, reader: Reader, symbol: str, streams: Collection[str] = STREAMS
+    ) -> Sheet:
+        """Read what these streams say of it; raises ReaderError."""
+        found: dict[str, Any] = {name: reader.latest(name, symbol) for name in streams}
+        rating, insight, consensus = (found.pop(name, None) for name in STREAMS)
         return cls(
             symbol,
-            reader.latest("ratings", symbol),
-            reader.latest("insights", symbol),
-            reader.latest("consensus", symbol),
-            reader.opinions(symbol),
+            rating,
+            insight,
+            consensus,
+            reader.opinions(symbol) if STREAMS[0] in streams else (),
+            {name: latest for name, latest in found.items() if latest},
         )
 
     @property
     def is_there(self) -> bool:
-        return any((self.rating, self.insight, self.consensus, self.opinions))
+        three = (self.rating, self.insight, self.consensus)
+        return any((*three, self.opinions, self.others))
 
     def fields(self) -> dict[str, Any]:
         """Return all of it as it stands in Redis; what is absent is absent."""
-        parts: dict[str, Rating | Insight | Consensus | None] = {
+        parts: dict[str, Hash | None] = {
             "rating": self.rating,
             "insight": self.insight,
             "consensus": self.consensus,
+            **self.others,
         }
         found: dict[str, Any] = {
             name: {**part.text} for name, part in parts.items() if part
@@ -83,7 +94,7 @@ class Sheet:
 
 
 def draw(
-    pen: Pen, sheet: Sheet, states: Mapping[StreamName, Status], *, whole: bool
+    pen: Pen, sheet: Sheet, states: Mapping[str, Status], *, whole: bool
 ) -> Iterator[RenderableType]:
     """Draw all that there is about a symbol."""
     yield _head(pen, sheet, states)
@@ -101,6 +112,7 @@ def draw(
     if sheet.insight:
         yield ""
         yield from insight(pen, sheet.insight, whole=whole)
+    yield from further.draw(pen, sheet.others)
 
 
 def watched(
@@ -120,11 +132,10 @@ def watched(
     if sheet.insight:
         yield ""
         yield from insight(pen, sheet.insight, whole=True)
+    yield from further.draw(pen, sheet.others)
 
 
-def _head(
-    pen: Pen, sheet: Sheet, states: Mapping[StreamName, Status]
-) -> RenderableType:
+def _head(pen: Pen, sheet: Sheet, states: Mapping[str, Status]) -> RenderableType:
     about = about_it(pen, sheet)
     fresh = all(status.fresh for status in states.values())
     state = pen.state(Health("fresh" if fresh else "not fresh", fresh=fresh))
@@ -143,9 +154,7 @@ def about_it(pen: Pen, sheet: Sheet) -> Text:
     return pen.joined(*map(one_line, (name, exchange, currency)))
 
 
-def _not_fresh(
-    pen: Pen, states: Mapping[StreamName, Status]
-) -> Iterator[RenderableType]:
+def _not_fresh(pen: Pen, states: Mapping[str, Status]) -> Iterator[RenderableType]:
     """Tell why what is not fresh is not, once where it is the same for all."""
     told: dict[str, list[str]] = {}
     for name, status in states.items():

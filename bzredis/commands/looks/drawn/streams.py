@@ -19,7 +19,7 @@ from bzredis.commands.looks.words import (
     spans,
     when,
 )
-from bzredis.reader import Status, StreamName
+from bzredis.reader import Status
 
 NAME: Final = 9  # cells: `consensus`
 # What is counted, and in what words; what is zero is not told.
@@ -32,7 +32,7 @@ INVARIABLE: Final = {"unattributed", "rejected", "fetched"}
 PLURAL: Final = {"row fetched": "rows fetched"}
 
 
-def draw(pen: Pen, states: Mapping[StreamName, Status]) -> Iterator[RenderableType]:
+def draw(pen: Pen, states: Mapping[str, Status]) -> Iterator[RenderableType]:
     """Draw all that the bridge says of itself."""
     bridge = next((each for each in states.values() if each.text), None)
     if bridge is not None:

@@ -15,9 +15,8 @@ from bzredis.changes.from_rest import row
 from bzredis.changes.kinds import Change
 from bzredis.commands.react.reaction import Happening
 from bzredis.contract import fields as contract
-from bzredis.contract.fields import Field, Type
-from bzredis.contract.theirs import THEIRS
 from bzredis.streams import Stream
+from bzredis.streams.field import Field, Type
 
 RAW: Final = contract.RAW.name
 NEWS: Final = "news"
@@ -31,7 +30,7 @@ def fields(stream: Stream) -> dict[str, Field]:
     ours = {each.name for each in contract.OURS}  # copies of the entry's own
     derived = [each for each in contract.ours(stream) if each.name not in ours]
     found: dict[str, Field] = {}
-    for each in (*contract.entry(stream), *derived, *THEIRS.get(stream.name, ())):
+    for each in (*contract.entry(stream), *derived, *stream.content):
         found.setdefault(each.name, each)
     return found
 

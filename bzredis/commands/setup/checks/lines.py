@@ -17,7 +17,7 @@ REDIS: Final = (
 )
 # In this order; what has no place here comes last.
 SECTIONS: Final = {
-    "Here": ("settings", "token", "folder", "spool", "disk"),
+    "Here": ("settings", "plugins", "token", "folder", "spool", "disk"),
     "Redis": REDIS,
     "Upstream": (),
 }

@@ -8,6 +8,8 @@ from typing import Final
 import attrs
 
 from bzredis.settings.config import Config
+from bzredis.streams import STREAMS
+from bzredis.streams.stream import Stream, Weight
 
 # Bytes, at the limits that are the defaults (scripts/memory measures them).
 REMEMBERED: Final = 280  # of an entry, for a week
@@ -16,27 +18,7 @@ SECURITIES: Final = 6_000  # that upstream follows, some
 DECIMAL: Final = {"GB": 10**9, "MB": 10**6, "KB": 10**3}
 BINARY: Final = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10}
 
-
-@attrs.frozen
-class Weight:
-    """What is kept of one stream, in bytes."""
-
-    entry: int  # of the log
-    latest: int
-    record: int  # 0: it keeps none
-    whole: int  # a symbol of which all is kept that may be
-
-    def symbol(self, records: int, entries: int) -> float:
-        """Return what a symbol takes with so many records, and entries in `history`."""
-        rest = self.whole - self.latest - RECORDS * self.record
-        return self.latest + records * self.record + entries * rest / ENTRIES
-
-
-WEIGHTS: Final = {
-    "ratings": Weight(1_400, 2_080, 1_890, 159_000),
-    "insights": Weight(2_870, 3_300, 2_920, 211_000),
-    "consensus": Weight(690, 790, 0, 38_000),
-}
+HEAVIEST: Final = max(filter(None, (s.weight for s in STREAMS)), key=attrs.astuple)
 
 
 @attrs.frozen
@@ -48,13 +30,17 @@ class Need:
     logs: float  # at their full length
     least: float  # the logs, and one record of each symbol
     most: float  # the logs, and of each symbol all that may be kept
+    guessed: tuple[str, ...] = ()  # streams that nobody weighed
 
 
-def need(config: Config, known: int) -> Need:
-    """Return what the limits that are set allow; `known`: symbols that Redis has."""
+def need(config: Config, streams: Sequence[Stream], known: int) -> Need:
+    """Return what the limits that are set allow; `known`: symbols that Redis has.
+
+    One that nobody weighed is taken for as heavy as the heaviest.
+    """
     listed = len(config.tickers) + len(config.isins)
     symbols = listed or known or SECURITIES
-    weights = [WEIGHTS[name] for name in config.streams if name in WEIGHTS]
+    weights = [stream.weight or HEAVIEST for stream in streams]
     logs = float(sum(config.events_maxlen * (w.entry + REMEMBERED) for w in weights))
     kept = config.timeline_length, config.history_length
     return Need(
@@ -63,11 +49,18 @@ def need(config: Config, known: int) -> Need:
         logs,
         logs + symbols * _each(weights, 1, 1),
         logs + symbols * _each(weights, *kept),
+        tuple(stream.name for stream in streams if stream.weight is None),
     )
 
 
 def _each(weights: Sequence[Weight], records: int, entries: int) -> float:
-    return sum(weight.symbol(records, entries) for weight in weights)
+    return sum(of_symbol(weight, records, entries) for weight in weights)
+
+
+def of_symbol(weight: Weight, records: int, entries: int) -> float:
+    """Return what a symbol takes with so many records, and entries in `history`."""
+    rest = weight.whole - weight.latest - RECORDS * weight.record
+    return weight.latest + records * weight.record + entries * rest / ENTRIES
 
 
 def in_units(count: float, units: Mapping[str, int] = DECIMAL) -> str:

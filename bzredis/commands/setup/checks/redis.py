@@ -22,7 +22,8 @@ from bzredis.store import about
 from bzredis.store.about import Signs
 from bzredis.store.client import Store
 from bzredis.store.connection import Connection
-from bzredis.streams import BY_NAME, Stream
+from bzredis.streams import Stream
+from bzredis.streams.installed import stream
 
 RIGHTS: Final = "`bzredis keys --acl` prints the commands that make a user who may"
 MENDS: Final = (  # by what Redis, or the script, says
@@ -51,7 +52,7 @@ class Asked:
     @classmethod
     def by(cls, config: Config) -> Asked:
         url, *others = (each.url for each in config.redis)
-        streams = [BY_NAME[name] for name in config.streams]
+        streams = [*map(stream, config.streams)]
         store = Store(url, config.prefix, others=others)
         return cls(config, Connection(url, others), store, streams)
 
@@ -143,7 +144,7 @@ async def _server(asked: Asked) -> list[Finding]:
         told.version(info),
         told.eviction(info),
         told.persistence(info, snapshots),
-        told.memory(info, need(asked.config, known)),
+        told.memory(info, need(asked.config, asked.streams, known)),
     ]
 
 

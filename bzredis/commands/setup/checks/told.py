@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bzredis.commands.looks.words import counted
@@ -89,7 +89,7 @@ def memory(info: Info, need: Need) -> Finding:
     words = (
         f"up to {in_units(need.most)} at the limits that are set, for"
         f" {guessed}{counted(need.symbols, 'symbol')}, of which the logs take"
-        f" {in_units(need.logs)}"
+        f" {in_units(need.logs)}{_guessed(need.guessed)}"
     )
     of = f"of {in_units(limit)} (maxmemory)" if limit else "and no maxmemory is set"
     now = f"; {in_units(used)} are in use {of}" if used else ""
@@ -102,6 +102,12 @@ def memory(info: Info, need: Need) -> Finding:
         words = f"{words}, and its machine has {in_units(machine)}"
         return Finding("memory", "warning", words, LESS)
     return Finding("memory", "ok", f"{words}{now}")
+
+
+def _guessed(streams: Sequence[str]) -> str:
+    if not streams:
+        return ""
+    return f" ({' and '.join(streams)} taken to be as heavy as the heaviest known)"
 
 
 LESS: Final = (

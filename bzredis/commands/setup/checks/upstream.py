@@ -20,7 +20,8 @@ from bzredis.commands.setup.checks.presence import Presence
 from bzredis.errors import ConfigError, FeedLost, FeedRefused, RestDown, RestRefused
 from bzredis.settings.addresses import Origin
 from bzredis.settings.config import Config
-from bzredis.streams import BY_NAME, Stream
+from bzredis.streams import Stream
+from bzredis.streams.installed import stream as named
 from bzredis.streams.stream import Table
 from bzredis.upstream.rest import Rest
 from bzredis.upstream.websocket import Upstream
@@ -76,7 +77,7 @@ class _Asking:
 
     def _questions(self) -> Iterator[tuple[Answer, Ask]]:
         """Yield what is asked, each as the answer in which all is well."""
-        streams = [BY_NAME[name] for name in self.config.streams]
+        streams = [*map(named, self.config.streams)]
         place = _place(self.config.upstream)
         for stream in streams:
             answer = Answer(f"stream {stream.name}", "stream", place)

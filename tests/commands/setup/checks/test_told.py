@@ -9,8 +9,10 @@ import pytest
 
 import bzredis
 from bzredis.commands.setup.checks import memory, told
-from bzredis.commands.setup.checks.memory import BINARY, Need, in_units, need
+from bzredis.commands.setup.checks.memory import BINARY, Need, in_units, need, of_symbol
 from bzredis.settings.config import configure
+from bzredis.streams import STREAMS
+from bzredis.streams.installed import stream
 
 README = (Path(bzredis.__file__).parents[1] / "README.md").read_text("utf-8")
 GB = 10**9
@@ -118,18 +120,20 @@ def test_memory_is_estimated_by_the_readmes_table() -> None:
         if re.match(r"\| (an entry of the log|`latest` of a|a symbol of which)", row)
     ]
     entries, symbols, wholes = numbers
-    r, i, c = memory.WEIGHTS.values()
+    r, i, c = filter(None, (stream.weight for stream in STREAMS))
     kept = memory.REMEMBERED
     assert entries == [r.entry, kept, i.entry, kept, c.entry, kept]
     assert symbols == [r.latest, r.record, i.latest, i.record, c.latest]
     assert wholes[-3:] == [r.whole, i.whole, c.whole]
     assert wholes[:2] == [memory.RECORDS, memory.ENTRIES]
-    assert [w.symbol(memory.RECORDS, memory.ENTRIES) for w in (r, i, c)] == wholes[-3:]
+    whole = [of_symbol(w, memory.RECORDS, memory.ENTRIES) for w in (r, i, c)]
+    assert whole == wholes[-3:]
 
 
 def test_the_limits_that_are_set_count() -> None:
     def of(known: int = 0, **flags: object) -> Need:
-        return need(configure(flags, {}, {}), known)
+        config = configure(flags, {}, {})
+        return need(config, [*map(stream, config.streams)], known)
 
     assert (of().symbols, of().is_known) == (6_000, False)
     assert (of(known=7).symbols, of(known=7).is_known) == (7, True)
@@ -139,6 +143,8 @@ def test_the_limits_that_are_set_count() -> None:
     assert of().logs < of().least < of().most
     assert of(timeline_length="5").most < of().most
     assert of(history_length="5").most < of().most
+    assert of(stream=("bulls-bears",)).logs == of(stream=("insights",)).logs
+    assert of(stream=("bulls-bears", "ratings")).guessed == ("bulls-bears",)
 
 
 @pytest.mark.parametrize(
