@@ -541,7 +541,7 @@ class Rig:
         self._spools.append(spool)
         urgent = ParkingLot()
         identity = Identity(
-            self.name, "1.0", self.clock(), self.host, self.subscription, 50
+            self.name, "1.0", self.clock(), self.host, self.subscription
         )
         lines = []
         for name in names or ("ratings",):

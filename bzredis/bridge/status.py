@@ -35,7 +35,6 @@ class Identity:
     started_at: int  # ms since 1970
     upstream: str  # host only: the URL holds the token
     subscription: str  # `*` or the list
-    timeline_length: int
 
 
 @attrs.define

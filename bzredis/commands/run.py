@@ -173,8 +173,7 @@ def assemble(
     rest = Rest(str(at), token, pace, rng=rng, proxy=of_rest) if at else None
     # In one order: the same list in another is no new subscription.
     subscription = ",".join(sorted(listed)) or "*"
-    told = subscription, config.timeline_length
-    who = Identity(uuid4().hex, __version__, _now(), upstream.host, *told)
+    who = Identity(uuid4().hex, __version__, _now(), upstream.host, subscription)
     url, *others = (each.url for each in config.redis)
     store = Store(url, config.prefix, limits, others)
     kept = spool(config, folder, upstream.host)

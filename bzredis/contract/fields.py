@@ -182,7 +182,6 @@ STATUS: Final = (
     Field("started_at", "time", "since when this bridge runs"),
     Field("upstream", "text", "the host that it reads from"),
     Field("subscription", "text", "`*` for all there is, or the watch-list"),
-    Field("timeline_length", "count", "how many records this bridge keeps of a symbol"),
     Field("error", "text", "the last error, in words, however old", _NOT_YET),
 )
 

@@ -244,7 +244,6 @@ class Status:
     started_at: datetime | None = named("started_at")
     upstream: str | None = named("upstream")  # its host
     subscription: str | None = named("subscription")  # *, or a list with commas
-    timeline_length: int | None = named("timeline_length")  # records kept of a symbol
     connected_at: datetime | None = named("connected_at")
     last_frame_at: datetime | None = named("last_frame_at")
     last_event_at: datetime | None = named("last_event_at")

@@ -102,7 +102,7 @@ class Filled:
             await self._say(stream, answer, began, end)
 
     async def _say(self, stream: Stream, answer: Applied, began: int, end: int) -> None:
-        who = Identity(BRIDGE, __version__, began, UPSTREAM, "*", 50)
+        who = Identity(BRIDGE, __version__, began, UPSTREAM, "*")
         status = StreamStatus(who)
         status.enter("live", began)
         status.connected_at = began

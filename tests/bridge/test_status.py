@@ -13,7 +13,6 @@ IDENTITY = Identity(
     started_at=1728069666880,
     upstream="api.benzinga.com",
     subscription="*",
-    timeline_length=50,
 )
 TIMES = [
     "connected_at",
@@ -46,7 +45,6 @@ def test_the_first_status_has_what_is_known() -> None:
         "started_at": "2024-10-04T19:21:06.880Z",
         "upstream": "api.benzinga.com",
         "subscription": "*",
-        "timeline_length": "50",
         **dict.fromkeys(COUNTS, "0"),
     }
 

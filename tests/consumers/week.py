@@ -352,7 +352,7 @@ class Bridge:
     def say(self, presence: Presence, why: str = "") -> None:
         """Write the status of each stream, and its sign of life."""
         week = self.week
-        who = Identity(BRIDGE, "1.0.0", week.at(-31, "00:00"), UPSTREAM, "*", 50)
+        who = Identity(BRIDGE, "1.0.0", week.at(-31, "00:00"), UPSTREAM, "*")
         with closing(self.peer.store()) as store:
             for stream in STREAMS:
                 status = StreamStatus(who)

@@ -592,7 +592,7 @@ class Machine:
         rng = Random(self.rng.random())
         window = WINDOW if self.has_rest else 0
         log = Log(f"{self.name}{self._starts}", self.subscription, window, "upstream")
-        who = Identity(log.id, "1", self.now(), "upstream", self.subscription, 50)
+        who = Identity(log.id, "1", self.now(), "upstream", self.subscription)
         client = Client(world.redis, self)
         urgent = ParkingLot()
         intake = Intake(

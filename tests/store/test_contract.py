@@ -142,7 +142,7 @@ def test_all_that_stands_in_redis_is_as_the_schemas_say(
     peer: Peer, stream: Stream
 ) -> None:
     fill(peer, stream)
-    status = StreamStatus(Identity("me", "1.0", 5, HOST, "*", 50))
+    status = StreamStatus(Identity("me", "1.0", 5, HOST, "*"))
     sign = Sign("me", "fresh", "x", -1)
     trio.run(peer.store().write_status, stream, status.fields(), sign)
     stem, checked = f"bz:{stream.name}", set[str]()

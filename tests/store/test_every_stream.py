@@ -195,7 +195,7 @@ def test_a_gap_is_announced(peer: Peer, stream: Stream) -> None:
 @OF_EACH
 def test_its_status_and_alive_stand_there(peer: Peer, stream: Stream) -> None:
     store = peer.store()
-    status = StreamStatus(Identity("me", "1.0", 5, HOST, "*", 50))
+    status = StreamStatus(Identity("me", "1.0", 5, HOST, "*"))
     sign = Sign("me", "fresh", "x", -1)
     trio.run(store.write_status, stream, status.fields(), sign)
     store.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from functools import partial
 from typing import Any, Final
@@ -17,14 +16,11 @@ from bzredis.commands.mending.asked import PLACE, Progress, keys, named, with_st
 from bzredis.commands.mending.judging.judged import Difference, Judged, Why
 from bzredis.commands.mending.survey import TRIES, Survey
 from bzredis.settings.config import Config
-from bzredis.settings.file import Found
 from bzredis.store.client import Store
-from bzredis.store.mending import Keys
 
 DIFFERS: Final = 1  # exit code
 TOLD: Final = 100  # differences of a stream, to people
 SHOWN: Final = 32  # characters of a value
-LENGTH: Final = re.compile(r"[1-9][0-9]{0,8}")  # what else stands there is nobody's
 SIEVED: Final = (
     "entries were taken out of the log (XDEL), so that what is gone stays gone"
 )
@@ -62,11 +58,11 @@ class Report:
 
 @click.command()
 @click.argument("symbols", nargs=-1, metavar="[SYMBOL]…")
-@with_options(PLACE | {"timeline-length"}, origins=True)
+@with_options(PLACE | {"timeline-length"})
 @click.option("--verify", is_flag=True, help="Only say what differs; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="One object, by stream.")
 def rebuild(
-    found: Found, *, symbols: tuple[str, ...], verify: bool, as_json: bool
+    config: Config, *, symbols: tuple[str, ...], verify: bool, as_json: bool
 ) -> int:
     """Write each hash as the log says that it should be, if it is not.
 
@@ -77,20 +73,14 @@ def rebuild(
     and nothing becomes news.
 
     What the log no longer has is counted, and left as it is. Histories are left as
-    well: what was trimmed or deleted there does not come back. --timeline-length is
-    that of the bridge, as its `status` says, unless it is told.
+    well: what was trimmed or deleted there does not come back. --timeline-length has
+    to be that of the bridge.
 
     The exit code is 0 where nothing differs, or all was mended; 1 where something
     differs, or there is nothing about a symbol; 2 where Redis cannot be asked.
     """
     wanted = named(symbols)
-    is_told = any(
-        each.option.name == "timeline-length" and each.kind == "flag"
-        for each in found.settings
-    )
-    length = found.config.timeline_length if is_told else None
-    use = partial(_all, found.config, wanted, length, verify=verify)
-    reports = with_store(found.config, use)
+    reports = with_store(config, partial(_all, config, wanted, verify=verify))
     if as_json:
         put_json({each.stream: _told(each, verify=verify) for each in reports})
     else:
@@ -104,27 +94,14 @@ def rebuild(
 
 
 async def _all(
-    config: Config,
-    symbols: tuple[str, ...],
-    length: int | None,
-    store: Store,
-    *,
-    verify: bool,
+    config: Config, symbols: tuple[str, ...], store: Store, *, verify: bool
 ) -> list[Report]:
     say = Progress()
     found = []
     for name in config.streams:
-        at = keys(store, name)
-        kept = length or await _kept(at) or config.timeline_length
-        survey = Survey(at, kept, say)
+        survey = Survey(keys(store, name), config.timeline_length, say)
         found.append(await survey_of(survey, symbols, verify=verify))
     return found
-
-
-async def _kept(at: Keys) -> int:
-    """Return how long the bridge that wrote last keeps a timeline, 0 if untold."""
-    told = (await at.hash("status")).get("timeline_length", "")
-    return int(told) if LENGTH.fullmatch(told) else 0
 
 
 async def survey_of(

@@ -182,21 +182,6 @@ def test_what_fell_off_does_not_come_back(peer: Peer, run: Run) -> None:
     assert peer.timeline("AAPL") == ["5", "4", "3"]
 
 
-def test_how_many_are_kept_is_what_the_bridge_says(
-    peer: Peer, run: Run, asked: Any
-) -> None:
-    many = [rating(str(n), n + 1, minute=n) for n in range(6)]
-    peer.apply(RATINGS, *many, store=peer.store(timeline_length=3))
-    asked("rebuild", "--verify", "--stream", "ratings", code=1)
-    peer.redis.hset("bz:ratings:status", "timeline_length", "3")
-    run("rebuild", "--verify", "--stream", "ratings")
-    asked(
-        "rebuild", "--verify", "--stream", "ratings", "--timeline-length", "9", code=1
-    )
-    run("rebuild")
-    assert peer.timeline("AAPL") == ["5", "4", "3"]
-
-
 def test_nor_does_it_where_there_is_room_again(peer: Peer, asked: Any) -> None:
     few = {"store": peer.store(timeline_length=2)}
     peer.apply(
