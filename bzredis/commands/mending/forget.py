@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -14,7 +15,7 @@ from bzredis.commands.form import with_options
 from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.words import counted
 from bzredis.commands.mending.asked import PLACE, Progress, keys, named, with_store
-from bzredis.errors import ConfigError
+from bzredis.errors import ConfigError, StoreDown
 from bzredis.settings.config import Config
 from bzredis.store.client import Store
 from bzredis.store.mending import Keys
@@ -145,12 +146,13 @@ async def _everything(config: Config, store: Store, *, yes: bool) -> int:
 
 async def _others(config: Config, store: Store) -> list[str]:
     """Return the streams besides those that are named of which something is there."""
-    there = [each for each in offers() if each.name not in config.streams]
-    return [
-        each.name
-        for each in there
-        if each.stream is not None and not await store.is_empty(each.stream)
-    ]
+    found = []
+    for each in offers():
+        if each.stream is not None and each.name not in config.streams:
+            with suppress(StoreDown):  # who may not look at them took nothing away
+                if not await store.is_empty(each.stream):
+                    found.append(each.name)
+    return found
 
 
 async def _see_to_it_that_none_runs(streams: Sequence[Keys], config: Config) -> None:
