@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -125,13 +126,20 @@ def test_nor_does_it_hold_up_the_end_of_the_program(post: Post) -> None:
         "import sys, trio; from bzredis.commands.react.notify.services import services;"
         "from bzredis.commands.react.notify.texts import Said\n"
         "async def main():\n"
-        "  with trio.move_on_after(0.2):\n"
-        "    await services([sys.argv[1]])[0].send(Said('t', 'b'), 60)\n"
+        "  async with trio.open_nursery() as nursery:\n"
+        "    send = services([sys.argv[1]])[0].send\n"
+        "    nursery.start_soon(send, Said('t', 'b'), 60)\n"
+        "    await trio.to_thread.run_sync(sys.stdin.read)\n"
+        "    nursery.cancel_scope.cancel()\n"
         "trio.run(main)"
     )
-    url = f"json://{post.address}?rto=300"
-    subprocess.run([sys.executable, "-c", program, url], check=True, timeout=LIMIT)
-    assert post.got
+    command = [sys.executable, "-c", program, f"json://{post.address}?rto=300"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        while not post.got and process.poll() is None:
+            time.sleep(0.01)
+        assert process.stdin
+        process.stdin.close()
+        assert process.wait(LIMIT / 2) == 0
 
 
 # ---- secrets
