@@ -10,6 +10,7 @@ from typing import Final, NoReturn
 import attrs
 import trio
 
+from bzredis.commands.react.beside import beside
 from bzredis.commands.react.notify.services import Service
 from bzredis.commands.react.notify.texts import Said, Say, summed_up
 from bzredis.commands.react.reaction import Happening, NotDone, React
@@ -38,14 +39,12 @@ async def notify(
     More than `a_minute` become one message. `seconds` is how long a service may take.
     """
     desk = _Desk(services, seconds, a_minute)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(desk.run)
 
-        async def react(happened: Happening) -> None:
-            await desk.tell(happened, say(happened))
+    async def react(happened: Happening) -> None:
+        await desk.tell(happened, say(happened))
 
+    async with beside(desk.run):
         yield react
-        nursery.cancel_scope.cancel()
 
 
 @attrs.define(eq=False)
