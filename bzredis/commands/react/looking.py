@@ -119,7 +119,7 @@ def _show_failures(name: str, kept: Sequence[Failure]) -> None:
     for each, line in zip(kept, lines, strict=True):
         reason = Text(f"       {one_line(each.reason)}", ODD)
         pen.show(line, reason)
-    again = f"{counted(len(kept), 'failure')}; --again handles them again"
+    again = f"{counted(len(kept), 'failure')}; --again does them once more"
     pen.show("", Text(again, STRONG))
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import msgspec
@@ -43,10 +43,12 @@ _json = msgspec.json.Encoder(decimal_format="number").encode
 
 def line(happened: Happening) -> bytes:
     """Return what happened as one line of JSON: numbers with the digits sent."""
-    fields = {k: v for k, v in happened.fields.items() if k not in {"kind", "stream"}}
-    head = {"kind": happened.kind, "stream": happened.stream}
-    event = {"event": happened.event} if happened.event else {}
-    return _json({**head, **event, **fields}) + b"\n"
+    return _json({**_head(happened), **happened.fields, **_head(happened)}) + b"\n"
+
+
+def _head(happened: Happening) -> dict[str, str]:
+    head = {"kind": happened.kind, "stream": happened.stream, "event": happened.event}
+    return {name: text for name, text in head.items() if text}
 
 
 def variables(happened: Happening) -> dict[str, str]:
@@ -54,13 +56,11 @@ def variables(happened: Happening) -> dict[str, str]:
 
     `direction` is in BZ_DIRECTION, `_pt_change_pct` in BZ_PT_CHANGE_PCT.
     """
-    told: dict[str, Any] = {"kind": happened.kind, "stream": happened.stream}
-    told |= {"event": happened.event, "symbol": happened.symbol}
     # The log's own word goes before one of the content with the same name.
-    told |= dict(sorted(happened.fields.items(), key=lambda each: each[0][:1] == "_"))
+    fields = sorted(happened.fields.items(), key=lambda each: each[0][:1] == "_")
     found: dict[str, str] = {}
     left = MOST
-    for name, value in told.items():
+    for name, value in (*_head(happened).items(), *fields):
         key = PREFIX + NOT_A_NAME.sub("_", name.lstrip("_").upper())
         text = _text(value)
         size = len(key) + len(text.encode(errors="replace")) + len("=\0")
@@ -107,7 +107,9 @@ class _Program:
     say: Callable[[str], None]
 
     async def __call__(self, happened: Happening) -> None:
-        env = {**os.environ, **variables(happened)}
+        # Absent is absent, even where a reaction runs within another.
+        ours = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        env = {**ours, **variables(happened)}
         try:
             # A session of its own: Ctrl-C is for us, who let it come to its end.
             process = await trio.lowlevel.open_process(

@@ -113,7 +113,8 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
     BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of the entry and
     its content. Exit code 0 is done; else it is tried again, five times in all, and
     then kept (--failed). Redis remembers under NAME what is done: what came while
-    nothing ran is made up for, and after a crash something may come twice.
+    nothing ran is made up for, and after a crash something may come twice. Several
+    processes of one NAME share the work.
 
     \b
       bzredis react up -- notify-send 'A stock goes up'
@@ -228,9 +229,13 @@ async def _run(config: Config, ready: Sequence[_Ready]) -> int:
         signals = stack.enter_context(trio.open_signal_receiver(*endings()))
         work = [
             Running(
-                *(one.asked.name, one.wanted),
+                one.asked.name,
+                one.wanted,
                 await stack.enter_async_context(one.reaction()),
-                *(redis, one.asked.jobs, _group(redis, one), stop),
+                redis,
+                one.asked.jobs,
+                _group(redis, one),
+                stop,
             )
             for one in ready
         ]

@@ -214,7 +214,7 @@ class Running:
     async def _give_up(self, one: Held, reason: str, tries: int) -> None:
         key = failures.at(self.redis, self.name)
         await self._done(one, failures.keep(key, one.happened, reason, tries))
-        self._gave_up(one.happened, reason, tries)
+        self._gave_up(one.happened, reason)
 
     async def _done(self, one: Held, *also: Command) -> None:
         one.begun = False
@@ -244,15 +244,15 @@ class Running:
                 await self._wait_for_stop(wait_after(tries))
         key = failures.at(self.redis, self.name)
         await self.redis.ask(failures.keep(key, found, reason, TRIES))
-        self._gave_up(found, reason, TRIES)
+        self._gave_up(found, reason)
 
     # ---- words and waits
 
     def _complain(self, what: Happening, reason: str, tries: int) -> None:
-        words = "a reaction failed, and is tried again"
-        log.warning(words, **self._told(what), tries=f"{tries} of {TRIES}", error=reason)
+        words, count = "a reaction failed, and is tried again", f"{tries} of {TRIES}"
+        log.warning(words, **self._told(what), tries=count, error=reason)
 
-    def _gave_up(self, what: Happening, reason: str, tries: int) -> None:
+    def _gave_up(self, what: Happening, reason: str) -> None:
         words = f"a reaction failed in the end; `react {self.name} --failed` lists it"
         log.error(words, **self._told(what), error=reason)
 

@@ -19,7 +19,6 @@ ON: Final = ("entry", "gap", "stale")
 TIMEOUT: Final = duration("1s", "1h")
 JOBS: Final = number(1, 64)
 SECONDS: Final = 60.0
-DOES: Final = ("command", "notify", "mqtt")  # one of these says what is done
 
 
 @attrs.frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,10 +43,25 @@ async def test_it_gets_what_happened(capfd: pytest.CaptureFixture[str]) -> None:
         (["sh", "-c", "echo oh >&2; kill -9 $$"], "it was ended by SIGKILL: oh"),
     ],
 )
-async def test_why_it_failed_is_its_last_word(command: Sequence[str], told: str) -> None:
+async def test_why_it_failed_is_its_last_word(
+    command: Sequence[str], told: str
+) -> None:
     with pytest.raises(NotDone) as raised:
         await ran(*command)
     assert str(raised.value) == told
+
+
+async def test_ctrl_c_is_not_for_it() -> None:
+    leads = "import os; assert os.getpgrp() == os.getpid()"
+    await ran(sys.executable, "-c", leads)
+
+
+async def test_what_stood_in_a_variable_before_is_none_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BZ_FIRM", "of another")
+    monkeypatch.setenv("BZREDIS_PREFIX", "mine")
+    await ran("sh", "-c", 'test "$BZ_FIRM$BZREDIS_PREFIX" = mine')
 
 
 async def test_a_long_reason_is_cut_and_what_a_terminal_obeys_taken_out() -> None:
@@ -90,13 +106,13 @@ async def test_what_it_leaves_running_holds_nothing_up(tmp_path: Path) -> None:
 
 async def test_who_is_cancelled_ends_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    async with program(("sh", "-c", f"echo $$ >{pid}; exec sleep 60"), LONG) as react:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(react, HAPPENED)
-            with trio.fail_after(LONG):
-                while not (pid.exists() and pid.read_text()):  # noqa: ASYNC110
-                    await trio.sleep(0.01)
-            nursery.cancel_scope.cancel()
+    command = ("sh", "-c", f"echo $$ >{pid}; exec sleep 60")
+    async with program(command, LONG) as react, trio.open_nursery() as nursery:
+        nursery.start_soon(react, HAPPENED)
+        with trio.fail_after(LONG):
+            while not (pid.exists() and pid.read_text()):
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
     assert not is_there(int(pid.read_text()))
 
 

@@ -91,9 +91,9 @@ def _later(key: str, latest: Mapping[str, str]) -> dict[str, str]:
 
 def values(known: Mapping[str, Field], found: Mapping[str, str]) -> dict[str, Any]:
     """Return values in the contract's order, then what it does not know, as text."""
-    names = [*(name for name in known if name in found), *found.keys() - known.keys()]
-    first = [each for each in names if each in found]
-    return {name: _value(known.get(name), found[name]) for name in first}
+    first = [name for name in known if name in found]
+    names = [*first, *(name for name in found if name not in known)]
+    return {name: _value(known.get(name), found[name]) for name in names}
 
 
 def _value(field: Field | None, text: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final
 from uuid import uuid4
@@ -222,15 +223,23 @@ class Group:
     # ---- the group itself
 
     async def _make(self) -> None:
-        """Make the group for each log that has none.
-
-        One that was there before begins anew after what was read last: what stands in
-        an emptied Redis was written since.
-        """
+        """Make the group for each log that has none."""
         for stream in self.streams:
-            since = self._last.get(stream.name, self.since)
+            since = await self._since(stream)
             make = ("XGROUP", "CREATE", self.log(stream), self.name, since, "MKSTREAM")
             await self._made(make)
+
+    async def _since(self, stream: Stream) -> str:
+        """Return where a group begins anew.
+
+        After what was read last, where that is still there; else the log is another
+        one, as of a Redis that was emptied, and all of it was written since.
+        """
+        last = self._last.get(stream.name)
+        if last is None:
+            return self.since
+        [there] = await self.redis.ask(("XRANGE", self.log(stream), last, last))
+        return last if there else START
 
     async def _made(self, make: Command) -> None:
         while True:
@@ -250,7 +259,12 @@ class Group:
         if stream.name in self._told:
             return
         at = self.log(stream)
-        log_, groups = await self.redis.ask(("XINFO STREAM", at), ("XINFO GROUPS", at))
+        try:
+            log_, groups = await self.redis.once(
+                ("XINFO STREAM", at), ("XINFO GROUPS", at)
+            )
+        except StoreDown:  # another time
+            return
         mine = next((each for each in groups if each["name"] == self.name), None)
         count = missed(log_, mine) if mine else 0
         if count != 0:
@@ -261,11 +275,12 @@ class Group:
     async def _forget_the_dead(self, stream: Stream) -> None:
         """Remove names of processes that are long gone and had nothing in hand."""
         at = self.log(stream)
-        [consumers] = await self.redis.ask(("XINFO CONSUMERS", at, self.name))
-        for each in consumers:
-            if not each["pending"] and each["idle"] > UNUSED:
-                gone = ("XGROUP", "DELCONSUMER", at, self.name, each["name"])
-                await self.redis.ask(gone)
+        with suppress(StoreDown):  # another time
+            [consumers] = await self.redis.once(("XINFO CONSUMERS", at, self.name))
+            for each in consumers:
+                if not each["pending"] and each["idle"] > UNUSED:
+                    gone = ("XGROUP", "DELCONSUMER", at, self.name, each["name"])
+                    await self.redis.once(gone)
 
 
 def missed(log_: Mapping[str, Any], mine: Mapping[str, Any]) -> int | None:

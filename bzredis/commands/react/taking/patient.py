@@ -93,7 +93,8 @@ class Patient:
 
 def is_no_group(error: StoreDown) -> bool:
     """Whether there is no such group: Redis was emptied, or the log removed."""
-    return "NOGROUP" in str(error)
+    # The second is said to who waits while that happens.
+    return any(each in str(error) for each in ("NOGROUP", "UNBLOCKED"))
 
 
 def is_there_already(error: StoreDown) -> bool:

@@ -1,0 +1,234 @@
+"""`bzredis react` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from commands.looks.conftest import LIMIT, Look
+from consumers.week import Bridge
+from store.servers import Peer
+
+from bzredis.settings.config import FILE_VARIABLE
+
+ALL = ("--from-start",)
+
+
+@contextmanager
+def reacting(
+    look: Look, *words: str, environ: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run it until the end of the block; then it ends well."""
+    process = subprocess.Popen(
+        look.command("react", *words),
+        env=look.surroundings(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 0
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+        for pipe in (process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def lines(file: Path, count: int) -> list[str]:
+    """Return what a file has, when it has so many lines."""
+    until(lambda: file.exists() and file.read_text().count("\n") >= count)
+    return file.read_text().splitlines()
+
+
+def test_a_command_is_run_for_what_is_meant(
+    look: Look, bridge: Bridge, tmp_path: Path
+) -> None:
+    file = tmp_path / "told"
+    script = f'cat >>{file}; echo "$BZ_SYMBOL $BZ_PT_CHANGE_PCT" >>{file}'
+    when = ("--when", "_pt_change_pct < -5")
+    with reacting(look, "down", *ALL, *when, "--", "sh", "-c", script):
+        told = lines(file, 4)
+    assert told[1::2] == ["XOM -12.59", "AAPL -7.92"]
+    first = json.loads(told[0])
+    assert (first["kind"], first["firm"]) == ("entry", "Goldman Sachs")
+    assert "raw" not in first
+    # Another time it goes on where it was.
+    assert bridge.peer.redis.xpending("bz:ratings:events", "down")["pending"] == 0
+
+
+def test_a_dry_run_shows_what_it_would_be_and_touches_nothing(
+    look: Look, bridge: Bridge
+) -> None:
+    keys = bridge.peer.redis.keys()
+    told = look.shown("react", "x", "--dry-run", "--when", 'direction == "down"')
+    first, *_ = lines_ = re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines()
+    assert "XOM" in first
+    assert first.endswith("Goldman Sachs  Buy → Neutral          135.00 → 118.00")
+    assert "2 of the last 15 of ratings" in told
+    assert "would have been" in told
+    assert all(len(line) <= 80 for line in lines_)
+    assert bridge.peer.redis.keys() == keys
+    assert bridge.peer.redis.xinfo_groups("bz:ratings:events") == []
+
+
+def test_what_failed_is_shown_and_done_again(look: Look, peer: Peer) -> None:
+    at = "bz:react:x:failed"
+    for symbol in ("AAPL", "MSFT"):
+        fields = {"symbol": symbol, "firm": "Jefferies", "pt": 195.5}
+        kept = {"reason": f"no network for {symbol}", "tries": "5", "kind": "entry"}
+        kept |= {"when": "2026-11-28T09:12:17.342Z", "stream": "ratings"}
+        kept |= {"symbol": symbol, "event": f"{len(symbol)}-0", "fields": ""}
+        kept["event"] = f"{peer.redis.xlen(at) + 1}-0"
+        peer.redis.xadd(at, {**kept, "fields": json.dumps(fields)})
+    told = look("react", "x", "--failed")
+    assert "AAPL" in told
+    assert "no network for MSFT" in told
+    assert "2 failures; --again does them once more" in told
+    assert all(len(line) <= 80 for line in told.splitlines())
+    [first, _] = json.loads(look("react", "x", "--failed", "--json"))
+    assert (first["fields"]["pt"], first["tries"]) == (195.5, 5)
+    script = "test $BZ_SYMBOL = MSFT || { echo still none >&2; exit 1; }"
+    done = look.run("react", "x", "--again", "--", "sh", "-c", script)
+    assert done.exit_code == 1
+    assert "bzredis: ratings AAPL: still none\n" in done.stderr
+    assert "bzredis: 1 of 2 done, 1 failed again\n" in done.stderr
+    assert peer.redis.xlen(at) == 1
+    done = look.run("react", "x", "--again", "--", "true")
+    assert (done.exit_code, peer.redis.xlen(at)) == (0, 0)
+    assert look("react", "x", "--failed") == "Nothing failed in the end for x.\n"
+
+
+def test_all_of_the_file_run_in_one_process_and_none_stops_another(
+    look: Look, bridge: Bridge, tmp_path: Path
+) -> None:
+    good, stale = tmp_path / "good", tmp_path / "stale"
+    file = tmp_path / "f.toml"
+    file.write_text(f"""
+[[reaction]]
+name = "bad"
+from_start = true
+command = ["false"]
+
+[[reaction]]
+name = "good"
+stream = "ratings"
+when = 'direction == "down"'
+from_start = true
+command = ["sh", "-c", "echo $BZ_SYMBOL >>{good}"]
+
+[[reaction]]
+name = "stale"
+on = "stale"
+stream = "insights"
+command = ["sh", "-c", "echo $BZ_KIND $BZ_STREAM $BZ_REASON >>{stale}"]
+""")
+    bridge.peer.redis.delete("bz:insights:alive")
+    with reacting(look, environ={FILE_VARIABLE: str(file)}):
+        assert lines(good, 2) == ["XOM", "AAPL"]
+        assert lines(stale, 1) == ["stale insights expired"]
+    names = bridge.peer.redis.xinfo_groups("bz:ratings:events")
+    assert [each["name"] for each in names] == ["bad", "good"]
+    told = look("react", "good", "--dry-run", environ={FILE_VARIABLE: str(file)})
+    assert "2 of the last 15 of ratings would have been" in told
+
+
+def test_what_runs_when_a_signal_comes_ends_well(
+    look: Look, bridge: Bridge, tmp_path: Path
+) -> None:
+    file = tmp_path / "told"
+    script = f"echo begin >>{file}; sleep 1; echo end >>{file}"
+    with reacting(look, "x", *ALL, "--", "sh", "-c", script) as process:
+        lines(file, 1)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(LIMIT) == 0
+    assert file.read_text() == "begin\nend\n"
+
+
+def test_one_that_does_not_end_holds_up_nobody(
+    look: Look, bridge: Bridge, tmp_path: Path
+) -> None:
+    file = tmp_path / "told"
+    script = f"trap '' TERM; echo $$ >{file}; while :; do sleep 1; done"
+    with reacting(look, "x", *ALL, "--", "sh", "-c", script) as process:
+        [pid] = lines(file, 1)
+        began = time.monotonic()
+        process.terminate()
+        assert process.wait(LIMIT) == 0
+    # 3 s for it, 1 s until it is killed; the rest is a busy machine's.
+    assert 2.9 < time.monotonic() - began < 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+    left = bridge.peer.redis.xpending("bz:ratings:events", "x")["pending"]
+    assert left == 13
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--dry-run"], "no reaction is named, and no [[reaction]] stands in"),
+        (["x"], "there is no reaction x in"),
+        (["x y", "--", "true"], "'x y' is no name for a reaction"),
+        (["x", "--", "nothere"], "nothere: there is no such command"),
+        (["x", "--on", "gaps", "--", "true"], "--on: has to be one of entry, gap"),
+        (["x", "--on", "gap", "--all", "--", "true"], "--all: it is about entries"),
+        (["x", "--jobs", "0", "--", "true"], "--jobs: has to be between 1 and 64"),
+        (["x", "--timeout", "9", "--", "true"], "--timeout: has to be a time"),
+        (["x", "--when", "fim == 1", "--", "true"], "--when, column 1: there is no"),
+        (["x", "--stream", "rating", "--", "true"], "--stream: has to be one of"),
+        (["--when", "news"], "--when: is for one reaction: name it"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_runs(
+    look: Look, words: Sequence[str], told: str
+) -> None:
+    done = look.run("react", *words)
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_rule_engine_it_says_how_to_get_it(
+    look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rule_engine", None)
+    done = look.run("react", "x", "--when", "news", "--", "true")
+    assert "pip install 'bzredis[react]'" in done.stderr
+
+
+def test_a_redis_that_is_not_there_is_told_where_someone_looks(look: Look) -> None:
+    place = "redis://:s3cretword@127.0.0.1:1/0"
+    for words in (["--failed"], ["--dry-run"], ["--again", "--", "true"]):
+        done = look.run("react", "x", *words, environ={"BZREDIS_REDIS": place})
+        told = done.stderr
+        assert done.exit_code == 2
+        assert "nobody listens at 127.0.0.1:1" in told
+        assert "s3cretword" not in told
+
+
+def test_it_waits_for_a_redis_without_a_secret_in_its_log(look: Look) -> None:
+    place = "redis://:s3cretword@127.0.0.1:1/0"
+    with reacting(look, "x", "--", "true", environ={"BZREDIS_REDIS": place}) as process:
+        assert process.stderr is not None
+        told = process.stderr.readline() + process.stderr.readline()
+    assert b"Redis is away, and is asked again" in told
+    assert b"s3cretword" not in told
