@@ -11,6 +11,7 @@ import msgspec
 from bzredis import __version__
 from bzredis.commands.react.mqtt.topics import BRIDGE, Topics, name
 from bzredis.commands.react.taking.entries import fields, values
+from bzredis.contract import fields as contract
 from bzredis.streams import Stream
 
 ONLINE, OFFLINE = b"online", b"offline"
@@ -41,7 +42,8 @@ _json = msgspec.json.Encoder(decimal_format="number").encode
 
 def state(stream: Stream, latest: Mapping[str, str]) -> bytes:
     """Return a symbol's hash as JSON: the contract's names, numbers as numbers."""
-    return _json(values(fields(stream), latest)) if latest else NOTHING
+    known = {**fields(stream), **{each.name: each for each in contract.OURS}}
+    return _json(values(known, latest)) if latest else NOTHING
 
 
 def symbol_device(
