@@ -97,11 +97,8 @@ def _show(found: Sequence[Any], looked: Counter[str]) -> None:
     pen = Pen()
     lines = news.draw(pen, found)
     matched = Counter(one.stream for one in found)
-    words = [
-        f"{matched[name]:,} of the last {count:,} of {name}"
-        for name, count in looked.items()
-    ]
-    foot = f"{', '.join(words)} would have been reacted to"
+    words = [f"{name} {matched[name]:,} of {all_:,}" for name, all_ in looked.items()]
+    foot = f"Would have been reacted to: {', '.join(words)}"
     pen.show(*lines, *([""] if lines else []), Text(foot, STRONG))
 
 

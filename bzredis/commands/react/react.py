@@ -257,10 +257,10 @@ def _group(redis: Patient, one: _Ready) -> Group:
 def _say_start(config: Config, ready: Sequence[_Ready]) -> None:
     log.info(
         "bzredis react starts",
-        reactions=[each.asked.name for each in ready],
         streams=sorted({s.name for each in ready for s in each.wanted.streams}),
         redis=[each.shown for each in config.redis],
         prefix=config.prefix,
+        reactions=[each.asked.name for each in ready],
     )
 
 

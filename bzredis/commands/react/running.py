@@ -29,9 +29,10 @@ log = structlog.get_logger(__name__)
 TRIES: Final = 5
 FIRST_WAIT: Final = 1.0  # s after the first try that failed; then twice as long each
 IN_HAND: Final = 100  # entries; some 400 KB of insights
-# s that what runs may take to its end when we are stopped, and that the rest may take:
-# all of it ends within 5 s (contract.md, 4).
-GRACE, LAST_WORDS = 3.0, 0.5
+# s that what runs may take to its end when we are stopped, that a read may if nothing
+# runs, and that the rest may: all of it ends within 5 s (contract.md, 4).
+GRACE, A_READ, LAST_WORDS = 3.0, 1.5, 0.5
+LOOK: Final = 0.05  # s between looks whether anything runs still
 IDLE: Final = 1.0  # s between looks where there is nothing to read for
 NEVER_ENDED: Final = "bzredis react was ended each time while this was handled"
 
@@ -95,6 +96,7 @@ class Running:
     stop: trio.Event
     _held: dict[tuple[str, str], Held] = attrs.field(init=False, factory=dict)
     _changed: trio.Event = attrs.field(init=False, factory=trio.Event)
+    _saying: bool = attrs.field(init=False, default=False)  # what went stale or fresh
 
     async def run(self) -> None:
         """Run until `stop` is set and what ran then has ended, or had its time."""
@@ -118,7 +120,10 @@ class Running:
     async def _end(self, work: trio.CancelScope) -> None:
         await self.stop.wait()
         self._tell()
-        await trio.sleep(GRACE)
+        with trio.move_on_after(GRACE):
+            await trio.sleep(A_READ)
+            while self._saying or any(each.is_running for each in self._held.values()):  # noqa: ASYNC110 - it is a matter of seconds
+                await trio.sleep(LOOK)
         work.cancel()
 
     # ---- taking
@@ -232,6 +237,13 @@ class Running:
                 await self._say(found)
 
     async def _say(self, found: Happening) -> None:
+        self._saying = True
+        try:
+            await self._try_to_say(found)
+        finally:
+            self._saying = False
+
+    async def _try_to_say(self, found: Happening) -> None:
         for tries in range(1, TRIES + 1):
             try:
                 await self.react(found)
