@@ -38,7 +38,9 @@ from bzredis.streams import STREAMS
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
 FILE_VARIABLE = "BZREDIS_CONFIG"
-REACTIONS = "reaction"  # tables of the file that `bzredis react` reads
+REACTIONS = "reaction"  # tables of the file that `bzredis react` reads …
+# … and where it finds what holds secrets, and so is no argument.
+REACTS = ("BZREDIS_NOTIFY", "BZREDIS_MQTT")
 NAMES = tuple(stream.name for stream in STREAMS)
 SOME = several(choice(NAMES).read, "NAME")
 # Redis trims a stream by blocks of 100 entries, and one replay can bring 100: a shorter
@@ -219,7 +221,7 @@ OPTIONS = tuple(
 )
 VARIABLES = frozenset(
     {name for option in OPTIONS for name in (option.variable, *option.variables)}
-    | {TOKEN_VARIABLE, FILE_VARIABLE}
+    | {TOKEN_VARIABLE, FILE_VARIABLE, *REACTS}
 )
 _FLAGS = {flag for each in OPTIONS for flag in (each.flag, f"--no-{each.name}")}
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")

@@ -6,6 +6,7 @@ nothing that happened meanwhile waits for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -30,6 +31,8 @@ from bzredis.streams import Stream
 log = structlog.get_logger(__name__)
 
 FIRST, LAST = 0.2, 60.0  # s between attempts to connect
+NAME_THEM: Final = "name those that are to stand there with --watch AAPL,MSFT"
+ISIN: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 HEALTHY: Final = 60.0  # s of a connection after which the next attempt comes soon
 
 
@@ -39,9 +42,11 @@ async def mqtt(
 ) -> AsyncIterator[React]:
     """Keep what stands in a broker as `latest` is, for as long as one likes.
 
-    Raises ConfigError where the broker does not let us in at the start; one that is
-    away is waited for.
+    `watched` are symbols; of none, those that the bridge follows. Raises ConfigError
+    where these are all that there are, or the broker does not let us in at the start;
+    one that is away is waited for.
     """
+    watched = watched or await _followed(streams, redis)
     board = Board(Topics(broker.base), watched, streams, redis)
     keeper = _Keeper(broker, board)
     first: Link | None = None
@@ -53,6 +58,25 @@ async def mqtt(
         keeper.say_lost(error)
     async with beside(lambda: keeper.run(first)):
         yield board.react
+
+
+async def _followed(streams: Sequence[Stream], redis: Patient) -> Sequence[str]:
+    """Return the symbols that the bridge follows. Raises ConfigError."""
+    keys = [redis.key(each.name, "status") for each in streams]
+    told = await redis.ask(*(("HGET", key, "subscription") for key in keys))
+    followed = {each for each in told if each}
+    if not followed:
+        raise ConfigError(
+            f"no bridge has said yet which symbols it follows: {NAME_THEM}"
+        )
+    if "*" in followed:
+        raise ConfigError(f"the bridge follows all symbols, some 6,000: {NAME_THEM}")
+    found = sorted({each for one in followed for each in one.split(",")})
+    if any(map(ISIN.fullmatch, found)):
+        raise ConfigError(
+            f"the bridge follows ISINs, which are no symbols: {NAME_THEM}"
+        )
+    return found
 
 
 @attrs.define(eq=False)
