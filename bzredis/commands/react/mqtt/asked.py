@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from bzredis.commands.logs import add_secret
 from bzredis.commands.react.mqtt.address import Broker, broker
@@ -33,7 +33,7 @@ def _url(value: object) -> str:
 
 
 def _watch(value: object) -> tuple[str, ...]:
-    found = WATCH.read(value)
+    found = cast("tuple[str, ...]", WATCH.read(value))
     if len(found) > MOST:
         raise ValueError(f"has more than {MOST:,} symbols in it")
     return found

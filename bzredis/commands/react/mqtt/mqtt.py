@@ -17,7 +17,6 @@ import structlog
 import trio
 
 from bzredis.backoff import delays
-from bzredis.commands.react.beside import beside
 from bzredis.commands.react.mqtt.address import Broker
 from bzredis.commands.react.mqtt.board import Board
 from bzredis.commands.react.mqtt.link import Link, Lost, Refused, connect
@@ -25,6 +24,7 @@ from bzredis.commands.react.mqtt.payloads import OFFLINE
 from bzredis.commands.react.mqtt.topics import BIRTH, Topics
 from bzredis.commands.react.reaction import React
 from bzredis.commands.react.taking.patient import Patient
+from bzredis.commands.running.beside import beside
 from bzredis.errors import ConfigError
 from bzredis.streams import Stream
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bzredis.commands.react.notify.notify import A_MINUTE, notify
 from bzredis.commands.react.notify.services import Service, services
-from bzredis.commands.react.notify.texts import sentence, template
+from bzredis.commands.react.notify.texts import Say, sentence, template
 from bzredis.commands.react.reaction import Reaction
 from bzredis.commands.react.taking.entries import GAP, fields
 from bzredis.errors import ConfigError
@@ -64,7 +64,7 @@ def reaction(
     `at` is how an error about one of the settings begins.
     """
     to = _services(does, at)
-    say = sentence
+    say: Say = sentence
     if "template" in does:
         known = {name for stream in about for name in fields(stream)} | {*GAP, "reason"}
         try:

@@ -10,10 +10,10 @@ from typing import Final, NoReturn
 import attrs
 import trio
 
-from bzredis.commands.react.beside import beside
 from bzredis.commands.react.notify.services import Service
 from bzredis.commands.react.notify.texts import Said, Say, summed_up
 from bzredis.commands.react.reaction import Happening, NotDone, React
+from bzredis.commands.running.beside import beside
 
 MINUTE: Final = 60.0  # s
 A_MINUTE: Final = 10  # messages; more of them nobody reads
