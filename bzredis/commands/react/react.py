@@ -188,9 +188,10 @@ def _asked(
         one = by_name[name]
         one = attrs.evolve(one, **{**given, "does": {**one.does, **does}})
         return [checked(one) if given else one]
-    if not (command or does or looks):
-        given["does"] = does = ways.of_the_environment()
-    if not (command or does or looks):
+    said = command or does.keys() & WAYS.keys() or looks
+    if not said and (around := ways.of_the_environment()):
+        given["does"] = {**does, **around}
+    elif not said:
         hint = meant(name, by_name) or (
             "; end with -- COMMAND, --notify URL or --mqtt URL, or write one"
         )

@@ -154,10 +154,12 @@ def checked(asked: Asked) -> Asked:
     where = asked.where or asked.name
     ways = {WAYS[key] for key in asked.does if key in WAYS}
     if not (asked.command or ways):
-        words = "nothing says what is to be done: "
-        told = "a command" if asked.where else "end with -- COMMAND, or give it"
-        told = f"give it {told}" if asked.where else told
-        raise ConfigError(f"{where}: {words}{told}, notify or mqtt")
+        told = (
+            "give it a command, notify or mqtt"
+            if asked.where
+            else "end with -- COMMAND, --notify URL or --mqtt URL"
+        )
+        raise ConfigError(f"{where}: nothing says what is to be done: {told}")
     if len(ways) + bool(asked.command) > 1:
         both = " and ".join([*sorted(ways), *(["a command"] if asked.command else [])])
         raise ConfigError(f"{where}: one thing is done, not {both}: make two reactions")

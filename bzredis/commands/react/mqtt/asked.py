@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from bzredis.commands.logs import add_secret
 from bzredis.commands.react.mqtt.address import Broker, broker
 from bzredis.commands.react.mqtt.link import paho_mqtt
-from bzredis.commands.react.mqtt.mqtt import mqtt
+from bzredis.commands.react.mqtt.mqtt import ISIN, mqtt
 from bzredis.commands.react.reaction import Reaction
 from bzredis.commands.react.taking.patient import Patient
 from bzredis.errors import ConfigError
@@ -18,7 +18,15 @@ from bzredis.settings.securities import ticker
 from bzredis.streams import Stream
 
 VARIABLE: Final = "BZREDIS_MQTT"
-WATCH: Final = several(ticker, "TICKER[,TICKER]…", maybe_none=False)
+
+
+def _symbol(value: object) -> str:
+    if ISIN.fullmatch(given := text(value)):
+        raise ValueError(f"{given} is an ISIN: write its ticker")
+    return str(ticker(given))
+
+
+WATCH: Final = several(_symbol, "TICKER[,TICKER]…", maybe_none=False)
 MOST: Final = 1_000  # symbols; Home Assistant makes three sensors of each
 VISIBLE: Final = (
     "this URL holds a password, and arguments are visible to others: write it into a"

@@ -17,6 +17,8 @@ from bzredis.commands.running.beside import beside
 
 MINUTE: Final = 60.0  # s
 A_MINUTE: Final = 10  # messages; more of them nobody reads
+# s that what happens at the same time is waited for, to tell of it in order.
+GATHER: Final = 0.1
 AT_ONCE: Final = 100  # that wait to be summed up; the rest waits in Redis
 
 
@@ -24,6 +26,7 @@ AT_ONCE: Final = 100  # that wait to be summed up; the rest waits in Redis
 class _Letter:
     """What is to be told, and whether it was."""
 
+    at: tuple[int, ...]  # its place among what happened
     said: Said
     left: set[int]  # services that have not got it
     done: trio.Event = attrs.field(factory=trio.Event)
@@ -64,7 +67,8 @@ class _Desk:
         """Return when all services took it. Raises NotDone."""
         key = (happened.kind, happened.stream, happened.event)
         left = self._left.pop(key, None) if happened.event else None
-        letter = _Letter(said, left or {each.number for each in self._services})
+        at = tuple(int(each) for each in happened.event.split("-") if each.isdecimal())
+        letter = _Letter(at, said, left or {each.number for each in self._services})
         self._waiting.append(letter)
         self._came.set()
         try:
@@ -85,6 +89,7 @@ class _Desk:
     async def run(self) -> NoReturn:
         while True:
             await self._came.wait()
+            await trio.sleep(GATHER)
             self._came = trio.Event()
             while self._waiting:
                 await self._send_some()
@@ -95,6 +100,7 @@ class _Desk:
         if not room:
             await trio.sleep_until(self._sent[0] + MINUTE)
             return
+        self._waiting = deque(sorted(self._waiting, key=lambda each: each.at))
         together = len(self._waiting) > room
         count = len(self._waiting) if together else 1
         letters = [self._waiting.popleft() for _ in range(count)]

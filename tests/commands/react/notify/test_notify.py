@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from bzredis.commands.react.notify.notify import notify
+from bzredis.commands.react.notify.notify import GATHER, notify
 from bzredis.commands.react.notify.services import Service
 from bzredis.commands.react.notify.texts import Said, sentence
 from bzredis.commands.react.reaction import Happening, NotDone, React
@@ -67,8 +67,9 @@ async def test_what_comes_at_once_is_one_message(autojump_clock: MockClock) -> N
     async with telling(phone) as react, trio.open_nursery() as nursery:
         for number in range(50):
             nursery.start_soon(react, happened(number))
-    assert [at for at, _ in phone.got] == [0]
+    assert [at for at, _ in phone.got] == [GATHER]
     assert phone.titles == ["50 at once"]
+    assert phone.got[0][1].body.startswith("S0: a firm says Buy\nS1: ")  # in order
 
 
 async def test_no_minute_has_more_than_it_may(autojump_clock: MockClock) -> None:
@@ -131,5 +132,5 @@ async def test_a_slow_service_holds_up_no_other(autojump_clock: MockClock) -> No
     phone, slow = Phone(), Phone(2, takes=8)
     async with telling(phone, slow) as react:
         await react(happened(1))
-    assert phone.got[0][0] == 0
-    assert slow.got[0][0] == 8
+    assert phone.got[0][0] == GATHER
+    assert slow.got[0][0] == GATHER + 8
