@@ -52,6 +52,7 @@ PURE_MODULES = {
 
 # Each library of an edge, and the only modules that know it.
 LIBRARIES = {
+    "apprise": ["commands.react.notify.services"],
     "click": ["commands.*"],
     "fcntl": ["backlog.statefolder"],
     "h11": [
@@ -59,6 +60,7 @@ LIBRARIES = {
         *("commands.health.http", "simulator.server.*"),
     ],
     "httpx": ["upstream.rest", "upstream.failures"],
+    "paho": ["commands.react.mqtt.link"],
     "platformdirs": ["commands.form", "settings.file"],
     "prometheus_client": ["commands.health.metrics"],
     "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],

@@ -123,13 +123,14 @@ class _Program:
             raise NotDone(f"it cannot be run: {error.strerror}") from None
         tail = bytearray()
         try:
-            with trio.move_on_after(self.seconds) as limit:
+            with trio.move_on_after(self.seconds):
                 await self._through(process, line(happened), tail)
+            code = process.returncode
         finally:
             await _ended(process)
-        if limit.cancelled_caught:
+        if code is None:
             raise NotDone(f"it took longer than {self.seconds:g} s, and was ended")
-        if code := process.returncode:
+        if code:
             raise NotDone(_reason(code, bytes(tail)))
 
     async def _through(

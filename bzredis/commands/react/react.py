@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 PLACE: Final = frozenset({"redis", "prefix", "stream", "log-level", "log-format"})
 WAITING: Final = 40  # threads that all else may need at a time; trio's own number
+FLAGS: Final = {"all_of_them": "all", "streams": "stream"}  # that are named otherwise
 NOTHING: Final = ("true",)  # the command of who only looks
 MEANT_FOR_ONE: Final = "is for one reaction: name it"
 
@@ -49,7 +50,7 @@ def _with(key: str) -> Callable[..., Any]:
     """Return a callback that reads an option's text as the TOML file's would be."""
 
     def read(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        if value in (None, ()):
+        if value is None or value == ():
             return None
         try:
             return KEYS[key][0](list(value) if isinstance(value, tuple) else value)
@@ -67,6 +68,7 @@ def _with(key: str) -> Callable[..., Any]:
 @click.option(
     "--when",
     metavar="EXPRESSION",
+    callback=_with("when"),
     help="React only to entries of which this is true.",
 )
 @click.option(
@@ -109,27 +111,28 @@ def _with(key: str) -> Callable[..., Any]:
 @options(_with)
 @with_options(PLACE, origins=True)
 def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> int:
-    r"""Run a program on what happens: one call for each entry that is news.
+    """Run a program, tell people or keep MQTT topics on what is news.
 
-    It gets a line of JSON on standard input, and variables: BZ_SYMBOL, BZ_DIRECTION,
-    BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of the entry and
-    its content. Exit code 0 is done; else it is tried again, five times in all, and
-    then kept (--failed). Redis remembers under NAME what is done: what came while
-    nothing ran is made up for, and after a crash something may come twice. Several
-    processes of one NAME share the work.
+    A program gets a line of JSON on standard input, and variables: BZ_SYMBOL,
+    BZ_DIRECTION, BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of
+    the entry and its content. Exit code 0 is done; else it is tried again, five times
+    in all, and then kept (--failed). Redis remembers under NAME what is done: what
+    came while nothing ran is made up for, and after a crash something may come twice.
+    Several processes of one NAME share the work.
 
     \b
-      bzredis react up -- notify-send 'A stock goes up'
-      bzredis react cuts --when '_pt_change_pct < -10' -- ./sell.sh
+      bzredis react up --when 'direction == "up"' -- notify-send 'An upgrade'
+      bzredis react cuts --when '_pt_change_pct < -10' --notify ntfy://my-topic
       bzredis react stale --on stale -- mail -s 'The ratings are stale' me
+      bzredis react home --mqtt mqtt://home.local --watch AAPL,MSFT
 
     EXPRESSION is of the language of rule-engine, about the fields that
     `bzredis keys` names: direction == "down" and symbol in ["AAPL", "MSFT"]. A time
     compares as published > $now - t"PT1H". What is absent makes a comparison false.
 
-    Without NAME all of the [[reaction]]s in the settings file run: each with name,
-    command (a list), and when, stream, on, all, raw, timeout, jobs, from_start.
-    """
+    Without NAME all of the [[reaction]]s in the settings file run: each with name;
+    command (a list), notify or mqtt; and what else has an option here, as from_start.
+    """  # noqa: D301 - click's mark for lines that stay as they are
     config = found.config
     dry_run, failed, again, as_json = (
         asked.pop(each) for each in ("dry_run", "failed", "again", "as_json")
@@ -138,6 +141,11 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
     given = {key: value for key, value in asked.items() if value not in (None, False)}
     if does:
         given["does"] = does
+    named = next(each for each in found.settings if each.option.name == "stream")
+    if named.kind == "flag":
+        given["streams"] = config.streams
+    if as_json and not failed:
+        raise ConfigError("--json: it goes with --failed")
     wanted = _asked(found, name, command, given, looks=dry_run or failed)
     ready = [_Ready.of(each, config) for each in wanted]
     if dry_run or failed or again:
@@ -173,10 +181,12 @@ def _asked(
     written = reactions(toml, str(found.file))
     if name and not NAME.fullmatch(name):
         told = "may have letters, digits, '.', '_' and '-', at most 64"
-        raise ConfigError(f"{name!r} is no name for a reaction: it {told}")
+        form = "react NAME -- COMMAND"
+        raise ConfigError(f"{name!r} is no name for a reaction ({form}): it {told}")
     if not name:
         if given:
-            flag = next(iter(given)).replace("_", "-").replace("all-of-them", "all")
+            first = next(iter(given))
+            flag = FLAGS.get(first, first.replace("_", "-"))
             raise ConfigError(f"--{flag}: {MEANT_FOR_ONE}")
         if not written:
             words = f"no reaction is named, and no [[{REACTIONS}]] stands in"

@@ -19,7 +19,7 @@ from bzredis.commands.react.taking.entries import (
     reads_latest,
 )
 from bzredis.commands.react.taking.freshness import Freshness
-from bzredis.commands.react.taking.group import Given, Group
+from bzredis.commands.react.taking.group import Given, Group, Key
 from bzredis.commands.react.taking.patient import Command, Patient
 from bzredis.errors import StoreDown
 from bzredis.streams import Stream
@@ -78,10 +78,6 @@ class Held:
     is_running: bool = False
     begun: bool = False  # a try was counted that came to no end
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.given.stream.name, self.given.id
-
 
 @attrs.define(eq=False)
 class Running:
@@ -94,7 +90,7 @@ class Running:
     jobs: int
     group: Group
     stop: trio.Event
-    _held: dict[tuple[str, str], Held] = attrs.field(init=False, factory=dict)
+    _held: dict[Key, Held] = attrs.field(init=False, factory=dict)
     _changed: trio.Event = attrs.field(init=False, factory=trio.Event)
     _saying: bool = attrs.field(init=False, default=False)  # what went stale or fresh
 
@@ -152,17 +148,17 @@ class Running:
         latest = await self._latest(given)
         passed = list[Given]()
         for one in given:
-            found = happening(one.stream, one.id, one.fields, latest.get(one.id))
+            found = happening(one.stream, one.id, one.fields, latest.get(one.key))
             if self.wanted(found):
                 held = Held(one, self.wanted.cut(found))
-                self._held[held.key] = held
+                self._held[one.key] = held
             else:
                 passed.append(one)
         self._tell()
         if passed:
             await self.group.passed_over(passed)
 
-    async def _latest(self, given: Sequence[Given]) -> dict[str, dict[str, str]]:
+    async def _latest(self, given: Sequence[Given]) -> dict[Key, dict[str, str]]:
         """Return the hashes that say more than the entries, by entry."""
         asked = [
             (one, self.redis.key(one.stream.name, "latest", symbol))
@@ -172,7 +168,7 @@ class Running:
         if not asked:
             return {}
         answers = await self.redis.ask(*(("HGETALL", key) for _, key in asked))
-        return {one.id: hash_ for (one, _), hash_ in zip(asked, answers, strict=True)}
+        return {one.key: hash_ for (one, _), hash_ in zip(asked, answers, strict=True)}
 
     async def _say_gone(self, gone: Sequence[Given]) -> None:
         if gone:
@@ -213,6 +209,7 @@ class Running:
             else:
                 one.due = trio.current_time() + wait_after(tries)
                 self._complain(one.happened, str(error), tries)
+                self._tell()
             return
         await self._done(one)
 
@@ -224,7 +221,7 @@ class Running:
     async def _done(self, one: Held, *also: Command) -> None:
         one.begun = False
         await self.group.done([one.given], *also)
-        self._held.pop(one.key, None)
+        self._held.pop(one.given.key, None)
         self._tell()
 
     # ---- fresh and stale
@@ -254,6 +251,8 @@ class Running:
                 return
             if tries < TRIES:
                 await self._wait_for_stop(wait_after(tries))
+            if self.stop.is_set():  # the next one tells of it where it is so still
+                return
         key = failures.at(self.redis, self.name)
         await self.redis.ask(failures.keep(key, found, reason, TRIES))
         self._gave_up(found, reason)

@@ -73,6 +73,8 @@ def _texts(value: object) -> tuple[str, ...]:
 def _when(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("has to be text")
+    if not value.strip():  # a shell's variable that was never set, say
+        raise ValueError("there is nothing in it")
     return value
 
 

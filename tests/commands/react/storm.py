@@ -64,7 +64,8 @@ def storm(  # noqa: PLR0913 - what a storm is made of, all by name
     folder: Path,
     entries: int,
     *,
-    each: float,
+    each: float = LIMIT,
+    every: int = sys.maxsize,
     lease: float,
     wait: float = 1.0,
     most: int = sys.maxsize,
@@ -72,7 +73,8 @@ def storm(  # noqa: PLR0913 - what a storm is made of, all by name
 ) -> Came:
     """Put entries into the log, and react until all are done.
 
-    It is killed `most` times, every so many s, and Redis once.
+    It is killed `most` times, each time after so many s, or when so many lines were
+    written meanwhile; and Redis once, when half is done.
     """
     rng, kills, began = random.Random(seed), 0, time.monotonic()
     file = folder / "handled"
@@ -85,16 +87,16 @@ def storm(  # noqa: PLR0913 - what a storm is made of, all by name
             redis_dies_at = entries // 2
             while not _is_done(peer):
                 assert time.monotonic() < deadline, file.read_text()[-500:]
-                _wait(peer, each * rng.uniform(0.5, 1.5))
+                _wait(peer, each * rng.uniform(0.5, 1.5), file, every)
                 if kills == most:
                     continue
                 react.kill()
                 kills += 1
-                if len(file.read_text().split()) // 2 > redis_dies_at:
+                if _lines(file) > redis_dies_at:
                     redis_dies_at = sys.maxsize
                     trio.run(peer.server.kill)
                     react.start()
-                    time.sleep(each / 2)  # it waits for Redis
+                    time.sleep(1.0)  # it waits for Redis
                     trio.run(peer.server.start)
                 else:
                     react.start()
@@ -141,10 +143,14 @@ def _is_done(peer: Peer) -> bool:
     return bool(group["pending"] == 0) and group["last-delivered-id"] == last
 
 
-def _wait(peer: Peer, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not _is_done(peer):
-        time.sleep(0.05)
+def _wait(peer: Peer, seconds: float, file: Path, more: int) -> None:
+    end, enough = time.monotonic() + seconds, _lines(file) + more
+    while time.monotonic() < end and _lines(file) < enough and not _is_done(peer):
+        time.sleep(0.02)
+
+
+def _lines(file: Path) -> int:
+    return file.read_text().count("\n")
 
 
 def _ids(file: Path, word: str) -> Iterator[str]:

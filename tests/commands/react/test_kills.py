@@ -11,11 +11,11 @@ from commands.react.storm import JOBS, storm
 
 
 def test_each_entry_is_handled_or_kept_whoever_is_killed(tmp_path: Path) -> None:
-    came = storm(tmp_path, 420, each=1.5, lease=0.5, wait=0.05, most=4)
-    assert came.matching == 224
+    came = storm(tmp_path, 300, every=60, lease=0.5, wait=0.05, most=3)
+    assert came.matching == 160
     assert came.lost == 0
     assert came.foreign == 0
-    assert came.hopeless == 4
+    assert came.hopeless == 2
     # What was in hand at a kill, and no more.
     assert came.twice <= came.kills * JOBS
-    assert came.kills >= 3
+    assert came.kills == 3

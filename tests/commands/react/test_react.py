@@ -60,22 +60,6 @@ def lines(file: Path, count: int) -> list[str]:
     return file.read_text().splitlines()
 
 
-def test_a_command_is_run_for_what_is_meant(
-    look: Look, bridge: Bridge, tmp_path: Path
-) -> None:
-    file = tmp_path / "told"
-    script = f'cat >>{file}; echo "$BZ_SYMBOL $BZ_PT_CHANGE_PCT" >>{file}'
-    when = ("--when", "_pt_change_pct < -5")
-    with reacting(look, "down", *ALL, *when, "--", "sh", "-c", script):
-        told = lines(file, 4)
-    assert told[1::2] == ["XOM -12.59", "AAPL -7.92"]
-    first = json.loads(told[0])
-    assert (first["kind"], first["firm"]) == ("entry", "Goldman Sachs")
-    assert "raw" not in first
-    # Another time it goes on where it was.
-    assert bridge.peer.redis.xpending("bz:ratings:events", "down")["pending"] == 0
-
-
 def test_a_dry_run_shows_what_it_would_be_and_touches_nothing(
     look: Look, bridge: Bridge
 ) -> None:
@@ -136,7 +120,7 @@ name = "good"
 stream = "ratings"
 when = 'direction == "down"'
 from_start = true
-command = ["sh", "-c", "echo $BZ_SYMBOL >>{good}"]
+command = ["sh", "-c", "cat >>{good}; echo $BZ_SYMBOL $BZ_PT_CHANGE_PCT >>{good}"]
 
 [[reaction]]
 name = "stale"
@@ -146,24 +130,21 @@ command = ["sh", "-c", "echo $BZ_KIND $BZ_STREAM $BZ_REASON >>{stale}"]
 """)
     bridge.peer.redis.delete("bz:insights:alive")
     with reacting(look, environ={FILE_VARIABLE: str(file)}):
-        assert lines(good, 2) == ["XOM", "AAPL"]
+        told = lines(good, 4)
+        assert told[1::2] == ["XOM -12.59", "AAPL -7.92"]
+        first = json.loads(told[0])
+        assert (first["kind"], first["firm"]) == ("entry", "Goldman Sachs")
+        assert "raw" not in first
         assert lines(stale, 1) == ["stale insights expired"]
-    names = bridge.peer.redis.xinfo_groups("bz:ratings:events")
-    assert [each["name"] for each in names] == ["bad", "good"]
-    told = look("react", "good", "--dry-run", environ={FILE_VARIABLE: str(file)})
-    assert told.endswith("Would have been reacted to: ratings 2 of 15\n")
-
-
-def test_what_runs_when_a_signal_comes_ends_well(
-    look: Look, bridge: Bridge, tmp_path: Path
-) -> None:
-    file = tmp_path / "told"
-    script = f"echo begin >>{file}; sleep 1; echo end >>{file}"
-    with reacting(look, "x", *ALL, "--", "sh", "-c", script) as process:
-        lines(file, 1)
-        process.send_signal(signal.SIGHUP)
-        assert process.wait(LIMIT) == 0
-    assert file.read_text() == "begin\nend\n"
+    bad, good_ = bridge.peer.redis.xinfo_groups("bz:ratings:events")
+    assert (bad["name"], good_["name"]) == ("bad", "good")
+    given_up = bridge.peer.redis.xlen("bz:react:bad:failed")
+    assert (bad["pending"] + given_up, good_["pending"]) == (13, 0)
+    shown = look("react", "good", "--dry-run", environ={FILE_VARIABLE: str(file)})
+    assert shown.endswith("Would have been reacted to: ratings 2 of 15\n")
+    other = ("--dry-run", "--stream", "insights")
+    shown = look("react", "good", *other, environ={FILE_VARIABLE: str(file)})
+    assert shown.endswith("Would have been reacted to: insights 1 of 2\n")
 
 
 def test_one_that_does_not_end_holds_up_nobody(
@@ -193,11 +174,15 @@ def test_one_that_does_not_end_holds_up_nobody(
         (["x", "--", "nothere"], "nothere: there is no such command"),
         (["x", "--on", "gaps", "--", "true"], "--on: has to be one of entry, gap"),
         (["x", "--on", "gap", "--all", "--", "true"], "--all: it is about entries"),
+        (["x", "--when", "", "--", "true"], "--when: there is nothing in it"),
+        (["./x.sh"], "'./x.sh' is no name for a reaction (react NAME -- COMMAND)"),
         (["x", "--jobs", "0", "--", "true"], "--jobs: has to be between 1 and 64"),
         (["x", "--timeout", "9", "--", "true"], "--timeout: has to be a time"),
         (["x", "--when", "fim == 1", "--", "true"], "--when, column 1: there is no"),
         (["x", "--stream", "rating", "--", "true"], "--stream: has to be one of"),
         (["--when", "news"], "--when: is for one reaction: name it"),
+        (["--stream", "ratings"], "--stream: is for one reaction: name it"),
+        (["x", "--json", "--", "true"], "--json: it goes with --failed"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(
@@ -232,5 +217,5 @@ def test_it_waits_for_a_redis_without_a_secret_in_its_log(look: Look) -> None:
     with reacting(look, "x", "--", "true", environ={"BZREDIS_REDIS": place}) as process:
         assert process.stderr is not None
         told = process.stderr.readline() + process.stderr.readline()
-    assert b"Redis is away, and is asked again" in told
+    assert b"trouble with Redis, it is asked again" in told
     assert b"s3cretword" not in told

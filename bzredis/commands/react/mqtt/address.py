@@ -44,7 +44,7 @@ def broker(url: str) -> Broker:
         raise ValueError(f"its host or port cannot be read; {ENCODE}") from None
     if parts.scheme not in PORTS:
         raise ValueError(f"it is not of the form {FORM}")
-    if parts.query or parts.fragment or parts.netloc.count("@") > 1:
+    if {"?", "#"} & {*url} or parts.netloc.count("@") > 1:
         raise ValueError(f"there is a ?, a # or a second @ in it; {ENCODE}")
     if not parts.hostname:
         raise ValueError(f"it names no host: write {FORM}")

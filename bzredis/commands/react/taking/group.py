@@ -19,12 +19,7 @@ import attrs
 import structlog
 import trio
 
-from bzredis.commands.react.taking.patient import (
-    Command,
-    Patient,
-    is_no_group,
-    is_there_already,
-)
+from bzredis.commands.react.taking.patient import Command, Patient
 from bzredis.errors import StoreDown
 from bzredis.streams import Stream
 
@@ -41,6 +36,7 @@ UNUSED: Final = 86_400_000  # ms until the name of a process that is gone is, to
 DETAIL: Final = {"parse_detail": True}
 IDS: Final = {"parse_justid": True}
 NOW, START = "$", "0-0"
+Key = tuple[str, str]  # a stream's name and an entry's id
 TOLD_MISSED: Final = (
     "the log was trimmed before all of it was reacted to: what is missing is lost to"
     " this reaction (run more at a time with --jobs, or the bridge with a longer"
@@ -48,13 +44,17 @@ TOLD_MISSED: Final = (
 )
 
 
-@attrs.frozen(order=False)
+@attrs.frozen(eq=False)
 class Given:
     """An entry that was given to us; without fields it is no longer in the log."""
 
     stream: Stream
     id: str
-    fields: dict[str, str] = attrs.field(repr=False, eq=False)
+    fields: dict[str, str] = attrs.field(repr=False)
+
+    @property
+    def key(self) -> Key:
+        return self.stream.name, self.id
 
     @property
     def place(self) -> tuple[int, int]:
@@ -119,16 +119,16 @@ class Group:
         return trio.current_time() - self._beat >= BEAT
 
     async def beat(
-        self, held: Collection[tuple[str, str]], room: int
-    ) -> tuple[list[Given], set[tuple[str, str]]]:
+        self, held: Collection[Key], room: int
+    ) -> tuple[list[Given], set[Key]]:
         """Say that we are here; return whose entries we take over, and what we lost.
 
-        `held` are stream and id of what we have in hand. What is ours and not in hand
+        `held` is what we have in hand. What is ours and not in hand
         was given to a read whose answer nobody saw.
         """
         late = trio.current_time() - self._beat > LEASE / 2
         is_first = self._beat == float("-inf")
-        found, lost = list[Given](), set[tuple[str, str]]()
+        found, lost = list[Given](), set[Key]()
         for stream in self.streams:
             try:
                 ids = await self._ours(stream)
@@ -141,7 +141,7 @@ class Group:
             known = {key for name, key in held if name == stream.name}
             lost |= {(stream.name, key) for key in known - ids}
             found += await self._entries(stream, ids - known)
-            if len(held) >= room:
+            if len(held) >= room:  # we are behind, by how much nobody knows
                 await self._look_back(stream)
         self._beat = trio.current_time()
         return sorted(found, key=attrgetter("place")), lost
@@ -227,7 +227,8 @@ class Group:
         for stream in self.streams:
             since = await self._since(stream)
             make = ("XGROUP", "CREATE", self.log(stream), self.name, since, "MKSTREAM")
-            await self._made(make)
+            with suppress(StoreDown):  # BUSYGROUP: it is there already
+                await self.redis.ask(make)
 
     async def _since(self, stream: Stream) -> str:
         """Return where a group begins anew.
@@ -240,19 +241,6 @@ class Group:
             return self.since
         [there] = await self.redis.ask(("XRANGE", self.log(stream), last, last))
         return last if there else START
-
-    async def _made(self, make: Command) -> None:
-        while True:
-            try:
-                await self.redis.once(make)
-            except StoreDown as error:
-                if is_there_already(error):
-                    return
-                await self.redis.ask(("PING",))  # it is waited for
-                if not is_no_group(error):
-                    await trio.sleep(1)
-            else:
-                return
 
     async def _look_back(self, stream: Stream) -> None:
         """Tell once where the log was trimmed beyond what was read."""

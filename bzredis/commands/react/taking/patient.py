@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 FIRST: Final = 0.2  # s between tries while Redis is away, at first …
 LAST: Final = 5.0  # … and in the end
+# What Redis says of groups, which waiting does not mend: UNBLOCKED to who waits while
+# one is removed.
+OF_GROUPS: Final = ("NOGROUP", "BUSYGROUP", "UNBLOCKED")
 # What is said to Redis; last may stand what redis-py needs to know of the answer.
 Command = tuple[Any, ...]
 
@@ -54,16 +57,17 @@ class Patient:
         return await self._at.run(lambda redis: _answers(redis, commands))
 
     async def ask(self, *commands: Command) -> list[Any]:
-        """Return the answers, whenever they come. Raises StoreDown for NOGROUP alone.
+        """Return the answers, whenever they come.
 
-        What is asked may have been done before, and its answer been lost.
+        Raises StoreDown where a group is not there, or is there already. What is asked
+        may have been done before, and its answer been lost.
         """
         waits = delays(FIRST, LAST, rng=self._rng)
         while True:
             try:
                 answers = await self.once(*commands)
             except StoreDown as error:
-                if is_no_group(error):
+                if any(each in str(error) for each in OF_GROUPS):
                     raise
                 self._lost(error)
                 await trio.sleep(next(waits))
@@ -81,24 +85,14 @@ class Patient:
     def _lost(self, error: StoreDown) -> None:
         if self.away_since is None:
             self.away_since = trio.current_time()
-            words = "Redis is away, and is asked again until it is back"
+            words = "trouble with Redis, it is asked again until it answers"
             log.warning(words, error=str(error))
 
     def _found(self) -> None:
         if self.away_since is not None:
             seconds = round(trio.current_time() - self.away_since)
             self.away_since = None
-            log.info("Redis is back", seconds=seconds)
-
-
-def is_no_group(error: StoreDown) -> bool:
-    """Whether there is no such group: Redis was emptied, or the log removed."""
-    # The second is said to who waits while that happens.
-    return any(each in str(error) for each in ("NOGROUP", "UNBLOCKED"))
-
-
-def is_there_already(error: StoreDown) -> bool:
-    return "BUSYGROUP" in str(error)
+            log.info("Redis answers again", seconds=seconds)
 
 
 def _answers(redis: Any, commands: Sequence[Command]) -> list[Any]:
