@@ -48,6 +48,8 @@ PURE_MODULES = {
     *("reader.values", "reader.convert", "reader.error", "reader.following"),
     *("commands.react.mistakes", "commands.react.written"),
     *("commands.react.reaction", "commands.react.taking.entries"),
+    *("commands.react.mqtt.address", "commands.react.mqtt.payloads"),
+    *("commands.react.mqtt.topics", "commands.react.notify.texts"),
 }
 
 # Each library of an edge, and the only modules that know it.
@@ -203,6 +205,7 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("commands.cli", ["bzredis.commands.looks.drawn"]),
         ("commands.run", ["rule_engine", "bzredis.commands.react"]),
         ("commands.react.react", ["rule_engine", "httpx", "trio_websocket", "sqlite3"]),
+        ("commands.react.react", ["apprise", "paho"]),
         ("reader", ["trio_websocket", "sqlite3", "httpx", "click", "structlog"]),
     ],
 )
