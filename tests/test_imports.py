@@ -54,10 +54,13 @@ PURE_MODULES = {
     *("reader.values", "reader.convert", "reader.error", "reader.following"),
     *("commands.react.mistakes", "commands.react.written"),
     *("commands.react.reaction", "commands.react.taking.entries"),
+    *("commands.react.mqtt.address", "commands.react.mqtt.payloads"),
+    *("commands.react.mqtt.topics", "commands.react.notify.texts"),
 }
 
 # Each library of an edge, and the only modules that know it.
 LIBRARIES = {
+    "apprise": ["commands.react.notify.services"],
     "click": ["commands.*"],
     "fcntl": ["backlog.statefolder"],
     "h11": [
@@ -65,6 +68,7 @@ LIBRARIES = {
         *("commands.health.http", "simulator.server.*"),
     ],
     "httpx": ["upstream", "upstream.rest", "upstream.failures"],
+    "paho": ["commands.react.mqtt.link"],
     "platformdirs": ["commands.form", "settings.file"],
     "prometheus_client": ["commands.health.metrics"],
     "redis": ["store.client", "store.connection", "store.sentinel", "reader.asking"],
@@ -216,6 +220,7 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
             ],
         ),
         ("commands.react.react", ["rule_engine", "httpx", "trio_websocket", "sqlite3"]),
+        ("commands.react.react", ["apprise", "paho"]),
         ("reader", ["trio_websocket", "sqlite3", "httpx", "click", "structlog"]),
     ],
 )

@@ -40,7 +40,9 @@ from bzredis.streams.installed import is_known, names
 
 TOKEN_VARIABLE = "BENZINGA_TOKEN"  # noqa: S105 - its name is no secret
 FILE_VARIABLE = "BZREDIS_CONFIG"
-REACTIONS = "reaction"  # tables of the file that `bzredis react` reads
+REACTIONS = "reaction"  # tables of the file that `bzredis react` reads …
+# … and where it finds what holds secrets, and so is no argument.
+REACTS = ("BZREDIS_NOTIFY", "BZREDIS_MQTT")
 
 
 def stream_name(value: object) -> str:
@@ -233,7 +235,7 @@ OPTIONS = tuple(
 )
 VARIABLES = frozenset(
     {name for option in OPTIONS for name in (option.variable, *option.variables)}
-    | {TOKEN_VARIABLE, FILE_VARIABLE}
+    | {TOKEN_VARIABLE, FILE_VARIABLE, *REACTS}
 )
 _FLAGS = {flag for each in OPTIONS for flag in (each.flag, f"--no-{each.name}")}
 _TOKEN_FILE = next(option for option in OPTIONS if option.field == "token")

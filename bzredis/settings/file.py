@@ -16,6 +16,7 @@ from bzredis.settings.config import FILE_VARIABLE, Config, Setting, settle
 from bzredis.settings.options import unquoted
 
 APP = "bzredis"
+LONGEST = 65_536  # bytes of a file that is read as text
 
 
 def default_file() -> Path:
@@ -100,3 +101,19 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: is no TOML: {error}") from None
+
+
+def read_text(path: Path, where: str) -> str:
+    """Return what stands in a file that was named, or raise ConfigError.
+
+    `where` is how the error begins: by what it was named.
+    """
+    place = expanded(path)
+    try:
+        with place.open("rb") as file:
+            return file.read(LONGEST).decode("utf-8-sig")
+    except OSError as error:
+        words = f"{where}: the file {place} cannot be read: {error.strerror}"
+    except UnicodeDecodeError:
+        words = f"{where}: the file {place} is not text in UTF-8"
+    raise ConfigError(words)

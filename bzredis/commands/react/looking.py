@@ -20,12 +20,13 @@ from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn import news
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
 from bzredis.commands.looks.words import counted, day, one_line
-from bzredis.commands.react.reaction import NotDone, React, Reaction
+from bzredis.commands.react.reaction import NotDone, React
 from bzredis.commands.react.running import Wanted
 from bzredis.commands.react.taking import failures
 from bzredis.commands.react.taking.entries import happening, reads_latest
 from bzredis.commands.react.taking.failures import Failure
 from bzredis.commands.react.taking.patient import Patient
+from bzredis.commands.react.ways import Make
 from bzredis.errors import ConfigError, StoreDown
 from bzredis.reader import StreamName
 from bzredis.reader.following import told
@@ -53,9 +54,9 @@ def show_failed(config: Config, name: str, *, as_json: bool) -> int:
     return STOPPED
 
 
-def again(config: Config, name: str, reaction: Reaction) -> int:
+def again(config: Config, name: str, make: Make) -> int:
     """Do once more what failed in the end; raises ConfigError."""
-    return _once(config, partial(_again, name, reaction))
+    return _once(config, partial(_again, name, make))
 
 
 def _once(config: Config, ask: Callable[[Patient], Awaitable[T]]) -> T:
@@ -158,11 +159,11 @@ def _put_failures(kept: Sequence[Failure]) -> None:
     put(msgspec.json.format(text, indent=2).decode() + "\n")
 
 
-async def _again(name: str, reaction: Reaction, redis: Patient) -> int:
+async def _again(name: str, make: Make, redis: Patient) -> int:
     """Do once more what failed, one after the other; what is done is kept no longer."""
     kept = await failures.kept(redis, name)
     left, tried = 0, dict[tuple[str, str], bool]()
-    async with reaction as done:
+    async with make(redis) as done:
         for each in kept:
             # It may be kept twice, where Redis was lost in that moment.
             happened = each.happened

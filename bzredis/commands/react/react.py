@@ -13,12 +13,12 @@ import trio
 
 from bzredis.commands.form import STOPPED, endings, with_options
 from bzredis.commands.logs import configure_logs
-from bzredis.commands.react.program import program
-from bzredis.commands.react.reaction import Reaction
+from bzredis.commands.react import ways
 from bzredis.commands.react.rules import rule
 from bzredis.commands.react.running import Running, Wanted
 from bzredis.commands.react.taking.group import NOW, START, Group
 from bzredis.commands.react.taking.patient import Patient
+from bzredis.commands.react.ways import Make, options
 from bzredis.commands.react.written import (
     JOBS,
     KEYS,
@@ -26,6 +26,7 @@ from bzredis.commands.react.written import (
     ON,
     SECONDS,
     TIMEOUT,
+    WAYS,
     Asked,
     checked,
     reactions,
@@ -107,34 +108,39 @@ def _with(key: str) -> Callable[..., Any]:
 @click.option("--failed", is_flag=True, help="Show what failed in the end, and why.")
 @click.option("--again", is_flag=True, help="Do once more what failed in the end.")
 @click.option("--json", "as_json", is_flag=True, help="With --failed: for programs.")
+@options(_with)
 @with_options(PLACE, origins=True)
 def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> int:
-    r"""Run a program for each entry that is news, or when a stream is stale.
+    """Run a program, tell people or keep MQTT topics on what is news.
 
-    It gets a line of JSON on standard input, and variables: BZ_SYMBOL, BZ_DIRECTION,
-    BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of the entry and
-    its content. Exit code 0 is done; else it is tried again, five times in all, and
-    then kept (--failed). Redis remembers under NAME what is done: what came while
-    nothing ran is made up for, and after a crash something may come twice. Several
-    processes of one NAME share the work.
+    A program gets a line of JSON on standard input, and variables: BZ_SYMBOL,
+    BZ_DIRECTION, BZ_FIRM, BZ_RATING, BZ_PT, BZ_PT_CHANGE_PCT and all other fields of
+    the entry and its content. Exit code 0 is done; else it is tried again, five times
+    in all, and then kept (--failed). Redis remembers under NAME what is done: what
+    came while nothing ran is made up for, and after a crash something may come twice.
+    Several processes of one NAME share the work.
 
     \b
       bzredis react up --when 'direction == "up"' -- notify-send 'An upgrade'
-      bzredis react cuts --when '_pt_change_pct < -10' -- ./sell.sh
+      bzredis react cuts --when '_pt_change_pct < -10' --notify ntfy://my-topic
       bzredis react stale --on stale -- mail -s 'The ratings are stale' me
+      bzredis react home --mqtt mqtt://home.local --watch AAPL,MSFT
 
     EXPRESSION is of the language of rule-engine, about the fields that
     `bzredis keys` names: direction == "down" and symbol in ["AAPL", "MSFT"]. A time
     compares as published > $now - t"PT1H". What is absent makes a comparison false.
 
-    Without NAME all of the [[reaction]]s in the settings file run: each with name,
-    command (a list), and when, stream, on, all, raw, timeout, jobs, from_start.
-    """
+    Without NAME all of the [[reaction]]s in the settings file run: each with name;
+    command (a list), notify or mqtt; and what else has an option here, as from_start.
+    """  # noqa: D301 - click's mark for lines that stay as they are
     config = found.config
     dry_run, failed, again, as_json = (
         asked.pop(each) for each in ("dry_run", "failed", "again", "as_json")
     )
+    does = ways.given(asked)
     given = {key: value for key, value in asked.items() if value not in (None, False)}
+    if does:
+        given["does"] = does
     named = next(each for each in found.settings if each.option.name == "stream")
     if named.kind == "flag":
         given["streams"] = config.streams
@@ -153,10 +159,10 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
             return looking.rehearse(config, one.wanted)
         if failed:
             return looking.show_failed(config, one.asked.name, as_json=as_json)
-        return looking.again(config, one.asked.name, one.reaction())
+        return looking.again(config, one.asked.name, one.make())
     secrets = {secret for each in config.redis for secret in each.secrets}
     configure_logs(config.log_level, secrets, form=config.log_format)
-    return trio.run(_run, config, ready)
+    return trio.run(_run, config, ready, [each.make() for each in ready])
 
 
 # ---- what is asked for
@@ -187,16 +193,24 @@ def _asked(
             raise ConfigError(f"{words} {found.file}")
         return written
     by_name = {each.name: each for each in written}
-    if name in by_name and not command:
-        one = attrs.evolve(by_name[name], **given)
+    does = given.get("does", {})
+    if name in by_name and not (command or does.keys() & WAYS.keys()):
+        one = by_name[name]
+        one = attrs.evolve(one, **{**given, "does": {**one.does, **does}})
         return [checked(one) if given else one]
-    if not command and not looks:
-        hint = meant(name, by_name) or "; end with -- COMMAND, or write one"
+    said = command or does.keys() & WAYS.keys() or looks
+    if not said and (around := ways.of_the_environment()):
+        given["does"] = {**does, **around}
+    elif not said:
+        hint = meant(name, by_name) or (
+            "; end with -- COMMAND, --notify URL or --mqtt URL, or write one"
+        )
         raise ConfigError(f"there is no reaction {name} in {found.file}{hint}")
     if name in by_name:
         words = f"{name} stands in {found.file} as well: name one of the two otherwise"
         raise ConfigError(words)
-    return [checked(Asked(name=name, command=command or NOTHING, **given))]
+    command = command or (NOTHING if looks and not does else ())
+    return [checked(Asked(name=name, command=command, **given))]
 
 
 @attrs.frozen
@@ -219,15 +233,15 @@ class _Ready:
         )
         return cls(asked, wanted)
 
-    def reaction(self) -> Reaction:
-        """Return what is done, before it is entered."""
-        return program(self.asked.command, self.asked.timeout)
+    def make(self) -> Make:
+        """Return what makes what is done. Raises ConfigError."""
+        return ways.made(self.asked, self.wanted.streams)
 
 
 # ---- running
 
 
-async def _run(config: Config, ready: Sequence[_Ready]) -> int:
+async def _run(config: Config, ready: Sequence[_Ready], make: Sequence[Make]) -> int:
     """Run reactions until a signal comes; each is entered before any begins."""
     # Each holds a thread while it waits for what comes, and one for what went stale.
     limiter = trio.to_thread.current_default_thread_limiter()
@@ -240,13 +254,13 @@ async def _run(config: Config, ready: Sequence[_Ready]) -> int:
             Running(
                 one.asked.name,
                 one.wanted,
-                await stack.enter_async_context(one.reaction()),
+                await stack.enter_async_context(reaction(redis)),
                 redis,
                 one.asked.jobs,
                 _group(redis, one),
                 stop,
             )
-            for one in ready
+            for one, reaction in zip(ready, make, strict=True)
         ]
         _say_start(config, ready)
         async with trio.open_nursery() as nursery:

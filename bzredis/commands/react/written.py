@@ -1,4 +1,4 @@
-"""What a person asked for, on the command line or in the TOML file: reactions. Pure."""
+"""What a person asked for, on the command line or in the TOML file: reactions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import attrs
 
+from bzredis.commands.react.mqtt import asked as mqtt
+from bzredis.commands.react.notify import asked as notify
 from bzredis.errors import ConfigError
 from bzredis.settings.config import REACTIONS, stream_name
 from bzredis.settings.names import meant
@@ -19,6 +21,14 @@ ON: Final = ("entry", "gap", "stale")
 TIMEOUT: Final = duration("1s", "1h")
 JOBS: Final = number(1, 64)
 SECONDS: Final = 60.0
+# What else than a program can be done, by the keys that say so; and what goes with it.
+WAYS: Final = {
+    "notify": "notify",
+    "notify_file": "notify",
+    "mqtt": "mqtt",
+    "mqtt_file": "mqtt",
+}
+GOES_WITH: Final = {"template": "notify", "per_minute": "notify", "watch": "mqtt"}
 
 
 @attrs.frozen(kw_only=True)
@@ -38,9 +48,14 @@ class Asked:
     command: tuple[str, ...] = ()
     does: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # may hold secrets
 
+    @property
+    def way(self) -> str:
+        """Return what is done: `command`, `notify` or `mqtt`."""
+        return next((WAYS[key] for key in self.does if key in WAYS), "command")
+
     def at(self, key: str) -> str:
         """Return how an error about one of its settings begins."""
-        return f"{self.where}: {key}" if self.where else f"--{key}"
+        return f"{self.where}: {key}" if self.where else f"--{key.replace('_', '-')}"
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -91,6 +106,7 @@ KEYS: Final[dict[str, tuple[Callable[[object], Any], str]]] = {
     "timeout": (_time, "timeout"),
     "jobs": (JOBS.read, "jobs"),
     "command": (_texts, "command"),
+    **{key: (read, "does") for key, read in {**notify.KEYS, **mqtt.KEYS}.items()},
 }
 
 
@@ -120,7 +136,9 @@ def _reaction(table: Mapping[str, Any], place: str) -> Asked:
             raise ConfigError(f"{where}: there is no {written} in a reaction{hint}")
         read, attribute = KEYS[key]
         try:
-            values[attribute] = read(value)
+            found = read(value)
+            before = values.get(attribute, {})
+            values[attribute] = {**before, key: found} if attribute == "does" else found
         except ValueError as error:
             raise ConfigError(f"{where}: {written}: {error}") from None
     if "name" not in values:
@@ -135,10 +153,34 @@ def checked(asked: Asked) -> Asked:
             if told:
                 words = "it is about entries, and `on` has none: add entry to it"
                 raise ConfigError(f"{asked.at(key)}: {words}")
-    if not (asked.command or asked.does):
-        words = "nothing says what is to be done: "
-        told = "give it a command" if asked.where else "end with -- COMMAND"
-        raise ConfigError(f"{asked.where or asked.name}: {words}{told}")
+    where = asked.where or asked.name
+    ways = {WAYS[key] for key in asked.does if key in WAYS}
+    if not (asked.command or ways):
+        told = (
+            "give it a command, notify or mqtt"
+            if asked.where
+            else "end with -- COMMAND, --notify URL or --mqtt URL"
+        )
+        raise ConfigError(f"{where}: nothing says what is to be done: {told}")
+    if len(ways) + bool(asked.command) > 1:
+        both = " and ".join([*sorted(ways), *(["a command"] if asked.command else [])])
+        raise ConfigError(f"{where}: one thing is done, not {both}: make two reactions")
+    for key, way in GOES_WITH.items():
+        if key in asked.does and way not in ways:
+            raise ConfigError(f"{asked.at(key)}: it goes with {way} alone")
+    return _of_its_way(asked)
+
+
+def _of_its_way(asked: Asked) -> Asked:
+    """Return it with what its way brings along; raises ConfigError."""
+    if asked.way == "notify":
+        # Many wait at a time, so that a flood can become one message.
+        return attrs.evolve(asked, jobs=max(asked.jobs, notify.JOBS))
+    if asked.way == "mqtt":
+        if asked.when:
+            told = "states are kept as they stand; watch names those that are meant"
+            raise ConfigError(f"{asked.at('when')}: it does not go with mqtt: {told}")
+        return attrs.evolve(asked, on=tuple({*asked.on, "entry", "stale"}))
     return asked
 
 

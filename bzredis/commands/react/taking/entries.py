@@ -49,9 +49,9 @@ def happening(
     `latest` is the symbol's hash, of which only what this entry wrote is taken.
     """
     if entry.get("action") == "gap":
-        return Happening("gap", stream.name, "", key, _values(GAP, entry))
+        return Happening("gap", stream.name, "", key, values(GAP, entry))
     found = {**_content(stream, entry), **_later(key, latest or {}), **entry}
-    told = _values(fields(stream), found)
+    told = values(fields(stream), found)
     return Happening("entry", stream.name, entry.get("symbol", ""), key, told)
 
 
@@ -88,7 +88,7 @@ def _later(key: str, latest: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _values(known: Mapping[str, Field], found: Mapping[str, str]) -> dict[str, Any]:
+def values(known: Mapping[str, Field], found: Mapping[str, str]) -> dict[str, Any]:
     """Return values in the contract's order, then what it does not know, as text."""
     first = [name for name in known if name in found]
     names = [*first, *(name for name in found if name not in known)]

@@ -1,0 +1,1 @@
+"""Messages to people: what is said, when, and through which services."""
