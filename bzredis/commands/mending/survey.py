@@ -41,11 +41,12 @@ class Survey:
 
     @log.default
     def _empty(self) -> Records | Consensus:
-        return logged(self.keys.stream, {})
+        return logged(self.keys.stream, self.length, {})
 
     async def begin(self, wanted: Sequence[str]) -> list[str]:
         """Read the log and what keys there are; return the symbols to look at."""
-        self.log = logged(self.keys.stream, await self.keys.hash(FORGOTTEN))
+        forgotten = await self.keys.hash(FORGOTTEN)
+        self.log = logged(self.keys.stream, self.length, forgotten)
         self.sieved = await self.keys.is_sieved()
         await self._read_on(START)
         found = {*self.log.symbols()}

@@ -26,6 +26,7 @@ from store.test_laws import (
     Batch,
     Message,
     Opinion,
+    Saying,
     deliveries,
     histories,
     opinions,
@@ -161,16 +162,40 @@ def emptied(peer: Peer) -> Iterator[None]:
 # ---------------------------------------------------------- nothing where nothing is
 
 
-def test_nor_of_a_record_of_no_symbol_that_was_too_old_for_one(
-    bench: Callable[..., Bench],
-) -> None:
+@pytest.mark.parametrize(
+    "moves",
+    [
+        "aA aA bA a- aA",  # of no symbol, and too old to come back
+        "aA bA bB",  # what fell off is gone, whoever has left since
+        "aA bA aA bB",
+        "aA bA aA bB aA",
+        "aA bA cA cB bB",
+    ],
+)
+def test_nor_where_a_timeline_is_short(bench: Callable[..., Bench], moves: str) -> None:
     """Found by chance, by the law that follows."""
-    moves = [("a", "A"), ("a", "A"), ("b", "A"), ("a", ""), ("a", "A")]
-    said = [Message(each, n, "created", at, 0) for n, (each, at) in enumerate(moves)]
-    frames = tuple(each.frame(f"e{each.tick}") for each in said)
+    frames = [
+        Message(record, n, "created", symbol.strip("-"), 0).frame(f"e{n}")
+        for n, (record, symbol) in enumerate(moves.split())
+    ]
     at = bench(RATINGS, 1)
     with emptied(at.peer):
-        at.apply([Batch(frames, 0, 1, restart=False)])
+        at.apply([Batch(tuple(frames), 0, 1, restart=False)])
+        assert at.verified() == []
+
+
+def test_nor_where_a_consensus_was_deleted_before_it_came(
+    bench: Callable[..., Bench],
+) -> None:
+    """Found by chance, by the law of consensus."""
+    said = [("", 0, "updated"), ("d", 3, "gone"), ("d", 2, "updated")]
+    frames = [
+        Saying(record, tick, action, "A", 1).frame(f"e{n}")
+        for n, (record, tick, action) in enumerate(said)
+    ]
+    at = bench(CONSENSUS)
+    with emptied(at.peer):
+        at.apply([Batch(tuple(frames), 0, 1, restart=False)])
         assert at.verified() == []
 
 

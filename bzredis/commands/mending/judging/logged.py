@@ -16,6 +16,7 @@ from bzredis.store.mending import START, place
 from bzredis.streams import Stream
 
 NOTHING: Final = (0, 0)
+Place = tuple[int, bytes]  # in a timeline: when it was published, then its id
 
 
 @attrs.define
@@ -54,11 +55,14 @@ def _number(fields: Mapping[str, str], name: str) -> int:
 class Records:
     """Of a stream of records: each record, and which a symbol has or had."""
 
+    length: int  # of a timeline
     forgotten: Mapping[str, str] = attrs.field(factory=dict)
     until: str = START
     of: dict[str, Record] = attrs.field(factory=dict)
     homes: dict[str, set[str]] = attrs.field(factory=dict)
     ever: dict[str, set[str]] = attrs.field(factory=dict)  # also those that left
+    # Of the timelines what the log tells: each record's place, the oldest falls off.
+    lines: dict[str, dict[str, Place]] = attrs.field(factory=dict)
 
     def symbols(self) -> set[str]:
         return {*self.homes, *self.ever}
@@ -75,9 +79,10 @@ class Records:
         held, version = self.of.get(record), _number(fields, "version")
         concerned = {symbol, held.symbol} if held else {symbol}
         if fields.get("effect", "none") == "none":
-            # Out of date; or, of a record that was in no timeline, too old for one.
-            is_nowhere = held is not None and (held.is_deleted or not held.symbol)
-            if held and is_nowhere and version >= held.version:
+            # Out of date; or too old for the timeline: then nothing is left of it.
+            if held and version > held.version:
+                self._leave(record)
+            elif held and version == held.version:
                 held.too_old_for |= {symbol}
             return concerned
         if place(entry) <= place(self.forgotten.get(symbol, "")):
@@ -88,11 +93,17 @@ class Records:
         self.homes.setdefault(symbol, set()).add(record)
         is_deleted = fields.get("action") == "deleted"
         self.of[record] = Record(entry, symbol, version, is_deleted)
+        if symbol and not is_deleted:
+            line = self.lines.setdefault(symbol, {})
+            line[record] = _number(fields, "published"), record.encode()
+            while len(line) > self.length:
+                self._leave(min(line, key=line.__getitem__))
         return concerned
 
     def _leave(self, record: str) -> None:
         if held := self.of.pop(record, None):
             self.homes[held.symbol].discard(record)
+            self.lines.get(held.symbol, {}).pop(record, None)
 
 
 @attrs.define
@@ -120,7 +131,9 @@ class Consensus:
         # Which of two of one version came later the log need not tell. What changed
         # nothing came first, or else is where nobody will miss it.
         is_open = bool(before and version == before[0])
-        if record and symbol and not (is_outdated or (is_open and effect != "latest")):
+        tells = symbol or fields.get("action") == "deleted"
+        is_last = not (is_outdated or (is_open and effect != "latest"))
+        if record and tells and is_last:
             self.heard[record] = version, symbol
         if effect != "latest" or not symbol:
             return concerned
@@ -176,6 +189,10 @@ class Consensus:
         shown.record, shown.version = record, version
 
 
-def logged(stream: Stream, forgotten: Mapping[str, str]) -> Records | Consensus:
+def logged(
+    stream: Stream, length: int, forgotten: Mapping[str, str]
+) -> Records | Consensus:
     """Return the log of a stream, as it is before its first entry."""
-    return (Records if stream.state == "records" else Consensus)(forgotten)
+    if stream.state == "records":
+        return Records(length, forgotten)
+    return Consensus(forgotten)
