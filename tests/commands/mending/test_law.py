@@ -175,8 +175,8 @@ def emptied(peer: Peer) -> Iterator[None]:
 def test_nor_where_a_timeline_is_short(bench: Callable[..., Bench], moves: str) -> None:
     """Found by chance, by the law that follows."""
     frames = [
-        Message(record, n, "created", symbol.strip("-"), 0).frame(f"e{n}")
-        for n, (record, symbol) in enumerate(moves.split())
+        Message(move[0], n, "created", move[1].strip("-"), 0).frame(f"e{n}")
+        for n, move in enumerate(moves.split())
     ]
     at = bench(RATINGS, 1)
     with emptied(at.peer):
