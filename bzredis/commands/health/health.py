@@ -73,7 +73,7 @@ class Health:
         alike = dict[str, list[str]]()
         for line in self.bridge.lines:
             alike.setdefault(how(line), []).append(line.intake.stream.name)
-        if len(alike) == 1:
+        if len(alike) == 1 < len(self.bridge.lines):
             return f"all streams: {next(iter(alike))}"
         return "; ".join(
             f"{', '.join(names)}: {words}" for words, names in alike.items()
