@@ -25,7 +25,7 @@ from law.world import BOUNDS, OFTEN, RARE, Plan, World, do
 from store.servers import running
 
 TIMES = int(os.environ.get("COVERAGE_EXAMPLES", "1"))
-FAKE, REAL = 700 * TIMES, 60 * TIMES  # examples
+FAKE, REAL = 300 * TIMES, 40 * TIMES  # examples
 STEPS = 60
 
 PLANS = st.builds(

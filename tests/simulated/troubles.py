@@ -272,10 +272,17 @@ def asleep(world: World, how: Random, lasts: float) -> None:
     link = world.upstream.slot
     if link and how.random() < 0.7:
         half_open(world, how, 0.0)
-    for _nth in range(how.randint(0, 3)):
-        world.slept += round(lasts * 200)
-        world.say(how)
-    world.slept += round(lasts * 400)
+
+    def sleep() -> None:
+        for _nth in range(how.randint(0, 3)):
+            world.slept += round(lasts * 200)
+            world.say(how)
+        world.slept += round(lasts * 400)
+
+    if how.random() < 0.3:
+        world.as_a_status_comes = sleep
+    else:
+        sleep()
 
 
 def step_wall(world: World, how: Random, _: float) -> None:

@@ -463,6 +463,7 @@ class Client:
         self, _: Stream, __: Mapping[str, str], sign: Sign, /
     ) -> bool:
         await self._reach()
+        self.redis.world.status_comes()
         held, now = self.redis.held, self.redis.world.now()
         holder, until = held.holder
         is_held = holder not in {"", sign.bridge} and now < until
@@ -714,6 +715,7 @@ class World:
     redis: Redis = attrs.field(init=False)
     machines: list[Machine] = attrs.field(init=False)
     nursery: trio.Nursery = attrs.field(init=False)
+    as_a_status_comes: Callable[[], None] | None = None  # once
     look_alive: Callable[..., None] = lambda *_, **__: None
     look_at_law: Callable[[], None] = lambda: None
     most: int = attrs.field(init=False)  # holes
@@ -740,6 +742,12 @@ class World:
 
     def stir(self) -> None:
         self.stirred = trio.current_time()
+
+    def status_comes(self) -> None:
+        """Let happen what waits for that: the status was made before it."""
+        happens, self.as_a_status_comes = self.as_a_status_comes, None
+        if happens:
+            happens()
 
     def say(self, rng: Random) -> None:
         """Let upstream say something; perhaps of a record that it has said before."""
