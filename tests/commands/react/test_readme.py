@@ -22,7 +22,7 @@ from commands.react.test_react import lines, until
 from consumers.recipes import Command, blocks
 from consumers.week import LAST, Bridge, Call
 
-from bzredis.streams import RATINGS
+from bzredis.streams import INSIGHTS, RATINGS
 
 __all__ = ["broker", "post", "watch"]
 
@@ -139,6 +139,8 @@ def test_a_phone_tells_of_a_downgrade_of_ones_stocks(
     with shell.reacting("phone", f"json://{post.address}/phone\n"):
         until(lambda: begun(bridge, "phone"))
         comes(bridge, OTHER, LAST, GOLDMAN)
+        # Why it is so, in prose, is told on another stream.
+        bridge.apply(INSIGHTS, bridge.week.insight(GOLDMAN, 0, "13:52"))
         until(lambda: post.got)
     [got] = post.got
     assert (got["path"], got["title"]) == ("/phone", "XOM: downgraded")
