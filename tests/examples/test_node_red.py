@@ -18,6 +18,7 @@ from consumers.week import LAST, Bridge
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from bzredis.store.acl import reactor
 from bzredis.streams import RATINGS
 
 FILE: Final = Path(__file__).parents[2] / "scripts" / "examples" / "node-red.json"
@@ -58,9 +59,12 @@ def sent(answer: Any) -> list[Any]:
 
 @pytest.fixture
 def redis(bridge: Bridge) -> Any:
-    """Return what talks as Node-RED's client does: answers come as they are."""
-    with Redis(port=bridge.peer.server.port, protocol=2, decode_responses=True) as one:
-        one.response_callbacks.clear()
+    """Return what asks as Node-RED's client does, as the user of `react`."""
+    bridge.peer.redis.execute_command(*reactor("bz").split(" "))
+    user: Any = {"username": "bzreactor", "password": "PASSWORD", "protocol": 2}
+    port = bridge.peer.server.port
+    with Redis(port=port, decode_responses=True, **user) as one:
+        one.response_callbacks.clear()  # answers come as they are
         yield one
 
 
