@@ -16,7 +16,7 @@ import pytest
 from commands.looks.conftest import LIMIT
 from consumers.week import LAST, Bridge
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from bzredis.store.acl import reactor
 from bzredis.streams import RATINGS
@@ -110,6 +110,12 @@ def test_of_an_entry_that_is_gone_nothing_is_shown_and_it_is_done() -> None:
     shown, done, _ = sent([[LOG, [["1-0", None]]]])
     assert shown == []
     assert done["payload"] == ["node-red", "1-0"]
+
+
+def test_its_client_asks_nothing_that_the_user_may_not(redis: Any) -> None:
+    with pytest.raises(NoPermissionError):
+        redis.info()
+    assert json.loads(NODES["server"]["options"])["enableReadyCheck"] is False
 
 
 def test_wires_lead_somewhere() -> None:
