@@ -10,9 +10,13 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import attrs
 from commands.looks.conftest import LIMIT, Look
 from commands.react.test_react import lines, reacting
-from consumers.week import Bridge
+from consumers.week import CALLS, Bridge, Call, nanos
+
+from bzredis.changes.kinds import Change
+from bzredis.streams import RATINGS
 
 PROGRAM: Final = Path(__file__).parents[2] / "scripts" / "examples" / "downgrades.sh"
 
@@ -20,6 +24,12 @@ PROGRAM: Final = Path(__file__).parents[2] / "scripts" / "examples" / "downgrade
 def rows(file: Path) -> list[dict[str, str]]:
     with file.open(newline="") as opened:
         return list(csv.DictReader(opened))
+
+
+def deleted(bridge: Bridge, call: Call) -> Change:
+    at = bridge.week.at(0, "13:45")
+    told = {"action": "deleted", "id": call.id, "timestamp": nanos(at)}
+    return bridge.week.frame(RATINGS, at, **told, content={})
 
 
 def test_each_downgrade_is_a_line_of_a_table(
@@ -32,15 +42,19 @@ def test_each_downgrade_is_a_line_of_a_table(
     table = tmp_path / "table.csv"
     environ = {"DOWNGRADES": str(table)}
     words = [words[0], "--from-start", *words[1:], str(PROGRAM)]
+    later = attrs.evolve(CALLS[7], day=0, clock="13:50", ticker="MSFT")
+    bridge.apply(RATINGS, deleted(bridge, CALLS[7]), bridge.week.rating(later))
     with reacting(look, *words, environ=environ):
-        lines(table, 3)
+        lines(table, 4)
     assert [
         (row["symbol"], row["firm"], row["rating_prior"], row["rating"], row["pt"])
         for row in rows(table)
     ] == [
         ("XOM", "Goldman Sachs", "Buy", "Neutral", "118.00"),
         ("AAPL", "Jefferies", "Hold", "Underperform", "205.16"),
+        ("MSFT", "Jefferies", "Hold", "Underperform", "205.16"),
     ]
+    assert {row["action"] for row in rows(table)} == {"created"}
     events = [entry for entry, _ in bridge.peer.redis.xrange("bz:ratings:events")]
     assert {row["event"] for row in rows(table)} <= {*events}
 
@@ -62,4 +76,4 @@ def test_the_same_once_more_changes_nothing_and_quotes_are_kept(tmp_path: Path) 
     [row] = rows(tmp_path / "downgrades.csv")
     assert (row["firm"], row["pt"]) == ('The "Big", One $(id)', "")
     told = (tmp_path / "told").read_text()
-    assert told == 'AAPL: downgraded|The "Big", One $(id) says Sell|'
+    assert told == '--|AAPL: downgraded|The "Big", One $(id) says Sell|'
