@@ -36,7 +36,12 @@ from bzredis.streams.field import DIRECTIONS, Field
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "bzredis" / "contract" / "reference.md").read_text()
-PAGES = ("README.md", "bzredis/contract/reference.md", "scripts/consumers/README.md")
+PAGES = (
+    "README.md",
+    "bzredis/contract/reference.md",
+    "scripts/consumers/README.md",
+    "scripts/examples/README.md",
+)
 LONGEST = 200  # lines
 
 
