@@ -17,6 +17,7 @@ import pytest
 
 from bzredis.bridge.status import CONTRACT, FIELDS, State
 from bzredis.commands.keys import keys
+from bzredis.commands.react.react import react
 from bzredis.contract import fields
 from bzredis.contract.fields import (
     CAUSES,
@@ -35,7 +36,12 @@ from bzredis.streams.field import DIRECTIONS, Field
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "bzredis" / "contract" / "reference.md").read_text()
-PAGES = ("README.md", "bzredis/contract/reference.md", "scripts/consumers/README.md")
+PAGES = (
+    "README.md",
+    "bzredis/contract/reference.md",
+    "scripts/consumers/README.md",
+    "scripts/examples/README.md",
+)
 LONGEST = 200  # lines
 
 
@@ -52,6 +58,7 @@ def test_every_option_is_told_with_its_variables(option: Option) -> None:
 
 def test_no_option_is_told_that_does_not_exist() -> None:
     known = {option.flag for option in OPTIONS} | {
+        *(flag for param in react.params for flag in param.opts),
         "--acl",
         "--verify",
         "--format",

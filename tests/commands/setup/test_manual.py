@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,12 @@ from click.testing import CliRunner
 
 import bzredis
 from bzredis.commands import cli
+from bzredis.commands.react.mqtt import asked as mqtt
+from bzredis.commands.react.notify import asked as notify
+from bzredis.commands.react.program import PREFIX
+from bzredis.commands.react.react import react
+from bzredis.commands.react.rules import rule
+from bzredis.commands.react.written import reactions, streams
 from bzredis.commands.setup.manual import PAGE
 from bzredis.settings.config import FILE_VARIABLE, OPTIONS
 from bzredis.settings.file import default_file, default_state_dir
@@ -21,7 +28,8 @@ from bzredis.settings.file import default_file, default_state_dir
 ROOT = Path(bzredis.__file__).parent
 TEXT = (ROOT / "commands" / "setup" / PAGE).read_text()
 TROUBLES = TEXT.partition("## What can go wrong")[2]
-QUOTES = re.findall(r"^\| `(.+?)` \|", TROUBLES, re.MULTILINE)
+ROWS = re.findall(r"^\| (`.+?`) \|", TROUBLES, re.MULTILINE)
+QUOTES = [quote for row in ROWS for quote in re.findall(r"`([^`]+)`", row)]
 
 
 @cache
@@ -56,10 +64,21 @@ def test_commands_and_options_that_it_names_exist() -> None:
     assert names
     assert names <= {*cli.bzredis.list_commands(click.Context(cli.bzredis))}
     flags = set(re.findall(r"`(?:demo )?(--[a-z-]+)", TEXT))
-    assert flags <= {*(option.flag for option in OPTIONS), "--config", "--redis"}
+    of_react = {flag for param in react.params for flag in param.opts}
+    assert flags <= {*(option.flag for option in OPTIONS), *of_react, "--config"}
     variables = {v for each in OPTIONS for v in (each.variable, *each.variables)}
     told = set(re.findall(r"`(B[A-Z]+_[A-Z_]+)`", TEXT))
-    assert told <= {*variables, FILE_VARIABLE, "BENZINGA_TOKEN"}
+    ways = {notify.VARIABLE, mqtt.VARIABLE, f"{PREFIX}EVENT"}
+    assert told <= {*variables, *ways, FILE_VARIABLE, "BENZINGA_TOKEN"}
+
+
+def test_reactions_of_the_settings_are_written_as_it_says() -> None:
+    [example] = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    found = reactions(tomllib.loads(example), "config.toml")
+    assert [one.way for one in found] == ["notify", "mqtt", "command"]
+    for one in found:
+        if one.when:
+            rule(one.when, streams(one, ("ratings",)))
 
 
 def test_folders_are_those_of_here(monkeypatch: pytest.MonkeyPatch) -> None:
