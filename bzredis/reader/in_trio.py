@@ -113,6 +113,13 @@ class TrioReader:
     ) -> tuple[Entry | Gap, ...]:
         return await _in_thread(partial(self._reader.recent, stream, count))
 
+    async def read(self, call: Callable[[Reader], T]) -> T:
+        """Read what takes several questions, in one thread: `call` is given a Reader.
+
+        It has to return what it read, no iterator that would go on to read.
+        """
+        return await _in_thread(partial(call, self._reader))
+
     def events(
         self, stream: StreamName, after: str = NOW, *, follow: bool = True
     ) -> Events:
