@@ -89,7 +89,7 @@ def test_each_command_has_its_options(option: object) -> None:
         "simulate": option.name == "log-level",
         "keys": option.name == "prefix",
         "get": option.name in {"prefix", "redis"},
-        "board": option.name in {"prefix", "redis"},
+        "board": option.name in {"prefix", "redis", "state-dir", "stream"},
         "watch": option.name in {"prefix", "redis", "stream"},
         "status": option.name in {"prefix", "redis", "stream"},
     }

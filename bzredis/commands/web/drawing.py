@@ -32,14 +32,14 @@ MEANT: Final = {  # for who cannot see a sign
     "end": "ended",
 }
 COUNTS: Final = {
-    "events": "messages",
-    "fetched": "fetched by REST",
-    "duplicates": "duplicates",
-    "reconnects": "reconnects",
-    "gaps": "gaps",
-    "rejected": "rejected",
-    "unattributed": "of no certain symbol",
-    "backlog": "not in Redis yet",
+    "events": "Messages",
+    "fetched": "Fetched by REST",
+    "duplicates": "Duplicates",
+    "reconnects": "Reconnects",
+    "gaps": "Gaps",
+    "rejected": "Rejected",
+    "unattributed": "Of no certain symbol",
+    "backlog": "Not in Redis yet",
 }
 
 
