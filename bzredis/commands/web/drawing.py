@@ -22,6 +22,7 @@ from bzredis.reader import Entry, Gap, Span
 
 HERE: Final = Path(__file__).parent
 ODD: Final = 10_000  # per cent: a mistake, or a currency that changed
+WIDEST: Final = 24  # characters of a number
 LONGEST: Final = 160  # characters of what stands in a line
 SIGNS: Final = {"up": "▲", "down": "▼", "same": "=", "new": "●", "end": "◌"}
 MEANT: Final = {  # for who cannot see a sign
@@ -58,8 +59,10 @@ def moved(number: Decimal | None) -> str:
     """Write a move in per cent, always with its sign."""
     if number is None:
         return ""
-    found = number.quantize(Decimal("0.1")) if abs(number) < ODD else round(number)
-    return f"{found:+f} %".replace("-", "\N{MINUS SIGN}")
+    sign = "+" if number >= 0 else "\N{MINUS SIGN}"
+    if abs(number) >= ODD:
+        return f"{sign} over {ODD:,} %"
+    return f"{sign}{abs(number):.1f} %"
 
 
 def _now() -> datetime:
@@ -79,7 +82,7 @@ def environment() -> Environment:
         "short": short,
         "address": address,
         "moved": moved,
-        "price": words.price,
+        "price": lambda number: short(words.price(number), WIDEST),
         "prose": prose,
         "counted": words.counted,
         "clock": lambda at: words.clock(at, _now()) if at else "",

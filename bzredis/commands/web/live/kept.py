@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 import attrs
@@ -18,6 +19,7 @@ SHOWN: Final = 50  # of it on a page
 MOVERS: Final = 8  # of each kind
 LONGEST: Final = 64  # characters of a filter
 DIRECTIONS: Final = ("up", "down", "same", "new", "end")
+NUMBER: Final = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -46,15 +48,13 @@ class Wanted:
     def of(cls, asked: Mapping[str, str]) -> Wanted:
         """Read it from a page's address; what cannot be understood wants nothing."""
         given = {name: asked.get(name, "").strip()[:LONGEST] for name in FIELDS}
-        try:
-            move = abs(Decimal(given["move"] or 0))
-        except InvalidOperation:
-            move = Decimal(0)
         return cls(
             symbol=given["symbol"].removeprefix("$").upper(),
             firm=given["firm"].casefold(),
             direction=given["direction"] if given["direction"] in DIRECTIONS else "",
-            move=move if move.is_finite() else Decimal(0),
+            move=Decimal(given["move"])
+            if NUMBER.fullmatch(given["move"])
+            else Decimal(0),
             stream=given["stream"],
         )
 
