@@ -2,8 +2,8 @@
 
 A simulator, a bridge and a board, each a process of its own, on a server of their own.
 Pages are what a browser asks: overviews with their news, symbols and watch-lists that
-are read again when something changed. Then the bridge is killed, and it is measured when
-that is seen.
+are read again when something changed. At last the bridge is killed, and it is measured
+when that is seen.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from bzredis.errors import ConfigError
 from bzredis.settings.file import expanded
 
 LABEL: Final = "bzredis"
+BOARD: Final = "bzredis-board"
 AGAIN: Final = 30  # s until it is started again; launchd does not know for which codes
 OWN: Final = 0o077  # what is kept is for its user alone
 STOP: Final = 20  # s; it ends within 5 whatever hangs
@@ -29,16 +30,18 @@ class Launchd:
 
     @property
     def file(self) -> Path:
-        return expanded(Path("~/Library/LaunchAgents")) / f"{LABEL}.plist"
+        return expanded(Path("~/Library/LaunchAgents")) / f"{self.name}.plist"
 
     @property
     def log(self) -> Path:
-        return expanded(Path("~/Library/Logs")) / f"{LABEL}.log"
+        return expanded(Path("~/Library/Logs")) / f"{self.name}.log"
 
     def text(self, plan: Plan) -> str:
+        is_board = self.name == BOARD
+        command = plan.board if is_board else (*plan.command, str(plan.token))
         agent = {
-            "Label": LABEL,
-            "ProgramArguments": [*plan.command, str(plan.token)],
+            "Label": self.name,
+            "ProgramArguments": [*command],
             "RunAtLoad": True,
             "KeepAlive": {"SuccessfulExit": False},
             "ThrottleInterval": AGAIN,
@@ -58,7 +61,7 @@ class Launchd:
         return [*self.ending(), load] if anew else [load]
 
     def ending(self) -> list[list[str]]:
-        return [["launchctl", "bootout", f"{_domain()}/{LABEL}"]]
+        return [["launchctl", "bootout", f"{_domain()}/{self.name}"]]
 
     def ended(self) -> list[list[str]]:
         return []
@@ -74,7 +77,7 @@ class Launchd:
     def run(self, command: list[str]) -> None:
         """Run one of the commands; raises ConfigError in words for people."""
         said = call(command, ACT)
-        is_loaded = not call(["launchctl", "print", f"{_domain()}/{LABEL}"]).code
+        is_loaded = not call(["launchctl", "print", f"{_domain()}/{self.name}"]).code
         # What is there already, or gone already, is an error to launchctl only.
         if said.code and is_loaded != (command[1] == "bootstrap"):
             words = f"`{shown(command)}` did not work: {_words(said)}"
@@ -84,13 +87,13 @@ class Launchd:
 
     def state(self) -> tuple[bool, list[str]]:
         """Return whether it runs, and how it is in lines for people."""
-        said = call(["launchctl", "print", f"{_domain()}/{LABEL}"])
+        said = call(["launchctl", "print", f"{_domain()}/{self.name}"])
         if said.code:
             there = "is not loaded" if self.file.exists() else "is not installed"
-            return False, [f"{LABEL} {there}; `bzredis service install` does that"]
+            return False, [f"{self.name} {there}; `bzredis service install` does that"]
         lines = (line.strip() for line in said.output.splitlines())
         found = dict(line.split(" = ", 1) for line in lines if " = " in line)
-        told = [f"{LABEL}: {found.get('state', 'unknown')}"]
+        told = [f"{self.name}: {found.get('state', 'unknown')}"]
         if "last exit code" in found:
             told.append(f"It ended last with the code {found['last exit code']}")
         return found.get("state") == "running", told
@@ -100,7 +103,7 @@ class Launchd:
         yield (
             "It ends when you log out, and begins when you log in.\n"
             "After new settings:\n"
-            f"  launchctl kickstart -k {_domain()}/{LABEL}\n"
+            f"  launchctl kickstart -k {_domain()}/{self.name}\n"
             "What it says:\n"
             f"  {self.log}"
         )

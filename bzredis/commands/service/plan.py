@@ -30,6 +30,12 @@ class Plan:
     log_format: str = "text"  # for where no journal is, unless somebody said otherwise
 
     @property
+    def board(self) -> tuple[str, ...]:
+        """The command of the board in the browser."""
+        program = (self.python, "-P", "-m", "bzredis", "board")
+        return *program, "--config", str(self.settings)
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The command but for the token's file, which each kind of service names."""
         program = (self.python, "-P", "-m", "bzredis", "run")

@@ -12,10 +12,13 @@ import click
 from bzredis.commands.form import Group, with_options
 from bzredis.commands.looks.asked import PLACE
 from bzredis.commands.looks.status import NOT_FRESH, show
+from bzredis.commands.service import systemd
 from bzredis.commands.service.calls import shown
-from bzredis.commands.service.plan import is_sealed, plan
+from bzredis.commands.service.plan import Plan, is_sealed, plan
 from bzredis.commands.service.systemd import Systemd
 from bzredis.commands.setup.put import put
+from bzredis.commands.web.started import PORT
+from bzredis.commands.web.started import check as check_board
 from bzredis.errors import ConfigError
 from bzredis.settings.config import Config
 from bzredis.settings.file import Found, default_file, default_state_dir
@@ -43,16 +46,36 @@ def service() -> None:
 @click.option(
     "--dry-run", is_flag=True, help="Show the file and the commands; do nothing."
 )
+@click.option(
+    "--board",
+    "has_board",
+    is_flag=True,
+    help="The board in the browser, too, as a service of its own.",
+)
 @FORCE
-def install(found: Found, *, dry_run: bool, force: bool) -> int:
+def install(found: Found, *, dry_run: bool, has_board: bool, force: bool) -> int:
     """Write the service's file, and start it now and at each login."""
-    keeper, made = _keeper(), plan(found)
+    made = plan(found)
+    if has_board:
+        check_board()
+    for number, keeper in enumerate(_keepers() if has_board else [_keeper()]):
+        if number:
+            click.echo("")
+        _install(keeper, made, dry_run=dry_run, force=force)
+    if has_board and not dry_run:
+        click.echo(f"\nThe board is at http://127.0.0.1:{PORT}/")
+    return 0
+
+
+def _install(
+    keeper: Systemd | Launchd, made: Plan, *, dry_run: bool, force: bool
+) -> None:
     text = keeper.text(made)
     if dry_run:
         click.echo(f"{keeper.file}\n\n{text}\nThen would be run:")
         for command in keeper.starting(anew=False):
             click.echo(f"  {shown(command)}")
-        return 0
+        return
     keeper.check()
     before = _there(keeper.file)
     if before is not None and before != text:
@@ -68,7 +91,6 @@ def install(found: Found, *, dry_run: bool, force: bool) -> int:
     click.echo("It runs; `bzredis service status` shows how it is.")
     for words in keeper.afterwards():
         click.echo(f"\n{words}")
-    return 0
 
 
 @service.command()
@@ -79,8 +101,11 @@ def status(config: Config) -> int:
     The exit code is 0 where it runs and all streams are fresh, 1 where not, and 2 where
     that cannot be found out.
     """
-    is_running, lines = _keeper().state()
-    click.echo("\n".join(lines) + "\n")
+    is_running = True
+    for keeper in _there_are():
+        runs, lines = keeper.state()
+        is_running = is_running and runs
+        click.echo("\n".join(lines) + "\n")
     are_fresh = show(config)
     return 0 if is_running and are_fresh else NOT_FRESH
 
@@ -89,7 +114,18 @@ def status(config: Config) -> int:
 @FORCE
 def uninstall(*, force: bool) -> int:
     """Stop the service, and remove its file; settings and data stay."""
-    keeper = _keeper()
+    for keeper in reversed(_there_are()):
+        _uninstall(keeper, force=force)
+    click.echo(
+        "What stays, unless you remove it:\n"
+        f"  settings and token in {default_file().parent}\n"
+        f"  what waits for Redis in {default_state_dir()}\n"
+        "  all that stands in Redis"
+    )
+    return 0
+
+
+def _uninstall(keeper: Systemd | Launchd, *, force: bool) -> None:
     before = _there(keeper.file)
     if before is None:
         click.echo(f"It is not installed: there is no {keeper.file}")
@@ -102,21 +138,25 @@ def uninstall(*, force: bool) -> int:
         for command in keeper.ended():
             keeper.run(command)
         click.echo(f"Stopped, and removed: {keeper.file}")
-    click.echo(
-        "What stays, unless you remove it:\n"
-        f"  settings and token in {default_file().parent}\n"
-        f"  what waits for Redis in {default_state_dir()}\n"
-        "  all that stands in Redis"
-    )
-    return 0
+
+
+def _keepers() -> list[Systemd | Launchd]:
+    """Return the one of the bridge, and the one of the board."""
+    if sys.platform == "darwin":
+        from bzredis.commands.service import launchd  # noqa: PLC0415 - there only
+
+        return [launchd.Launchd(), launchd.Launchd(launchd.BOARD)]
+    return [systemd.Systemd(), systemd.Systemd(systemd.BOARD)]
 
 
 def _keeper() -> Systemd | Launchd:
-    if sys.platform == "darwin":
-        from bzredis.commands.service.launchd import Launchd  # noqa: PLC0415 - there only
+    return _keepers()[0]
 
-        return Launchd()
-    return Systemd()
+
+def _there_are() -> list[Systemd | Launchd]:
+    """Return the one of the bridge; and the one of the board, where that is there."""
+    bridge, board = _keepers()
+    return [bridge, board] if os.path.lexists(board.file) else [bridge]
 
 
 def _there(file: Path) -> str | None:

@@ -17,6 +17,7 @@ from bzredis.errors import ConfigError
 from bzredis.settings.file import expanded
 
 UNIT: Final = "bzredis.service"
+BOARD: Final = "bzredis-board.service"
 SHOWN: Final = (
     *("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "StatusText"),
     *("NRestarts", "ExecMainStatus", "ActiveEnterTimestamp"),
@@ -80,16 +81,56 @@ SystemCallErrorNumber=EPERM
 WantedBy=default.target
 """
 
+BOARD_TEXT: Final = """\
+# What is to be otherwise belongs into `systemctl --user edit bzredis-board`.
+[Unit]
+Description=bzredis' board in the browser
+Documentation=man:systemd.service(5)
+StartLimitIntervalSec=0
 
-def text(plan: Plan, environ: Mapping[str, str]) -> str:
-    """Return the unit's file. Raises ConfigError."""
-    program, *arguments = plan.command
+[Service]
+Type=exec
+ExecStart={command}
+Restart=on-failure
+RestartSec=10
+# The settings are wrong, or its port is another's: somebody has to look.
+RestartPreventExitStatus=2
+TimeoutStopSec=20
+UMask=0077
+LimitCORE=0
+NoNewPrivileges=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def board_text(plan: Plan) -> str:
+    """Return the file of the board's unit. Raises ConfigError."""
+    return sealed(BOARD_TEXT.format(command=" ".join(_words_of(plan.board))), "# {}")
+
+
+def _words_of(command: tuple[str, ...]) -> list[str]:
+    program, *arguments = command
     if UNSAFE & {*program}:
         raise ConfigError(
             f"{program}: systemd takes no program with quotes or backslashes in its"
             " path"
         )
-    words = [_quoted(program), *(_quoted(each, "$") for each in arguments)]
+    return [_quoted(program), *(_quoted(each, "$") for each in arguments)]
+
+
+def text(plan: Plan, environ: Mapping[str, str]) -> str:
+    """Return the unit's file. Raises ConfigError."""
+    words = _words_of(plan.command)
     # The state folder is where this shell would have it, too.
     home = environ.get("XDG_STATE_HOME", "")
     kept = f"Environment={_quoted(f'XDG_STATE_HOME={home}')}\n" if home else ""
@@ -125,20 +166,20 @@ class Systemd:
     @property
     def file(self) -> Path:
         home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-        return expanded(Path(home)) / "systemd" / "user" / UNIT
+        return expanded(Path(home)) / "systemd" / "user" / self.name
 
     def text(self, plan: Plan) -> str:
-        return text(plan, os.environ)
+        return board_text(plan) if self.name == BOARD else text(plan, os.environ)
 
     # ---- what is run
 
     def starting(self, *, anew: bool) -> list[list[str]]:
         """Return the commands that start it, `anew` where another file was in force."""
-        start = [_systemctl("daemon-reload"), _systemctl("enable", "--now", UNIT)]
-        return [*start, _systemctl("restart", UNIT)] if anew else start
+        start = [_systemctl("daemon-reload"), _systemctl("enable", "--now", self.name)]
+        return [*start, _systemctl("restart", self.name)] if anew else start
 
     def ending(self) -> list[list[str]]:
-        return [_systemctl("disable", "--now", UNIT)]
+        return [_systemctl("disable", "--now", self.name)]
 
     def ended(self) -> list[list[str]]:
         """Return what is run once the file is gone."""
@@ -158,7 +199,7 @@ class Systemd:
 
     def run(self, command: list[str]) -> None:
         """Run one of the commands; raises ConfigError in words for people."""
-        self._done(call(command, ACT), f"{command[2]} {UNIT}")
+        self._done(call(command, ACT), f"{command[2]} {self.name}")
 
     def _done(self, said: Said, what: str) -> None:
         if not said.code:
@@ -177,7 +218,7 @@ class Systemd:
         """Return what a service said that did not start, where that is to be had."""
         if not words.startswith("Job for"):
             return ""
-        command = ["journalctl", "--user", "--unit", UNIT, "--lines", LAST]
+        command = ["journalctl", "--user", "--unit", self.name, "--lines", LAST]
         try:
             said = call([*command, "--output=cat", "--no-pager"])
         except ConfigError:
@@ -188,10 +229,10 @@ class Systemd:
 
     def state(self) -> tuple[bool, list[str]]:
         """Return whether it runs, and how it is in lines for people."""
-        said = call(_systemctl("show", UNIT, *(f"--property={p}" for p in SHOWN)))
+        said = call(_systemctl("show", self.name, *(f"--property={p}" for p in SHOWN)))
         self._done(said, "be asked")
         found = dict(line.partition("=")[::2] for line in said.output.splitlines())
-        return found.get("ActiveState") == "active", [*_words(found)]
+        return found.get("ActiveState") == "active", [*_words(self.name, found)]
 
     def afterwards(self) -> Iterator[str]:
         """Yield what else a person should know of a service that was installed."""
@@ -203,19 +244,19 @@ class Systemd:
             )
         yield (
             "After new settings or a new token:\n"
-            f"  {RESTART}\n"
+            f"  systemctl --user restart {self.name}\n"
             "What it says:\n"
-            f"  journalctl --user --unit {UNIT} --follow"
+            f"  journalctl --user --unit {self.name} --follow"
         )
 
 
-def _words(found: Mapping[str, str]) -> Iterator[str]:
+def _words(name: str, found: Mapping[str, str]) -> Iterator[str]:
     if found.get("LoadState") == "not-found":
-        yield f"{UNIT} is not installed; `bzredis service install` does that"
+        yield f"{name} is not installed; `bzredis service install` does that"
         return
     state = f"{found.get('ActiveState')} ({found.get('SubState')})"
     since = found.get("ActiveEnterTimestamp", "")
-    yield f"{UNIT}: {state}" + (f" since {since}" if since else "")
+    yield f"{name}: {state}" + (f" since {since}" if since else "")
     if found.get("UnitFileState") != "enabled":
         yield "It does not start by itself; `bzredis service install` mends that"
     if words := found.get("StatusText"):

@@ -6,7 +6,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from bzredis.settings.config import Config
 from bzredis.settings.file import expanded
 
 PORT: Final = 8399
+PORTS: Final = 20  # that are tried where the first may be another's
 LIBRARIES: Final = ("starlette", "hypercorn", "jinja2", "markdown_it", "nh3")
 TOLD_NOT_INSTALLED: Final = (
     "the board needs what is not here ({}): install it where bzredis is, with"
@@ -78,13 +79,18 @@ class Opened:
         )
 
 
+def check() -> None:
+    """See that all it needs is here. Raises ConfigError."""
+    if absent := [name for name in LIBRARIES if find_spec(name) is None]:
+        raise ConfigError(TOLD_NOT_INSTALLED.format(", ".join(absent)))
+
+
 @contextmanager
 def opened(
     config: Config, listen: str | None = None, origins: Sequence[str] = ()
 ) -> Iterator[Opened]:
     """Have it listen. Raises ConfigError."""
-    if absent := [name for name in LIBRARIES if find_spec(name) is None]:
-        raise ConfigError(TOLD_NOT_INSTALLED.format(", ".join(absent)))
+    check()
     from bzredis.commands.web.door import access  # noqa: PLC0415 - for who serves
 
     try:
@@ -101,6 +107,27 @@ def opened(
         add_secret(token)
     with access.listening(at) as made:
         yield Opened(at, made, token, file, origins)
+
+
+@contextmanager
+def opened_near(config: Config) -> Iterator[Opened]:
+    """Have it listen at its usual place, or at the next one that is free."""
+    for port in range(PORT, PORT + PORTS):
+        with ExitStack() as stack:
+            try:
+                made = stack.enter_context(opened(config, str(port)))
+            except ConfigError:
+                if port == PORT + PORTS - 1 or not is_taken(port):
+                    raise
+                continue
+            yield made
+            return
+
+
+def is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1.0)
+        return not probe.connect_ex(("127.0.0.1", port))
 
 
 def board(config: Config, listen: str | None, origins: Sequence[str]) -> int:

@@ -17,7 +17,7 @@ from commands.service.conftest import Manager
 
 from bzredis.commands.form import WRONG
 from bzredis.commands.run import REFUSED
-from bzredis.commands.service import systemd
+from bzredis.commands.service import launchd, systemd
 from bzredis.commands.service.launchd import LABEL, Launchd
 from bzredis.commands.service.plan import Plan, is_sealed, plan, sealed
 from bzredis.errors import ConfigError
@@ -58,6 +58,24 @@ def verified(text: str, folder: Path) -> str:
 @needs_systemd
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     assert verified(systemd.text(HERE, {}), tmp_path) == ""
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_the_board(tmp_path: Path) -> None:
+    assert verified(systemd.board_text(HERE), tmp_path) == ""
+
+
+def test_the_board_as_a_launch_agent() -> None:
+    found = Launchd(launchd.BOARD)
+    assert found.file.name == "bzredis-board.plist"
+    agent = plistlib.loads(found.text(HERE).encode())
+    assert agent["Label"] == "bzredis-board"
+    assert agent["ProgramArguments"][3:] == [
+        "bzredis",
+        "board",
+        "--config",
+        "/home/me/config.toml",
+    ]
 
 
 @needs_systemd
