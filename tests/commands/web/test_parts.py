@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 
 from bzredis.commands.web.content.pictures import WIDE, course, scale, shares
 from bzredis.commands.web.content.prose import prose
 from bzredis.commands.web.content.sheets import symbols_of
+from bzredis.commands.web.door.serving import PATIENCE, Connections
 from bzredis.commands.web.drawing import Templates, moved
 from bzredis.commands.web.live.feed import Feed
 from bzredis.commands.web.live.hub import BEHIND, MOST, Hub, told
@@ -121,6 +124,32 @@ async def test_a_slow_page_is_dropped_and_holds_up_nobody() -> None:
     assert sent[-1]["body"] == told("reload", "")
     assert not sent[-1]["more_body"]
     assert made._pages == {quick[0]}
+
+
+async def test_a_browser_that_takes_nothing_does_not_hold_up_the_end() -> None:
+    is_full = trio.Event()
+
+    async def flood(_: Any, __: Any, send: Any) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        await send(start)
+        body = {"type": "http.response.body", "body": b"x" * 2**22, "more_body": True}
+        with trio.move_on_after(60):
+            while True:
+                is_full.set()
+                await send(body)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as browser:
+        listener.setblocking(False)
+        browser.connect(listener.getsockname())
+        browser.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Connections(flood).serve, listener)
+            with trio.fail_after(60):
+                await is_full.wait()
+            await trio.sleep(0.2)
+            began = trio.current_time()
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - began < PATIENCE / 2
 
 
 async def test_too_many_pages_are_told_so() -> None:

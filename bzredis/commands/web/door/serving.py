@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import attrs
 import trio
@@ -125,12 +125,17 @@ class Connections:
         context = WorkerContext(None)
         app = wrap_app(self.app, how.wsgi_max_body_size, "asgi")
         make: Callable[..., Any] = partial(TCPServer, app, how, context)
-        async with at:
-            try:
-                await trio.serve_listeners(partial(self._serve_one, make), [at])
-            finally:
-                for each in [*self._open]:
-                    each.close()
+        async with at, trio.open_nursery() as nursery:
+            nursery.start_soon(self._close_at_the_end)
+            await trio.serve_listeners(partial(self._serve_one, make), [at])
+
+    async def _close_at_the_end(self) -> NoReturn:
+        """Have no connection hold up the end: what it sends is shielded."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for each in [*self._open]:
+                each.close()
 
     async def _serve_one(
         self, make: Callable[..., Any], stream: trio.SocketStream
