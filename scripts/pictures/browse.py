@@ -75,7 +75,8 @@ def most_told(url: str) -> str:
             answer = asked.get(f"/api/history/consensus/{symbol}")
             return len(answer.json())
 
-        return max(sorted(found), key=told)
+        best: str = max(sorted(found), key=told)
+        return best
 
 
 def main() -> None:

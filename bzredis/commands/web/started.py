@@ -24,10 +24,18 @@ from bzredis.settings.file import expanded
 
 PORT: Final = 8399
 PORTS: Final = 20  # that are tried where the first may be another's
-LIBRARIES: Final = ("starlette", "hypercorn", "jinja2", "markdown_it", "nh3")
+# By the name under which it is imported, and the one under which it is installed: all
+# of them are the extra `board`.
+LIBRARIES: Final = {
+    "hypercorn": "hypercorn",
+    "jinja2": "jinja2",
+    "markdown_it": "markdown-it-py",
+    "nh3": "nh3",
+    "starlette": "starlette",
+}
 TOLD_NOT_INSTALLED: Final = (
-    "the board needs what is not here ({}): install it where bzredis is, with"
-    " `pip install 'bzredis[board]'`"
+    "the board needs libraries that are not here: install them where bzredis is, with"
+    " `pip install {}`"
 )
 ORIGIN: Final = re.compile(
     r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
@@ -81,8 +89,9 @@ class Opened:
 
 def check() -> None:
     """See that all it needs is here. Raises ConfigError."""
-    if absent := [name for name in LIBRARIES if find_spec(name) is None]:
-        raise ConfigError(TOLD_NOT_INSTALLED.format(", ".join(absent)))
+    absent = [name for each, name in LIBRARIES.items() if find_spec(each) is None]
+    if absent:
+        raise ConfigError(TOLD_NOT_INSTALLED.format(" ".join(absent)))
 
 
 @contextmanager

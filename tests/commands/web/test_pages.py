@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
+import struct
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,12 @@ from commands.web.conftest import LIMIT, Board, Wrote, board_at
 from store.servers import Peer
 
 from bzredis.commands.cli import bzredis
+from bzredis.commands.looks import board as looks
+from bzredis.commands.web import started
 from bzredis.commands.web.door.guard import POLICY, is_this_machine
 from bzredis.contract.schemas import of
+from bzredis.errors import ConfigError
+from bzredis.settings.config import Config
 from bzredis.streams import BY_NAME
 
 
@@ -71,6 +77,7 @@ def test_what_browsers_are_told(board: Board) -> None:
     html = board.get("/symbol/AAPL").text
     assert " style=" not in html
     assert "<script>" not in html
+    assert '<noscript><meta http-equiv="refresh"' in html
 
 
 def test_other_names_of_this_machine_are_turned_away(board: Board) -> None:
@@ -80,6 +87,29 @@ def test_other_names_of_this_machine_are_turned_away(board: Board) -> None:
         assert board.get("/", host=host).status_code == 200
         assert is_this_machine(host)
     assert httpx.post(board.url, timeout=LIMIT).status_code == 405
+
+
+def test_what_is_no_http_harms_only_itself(board: Board, wrote: Wrote) -> None:
+    asks = b"GET %s HTTP/1.1\r\nHost: localhost\r\n"
+    h2c = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+    odd = (
+        asks % b"/" + b"\r\n" + asks % b"/events" + b"\r\n",
+        asks % b"/" + h2c + b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n",
+        asks % (b"/" + b"A" * 20_000),
+        asks % b"/\xff",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"\0" * 1_000,
+    )
+    for number, text in enumerate(odd * 4):
+        with socket.create_connection(("127.0.0.1", board.port), LIMIT) as made:
+            made.sendall(text)
+            if number % 2:
+                made.recv(100)
+            if number % 3:  # it is gone without a goodbye
+                linger = struct.pack("ii", 1, 0)
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    assert board.get("/").status_code == 200
 
 
 def test_pages_that_are_none_and_odd_symbols(board: Board) -> None:
@@ -176,8 +206,22 @@ def test_a_place_that_is_taken_and_what_is_not_installed(
     monkeypatch.setattr(there, lambda name: None if name == "nh3" else name)
     done = run.invoke(bzredis, ["board"])
     assert done.exit_code == 2
-    assert "(nh3)" in done.stderr
-    assert "`pip install 'bzredis[board]'`" in done.stderr
+    assert "with `pip install nh3`" in done.stderr
+
+
+def test_the_demo_takes_the_next_place_that_is_free(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert started.PORT == looks.PORT
+    monkeypatch.setattr(started, "PORT", board.port)
+    with started.opened_near(Config()) as made:
+        assert made.at.port > board.port
+    monkeypatch.setattr(started, "PORTS", 1)
+    with (
+        pytest.raises(ConfigError, match="nobody can listen"),
+        started.opened_near(Config()),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("text", ["", "short", "not ascii: ä" + 20 * "x"])

@@ -237,6 +237,7 @@ def test_how_it_went_is_from_left_to_right() -> None:
     assert [point[0] for point in found.points] == sorted(x for x, _ in found.points)
     assert (found.least, found.most) == (Decimal(1), Decimal(9))
     assert found.points[0][1] > found.points[1][1]  # what is more stands higher
+    assert len(found.line.split()) == 5  # steps: each holds until the next
     assert course(history[:1], "target") is None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 import attrs
@@ -116,7 +117,11 @@ class Course:
 
     @property
     def line(self) -> str:
-        return " ".join(f"{x},{y}" for x, y in self.points)
+        """Go in steps: each holds until the next one."""
+        found = [self.points[0]]
+        for (_, before), (x, y) in pairwise(self.points):
+            found += [(x, before), (x, y)]
+        return " ".join(f"{x},{y}" for x, y in found)
 
 
 def course(history: Sequence[Entry], what: str) -> Course | None:

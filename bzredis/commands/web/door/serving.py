@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 import attrs
+import structlog
 import trio
 from hypercorn.config import Config as HowServed
 from hypercorn.trio.tcp_server import TCPServer
@@ -19,13 +20,15 @@ from bzredis.commands.looks.asked import STREAMS, place_of
 from bzredis.commands.web.app import application
 from bzredis.commands.web.drawing import Templates
 from bzredis.commands.web.live.hub import Hub
-from bzredis.errors import ConfigError
+from bzredis.errors import ConfigError, first
 from bzredis.reader import ReaderError, TrioReader
 from bzredis.settings.addresses import RedisURL
 from bzredis.settings.config import Config
 
 FIRST_LOOK: Final = 2.0  # s that the first page waits for Redis
 PATIENCE: Final = 10.0  # s that a browser may take nothing
+log = structlog.get_logger(__name__)
+
 MOST: Final = 512  # connections at once
 
 
@@ -81,11 +84,14 @@ class Bounded(trio.abc.HalfCloseableStream):
         """Send over this one."""
         self.stream = stream
         self.socket = stream.socket
+        # Hypercorn may end a connection in the middle of what it sends.
+        self._turn = trio.Lock()
 
     async def send_all(self, data: Any) -> None:
         with trio.move_on_after(PATIENCE) as limit:
             limit.shield = True
-            await self.stream.send_all(data)
+            async with self._turn:
+                await self.stream.send_all(data)
         if limit.cancelled_caught:
             self.close()
             raise trio.BrokenResourceError("it takes nothing any more")
@@ -97,7 +103,8 @@ class Bounded(trio.abc.HalfCloseableStream):
         return await self.stream.receive_some(max_bytes)
 
     async def send_eof(self) -> None:
-        await self.stream.send_eof()
+        async with self._turn:
+            await self.stream.send_eof()
 
     async def aclose(self) -> None:
         await self.stream.aclose()
@@ -147,5 +154,9 @@ class Connections:
         self._open.add(bounded)
         try:
             await make(ConnectionState({}), bounded)
+        except* Exception as group:  # noqa: BLE001 - of one connection, not of all
+            # A page's bug is logged by Hypercorn. This is its own: what is no HTTP, or
+            # ends in the middle, must not end the board for everyone.
+            log.warning("a connection ended badly: %r", first(group))
         finally:
             self._open.discard(bounded)
