@@ -97,7 +97,7 @@ def test_what_is_no_http_harms_only_itself(board: Board, wrote: Wrote) -> None:
         asks % b"/" + h2c + b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n",
         asks % (b"/" + b"A" * 20_000),
-        asks % b"/\xff",
+        asks % b"/\xff" + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00",
         b"\0" * 1_000,
     )

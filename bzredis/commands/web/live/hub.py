@@ -148,8 +148,11 @@ class Hub:
             nursery.start_soon(self._tell_news)
             nursery.start_soon(self._tell_state)
             for at in cycle(self._open):
-                with at() as self._reader:
-                    await self._follow(self._reader)
+                self._reader = reader = at()
+                await self._follow(reader)
+                # In a thread, since it waits for who reads just now; at the end of all
+                # nobody has to.
+                await trio.to_thread.run_sync(reader.close, abandon_on_cancel=True)
                 await trio.sleep(AGAIN)
         raise AssertionError  # it is never done
 
