@@ -71,7 +71,7 @@ class Board:
     def _page(
         self, name: str, status: int = 200, events: str = "", **values: Any
     ) -> Response:
-        about = {"asked_for": "", **values}
+        about = {"asked_for": "", "serial": self.hub.serial, **values}
         html = self.templates.page(name, self.hub, events=events, **about)
         return HTMLResponse(html, status)
 
@@ -92,6 +92,7 @@ class Board:
     async def symbol(self, request: Request) -> Response:
         symbol = symbol_in(request)
         asked = urlencode({"page": "symbol", "symbols": symbol})
+        serial = self.hub.serial  # what comes while it is read may not be in it
         found = await self.hub.read(sheet(symbol))
         if not found.is_there:
             await self.register.search(symbol)
@@ -99,8 +100,11 @@ class Board:
                 *("nothing", HTTPStatus.NOT_FOUND, f"/events?{asked}"),
                 symbol=symbol,
                 near=self.register.near(symbol),
+                serial=serial,
             )
-        return self._page("symbol", HTTPStatus.OK, f"/events?{asked}", sheet=found)
+        return self._page(
+            *("symbol", HTTPStatus.OK, f"/events?{asked}"), sheet=found, serial=serial
+        )
 
     async def widget(self, request: Request) -> Response:
         symbol = symbol_in(request)
@@ -114,6 +118,7 @@ class Board:
     async def watch(self, request: Request) -> Response:
         named = symbols_of(request.query_params.get("symbols", ""))
         by = request.query_params.get("sort", "")
+        serial = self.hub.serial
         found = await self.hub.read(watched(named))
         falls = request.query_params.get("order") == "down"
         lines: Sequence[Line] = found.lines
@@ -125,6 +130,7 @@ class Board:
             *("watch", HTTPStatus.OK, f"/events?{asked}"),
             lines=lines,
             whose=found.whose,
+            serial=serial,
             named=",".join(named),
             sorted_by=by if by in SORTS else "",
             falls=falls,

@@ -34,7 +34,7 @@ STATE: Final = 1.0  # s between signs that this board lives, with how all stands
 MOVED: Final = 5.0  # s between tables of who moved
 # A look takes milliseconds. So old, what it said may be as wrong as it likes.
 OLD: Final = 3.0  # s
-FIRST: Final = 700  # entries of each log's end; one in three is news
+FIRST: Final = 1_000  # entries of each log's end; one in three is news
 BEHIND: Final = 24  # messages that may wait for a page: some 5 s
 MOST: Final = 200  # pages at once
 
@@ -175,8 +175,9 @@ class Hub:
             self.ready.set()
 
     async def _look(self, reader: TrioReader) -> None:
+        begin = datetime.now(UTC)  # what is said is as old as the asking
         self.states = {name: await reader.status(name) for name in self.streams}
-        self.asked = datetime.now(UTC)
+        self.asked = begin
 
     async def _read_first(self, reader: TrioReader) -> None:
         new = [name for name in self.streams if name not in self._after]
@@ -193,9 +194,10 @@ class Hub:
             self._after[name] = one.id
             if isinstance(one, Entry) and one.symbol and one.effect != "none":
                 self._changed.add(one.symbol)
+                self.serial += 1
             if news := self._keep(one):
                 self._rows.append(news)
-                self.serial += 1
+                self.serial += 1  # a gap is about no symbol
 
     def _keep(self, one: Entry | Gap) -> News | None:
         if isinstance(one, Entry):
