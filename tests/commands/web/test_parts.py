@@ -17,9 +17,9 @@ from bzredis.commands.web.content.sheets import symbols_of
 from bzredis.commands.web.door.serving import PATIENCE, Connections
 from bzredis.commands.web.drawing import Templates, moved
 from bzredis.commands.web.live.feed import Feed
-from bzredis.commands.web.live.hub import BEHIND, MOST, Hub, told
+from bzredis.commands.web.live.hub import BEHIND, MOST, STATE, Hub, told
 from bzredis.commands.web.live.kept import SHOWN, Kept, News, Wanted
-from bzredis.reader import Consensus, Entry, Gap, Rating
+from bzredis.reader import Consensus, Entry, Gap, Rating, Status
 
 NOON = datetime(2026, 11, 27, 17, tzinfo=UTC)
 TODAY = NOON.date()
@@ -190,6 +190,33 @@ async def test_each_page_is_told_what_it_wants(autojump_clock: Any) -> None:
         assert await sheet[1].receive() == told("changed", "")
         with pytest.raises(trio.WouldBlock):
             one[1].receive_nowait()
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_turns_stale_is_told_at_once(autojump_clock: Any) -> None:
+    made = hub()
+    joined = made.join(None, frozenset())
+    assert joined
+    came = joined[1]
+
+    class Read:
+        alive: str | None = "bridge"
+
+        async def status(self, stream: Any) -> Status:
+            return Status(stream=stream, alive=self.alive, text={"state": "live"})
+
+    reader: Any = Read()
+    await made._look(reader)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made._tell_state)
+        assert b"event: hello" in await came.receive()
+        assert b"state fresh" in await came.receive()
+        reader.alive, began = None, trio.current_time()
+        await made._look(reader)
+        assert b"state stale" in await came.receive()
+        assert trio.current_time() == began
+        assert b"state stale" in await came.receive()  # and again, as a sign of life
+        assert trio.current_time() == began + STATE
         nursery.cancel_scope.cancel()
 
 

@@ -6,7 +6,7 @@ what is said while nobody listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import cycle
 from typing import Final, NoReturn, TypeVar
@@ -92,6 +92,7 @@ class Hub:
     _pages: set[Page] = attrs.field(factory=set)
     _rows: list[News] = attrs.field(factory=list)
     _changed: set[str] = attrs.field(factory=set)
+    _turned: trio.Event = attrs.field(factory=trio.Event)  # fresh or not: told at once
 
     # ---- for pages
 
@@ -163,6 +164,7 @@ class Hub:
                 await self._look(reader)
                 await self._read_first(reader)
                 self.trouble = ""
+                self._turned.set()
                 self._all_changed()
                 self.ready.set()
                 for name in self.streams:
@@ -172,12 +174,15 @@ class Hub:
                     await self._look(reader)
         except* ReaderError as group:
             self.trouble = str(first(group))
+            self._turned.set()
             self.ready.set()
 
     async def _look(self, reader: TrioReader) -> None:
         begin = datetime.now(UTC)  # what is said is as old as the asking
-        self.states = {name: await reader.status(name) for name in self.streams}
-        self.asked = begin
+        states = {name: await reader.status(name) for name in self.streams}
+        if _fresh(states) != _fresh(self.states):
+            self._turned.set()
+        self.states, self.asked = states, begin
 
     async def _read_first(self, reader: TrioReader) -> None:
         new = [name for name in self.streams if name not in self._after]
@@ -227,7 +232,9 @@ class Hub:
     async def _tell_state(self) -> NoReturn:
         moved, until = "", 0.0
         while True:
-            await trio.sleep(STATE)
+            with trio.move_on_after(STATE):
+                await self._turned.wait()
+            self._turned = trio.Event()
             if not self._pages:
                 continue
             news = told("strip", self.draw.strip(self))
@@ -247,6 +254,10 @@ class Hub:
                     self.leave(page)
                 except trio.BrokenResourceError:
                     self.leave(page)  # it is gone
+
+
+def _fresh(states: Mapping[StreamName, Status]) -> set[StreamName]:
+    return {name for name, status in states.items() if status.fresh}
 
 
 def _for(page: Page, rows: list[News], changed: set[str]) -> bytes:
