@@ -33,7 +33,8 @@ def told(stream: str, key: str, fields: dict[str, str]) -> Entry | Gap:
     if fields.get("action") == "gap":
         kept = {name: text for name, text in fields.items() if name != "action"}
         return structure(Gap, kept, stream=stream, id=key)
-    return structure(Entry, {**fields, "event": key}, stream=stream, id=key)
+    known = {**fields, "event": key}
+    return structure(Entry, known, stream=stream, id=key, text=fields)
 
 
 def place(after: str) -> tuple[int, int]:

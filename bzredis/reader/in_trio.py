@@ -111,6 +111,13 @@ class TrioReader:
     async def recent(self, stream: str, count: int = 50) -> tuple[Entry | Gap, ...]:
         return await _in_thread(partial(self._reader.recent, stream, count))
 
+    async def read(self, call: Callable[[Reader], T]) -> T:
+        """Read what takes several questions, in one thread: `call` is given a Reader.
+
+        It has to return what it read, no iterator that would go on to read.
+        """
+        return await _in_thread(partial(call, self._reader))
+
     def events(self, stream: str, after: str = NOW, *, follow: bool = True) -> Events:
         return Events(self._reader, self._reader.follower(stream, after, follow=follow))
 

@@ -131,7 +131,8 @@ class Reader:
         key = self._key(stream, f"history:{_symbol(symbol)}")
         (found,) = self._redis.ask(("XREVRANGE", key, "+", "-", "COUNT", count))
         return tuple(
-            structure(Entry, fields, stream=stream, id=one) for one, fields in found
+            structure(Entry, fields, stream=stream, id=one, text=fields)
+            for one, fields in found
         )
 
     def recent(self, stream: str, count: int = 50) -> tuple[Entry | Gap, ...]:

@@ -193,6 +193,7 @@ class Entry:
     shift: Shift | None = named("shift")  # of consensus
     raw: str | None = named("raw")  # JSON as upstream sent it; not in a history
     other: Mapping[str, str] = _other()
+    text: Mapping[str, str] = _text()  # all fields as they stand in Redis
 
 
 @attrs.frozen(kw_only=True)

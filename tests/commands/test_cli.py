@@ -91,7 +91,7 @@ def test_each_command_has_its_options(option: object) -> None:
         "keys": option.name in {"prefix", "stream"},
         "plugins": False,
         "get": option.name in {"prefix", "redis", "stream"},
-        "board": option.name in {"prefix", "redis"},
+        "board": option.name in {"prefix", "redis", "state-dir", "stream"},
         "watch": option.name in {"prefix", "redis", "stream"},
         "status": option.name in {"prefix", "redis", "stream"},
     }

@@ -112,6 +112,7 @@ def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
         Text(("─" if pen.letters else "-") * pen.width, FAINT),
         *([newest] if newest.plain else []),
         Text(MADE_UP, STRONG),
+        *(Text(line, STRONG) for line in place.in_browser()),
         Text(FROM),
         *(Text(line) for each in place.commands() for line in folded(each, pen.width)),
         Text(pen.joined(ENDS, came).plain, FAINT),

@@ -29,6 +29,7 @@ from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.commands.run import assemble, run_to_the_end
 from bzredis.commands.running.followed import whole
 from bzredis.commands.simulate import further
+from bzredis.commands.web.started import Opened, opened_near
 from bzredis.errors import ConfigError, StoreDown, first
 from bzredis.reader import ReaderError
 from bzredis.settings.addresses import Origin, redis_urls
@@ -66,7 +67,12 @@ log = structlog.get_logger(__name__)
     help="Put the made-up data there, under the prefix demo, and take it away at the "
     "end. [an embedded server]",
 )
-def demo(found: Found, seconds: float | None, named: str | None) -> int:
+@click.option(
+    "--board", "wants_board", is_flag=True, help="Show it in the browser, too."
+)
+def demo(
+    found: Found, seconds: float | None, named: str | None, *, wants_board: bool
+) -> int:
     """Try the bridge with made-up data and a server of its own.
 
     On a terminal it shows the board of `watch` until q or Ctrl-C; through a pipe it
@@ -78,7 +84,9 @@ def demo(found: Found, seconds: float | None, named: str | None) -> int:
     if named is not None:
         config = _in_theirs(config, named)
     limit = inf if seconds is None else seconds
-    return trio.run(_demo, config, named is not None, limit)
+    with ExitStack() as stack:
+        opened = stack.enter_context(opened_near(config)) if wants_board else None
+        return trio.run(_demo, config, named is not None, limit, opened)
 
 
 def _level(found: Found) -> str:
@@ -123,7 +131,12 @@ def _store(config: Config) -> Store:
     return Store(url, config.prefix, others=others)
 
 
-async def _demo(config: Config, is_yours: bool, seconds: float) -> int:  # noqa: FBT001
+async def _demo(
+    config: Config,
+    is_yours: bool,  # noqa: FBT001 - trio takes no names
+    seconds: float,
+    opened: Opened | None,
+) -> int:
     """Run until stopped, or for so many seconds; return the exit code."""
     async with AsyncExitStack() as stack:
         # Before, and after, all that leaves something behind where a signal ends it.
@@ -143,7 +156,10 @@ async def _demo(config: Config, is_yours: bool, seconds: float) -> int:  # noqa:
         token = partial(str, upstream.settings.token)
         outlet, tally = Outlet(sys.stdout, MISSING), Tally()
         bridge = assemble(config, token, folder / "state", tally.came, PACE)
-        demo = Demo(Place(config, port), bridge, outlet, tally)
+        if opened:
+            nursery.start_soon(opened.serve, config)
+        place = Place(config, port, board=opened.url if opened else "")
+        demo = Demo(place, bridge, outlet, tally)
         code = await demo.run(signals, seconds)
         if is_yours and code == STOPPED:  # else it never wrote there
             await _take_away(demo.say, bridge, config)

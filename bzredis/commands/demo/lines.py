@@ -29,7 +29,8 @@ async def write(outlet: Outlet, followed: Followed, place: Place) -> None:
     say = partial(_say, outlet)
     say(f"{MADE_UP}\n{place.words}\n")
     await _catch_up(say, followed)
-    say("\n".join(["", FROM, *(f"  {each}" for each in place.commands())]))
+    commands = (f"  {each}" for each in place.commands())
+    say("\n".join(["", *place.in_browser(), FROM, *commands]))
     say("Ctrl-C ends the demo.\n")
     told = {str(name): f"{name}: fresh" for name in followed.streams}
     while not outlet.is_broken:

@@ -37,6 +37,7 @@ class Place:
     config: Config
     port: int = 0  # of its own server; 0: somebody's Redis, under a prefix of its own
     client: str = attrs.field(factory=_client)  # Redis' own; "" where there is none
+    board: str = ""  # where it is to be seen in the browser
 
     @property
     def shown(self) -> str:
@@ -56,6 +57,10 @@ class Place:
         found = [[*client, "HGETALL", key]] if client else []
         found += [[*self._ours(word), *self._at()] for word in ("watch", "get")]
         return [shlex.join(words) for words in found]
+
+    def in_browser(self) -> list[str]:
+        """Return where it is to be seen in the browser, if anywhere."""
+        return [f"In the browser: {self.board}"] if self.board else []
 
     def _to_client(self) -> list[str]:
         """Return what begins a command of Redis' own client, if that gets there."""

@@ -12,7 +12,7 @@ from typing import Final
 from bzredis.commands.logs import add_secret
 from bzredis.errors import ConfigError
 from bzredis.reader import Reader, ReaderError
-from bzredis.reader.asking import HOW
+from bzredis.reader.asking import HOW, Redis
 from bzredis.settings.addresses import RedisURL
 from bzredis.settings.config import Config
 from bzredis.store import sentinel
@@ -29,6 +29,11 @@ def streams(config: Config) -> tuple[str, ...]:
 
 def reader_at(url: RedisURL, prefix: str) -> Reader:
     """Return a reader of what the settings name, Sentinels too; nothing is sent yet."""
+    return Reader(place_of(url), prefix)
+
+
+def place_of(url: RedisURL) -> str | Redis:
+    """Return what a reader is made of: a URL, or a client that knows Sentinels."""
     for secret in url.secrets:
         add_secret(secret)
     if sentinel.MARK in url.url:
@@ -37,8 +42,8 @@ def reader_at(url: RedisURL, prefix: str) -> Reader:
         client = sentinel.client(url.url, **how)
         # What the Sentinels say is wanted in bytes, and all that Redis says as text.
         client.connection_pool.connection_kwargs["decode_responses"] = True
-        return Reader(client, prefix)
-    return Reader(url.url, prefix)
+        return client
+    return url.url
 
 
 @contextmanager

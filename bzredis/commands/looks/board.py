@@ -1,4 +1,4 @@
-"""`bzredis board`: a line for each symbol."""
+"""`bzredis board`: in the browser; or printed, a line for each symbol."""
 
 from __future__ import annotations
 
@@ -35,43 +35,73 @@ COLUMNS: Final = {
     "isin": "isin",
     "record": "_record",
 }
+PORT: Final = 8399  # where it is served, unless told; as web.started says
 NUMBERS: Final = {"pt", "pt_prior", "pt_change_pct", "importance"}
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
 
 
 @click.command()
-@with_options(PLACE)
+@with_options(PLACE | {"stream", "state-dir"})
+@click.option(
+    "--listen",
+    metavar="ADDRESS",
+    help="Where it is to be seen: a port, or an address of this machine and one. Beyond"
+    f" this machine a token is asked for. [127.0.0.1:{PORT}]",
+)
+@click.option(
+    "--allow-origin",
+    "origins",
+    metavar="ORIGIN",
+    multiple=True,
+    help="A site whose pages may read its JSON, as https://example.com; repeatable."
+    " [none]",
+)
+@click.option("--text", is_flag=True, help="Print it, a line for each symbol.")
+@click.option(
+    "--csv",
+    is_flag=True,
+    help="Print it for spreadsheets: RFC 4180, with a header; text that would be taken"
+    " for a formula has a ' before it.",
+)
+@click.option(
+    "--json",
+    is_flag=True,
+    help="Print a list of objects: fields as they stand in Redis.",
+)
 @click.option(
     *("--count", "-n"),
     type=click.IntRange(min=1),
     metavar="COUNT",
-    help="So many symbols at the most. [all]",
+    help="Print so many symbols at the most. [all]",
 )
-@click.option(
-    "--csv",
-    "as_csv",
-    is_flag=True,
-    help="For spreadsheets: RFC 4180, with a header; text that would be taken for a"
-    " formula has a ' before it.",
-)
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="A list of objects: fields as they stand in Redis.",
-)
-def board(config: Config, *, count: int | None, as_csv: bool, as_json: bool) -> int:
-    """Show the newest rating of each symbol, the last change first.
+def board(
+    config: Config,
+    *,
+    listen: str | None,
+    origins: tuple[str, ...],
+    count: int | None,
+    **forms: bool,
+) -> int:
+    """Show all that stands in Redis in the browser, and what comes at once.
 
-    The exit code is 2 where Redis cannot be asked.
+    With --text, --csv or --json it prints the newest rating of each symbol instead, the
+    last change first. The exit code is 2 where Redis cannot be asked for that.
     """
-    if as_csv and as_json:
-        raise ConfigError("--csv and --json: only one can be meant")
+    wanted = [f"--{name}" for name, is_wanted in forms.items() if is_wanted]
+    if len(wanted) > 1:
+        raise ConfigError(f"{' and '.join(wanted)}: only one can be meant")
+    if not wanted:
+        if count is not None:
+            raise ConfigError("--count: so many of what? Say --text, --csv or --json")
+        return _serve(config, listen, origins)
+    if listen is not None or origins:
+        words = "--listen" if listen is not None else "--allow-origin"
+        raise ConfigError(f"{words} and {wanted[0]}: only one can be meant")
     with reading(config) as reader:
         found = [*reader.newest("ratings", count)]
-    if as_csv:
+    if forms["csv"]:
         put(_csv(found))
-    elif as_json:
+    elif forms["json"]:
         put_json([{**each.text} for each in found])
     elif found:
         _draw(found)
@@ -80,6 +110,12 @@ def board(config: Config, *, count: int | None, as_csv: bool, as_json: bool) -> 
             f"bzredis: no symbol is here yet under the prefix {config.prefix}", err=True
         )
     return 0
+
+
+def _serve(config: Config, listen: str | None, origins: tuple[str, ...]) -> int:
+    from bzredis.commands.web import started  # noqa: PLC0415 - an extra
+
+    return started.board(config, listen, origins)
 
 
 def _csv(found: Iterable[Rating]) -> str:

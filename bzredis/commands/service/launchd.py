@@ -11,11 +11,10 @@ from typing import Final
 import attrs
 
 from bzredis.commands.service.calls import ACT, Said, call, shown
-from bzredis.commands.service.plan import Plan, sealed
+from bzredis.commands.service.plan import Plan, name_of, sealed
 from bzredis.errors import ConfigError
 from bzredis.settings.file import expanded
 
-LABEL: Final = "bzredis"
 AGAIN: Final = 30  # s until it is started again; launchd does not know for which codes
 OWN: Final = 0o077  # what is kept is for its user alone
 STOP: Final = 20  # s; it ends within 5 whatever hangs
@@ -25,20 +24,26 @@ STOP: Final = 20  # s; it ends within 5 whatever hangs
 class Launchd:
     """The user's own launchd, as long as he or she is logged in."""
 
-    name: str = LABEL
+    role: str = ""  # beside the bridge
+
+    @property
+    def name(self) -> str:
+        return name_of(self.role)
 
     @property
     def file(self) -> Path:
-        return expanded(Path("~/Library/LaunchAgents")) / f"{LABEL}.plist"
+        return expanded(Path("~/Library/LaunchAgents")) / f"{self.name}.plist"
 
     @property
     def log(self) -> Path:
-        return expanded(Path("~/Library/Logs")) / f"{LABEL}.log"
+        return expanded(Path("~/Library/Logs")) / f"{self.name}.log"
 
     def text(self, plan: Plan) -> str:
+        run = (*plan.command, str(plan.token))
+        command = plan.beside(self.role) if self.role else run
         agent = {
-            "Label": LABEL,
-            "ProgramArguments": [*plan.command, str(plan.token)],
+            "Label": self.name,
+            "ProgramArguments": [*command],
             "RunAtLoad": True,
             "KeepAlive": {"SuccessfulExit": False},
             "ThrottleInterval": AGAIN,
@@ -61,7 +66,7 @@ class Launchd:
         return [*self.ending(), load] if anew else [load]
 
     def ending(self) -> list[list[str]]:
-        return [["launchctl", "bootout", f"{_domain()}/{LABEL}"]]
+        return [["launchctl", "bootout", f"{_domain()}/{self.name}"]]
 
     def ended(self) -> list[list[str]]:
         return []
@@ -77,7 +82,7 @@ class Launchd:
     def run(self, command: list[str]) -> None:
         """Run one of the commands; raises ConfigError in words for people."""
         said = call(command, ACT)
-        is_loaded = not call(["launchctl", "print", f"{_domain()}/{LABEL}"]).code
+        is_loaded = not call(["launchctl", "print", f"{_domain()}/{self.name}"]).code
         # What is there already, or gone already, is an error to launchctl only.
         if said.code and is_loaded != (command[1] == "bootstrap"):
             words = f"`{shown(command)}` did not work: {_words(said)}"
@@ -87,13 +92,13 @@ class Launchd:
 
     def state(self) -> tuple[bool, list[str]]:
         """Return whether it runs, and how it is in lines for people."""
-        said = call(["launchctl", "print", f"{_domain()}/{LABEL}"])
+        said = call(["launchctl", "print", f"{_domain()}/{self.name}"])
         if said.code:
             there = "is not loaded" if self.file.exists() else "is not installed"
-            return False, [f"{LABEL} {there}; `bzredis service install` does that"]
+            return False, [f"{self.name} {there}; `bzredis service install` does that"]
         lines = (line.strip() for line in said.output.splitlines())
         found = dict(line.split(" = ", 1) for line in lines if " = " in line)
-        told = [f"{LABEL}: {found.get('state', 'unknown')}"]
+        told = [f"{self.name}: {found.get('state', 'unknown')}"]
         if "last exit code" in found:
             told.append(f"It ended last with the code {found['last exit code']}")
         return found.get("state") == "running", told
@@ -103,7 +108,7 @@ class Launchd:
         yield (
             "It ends when you log out, and begins when you log in.\n"
             "After new settings:\n"
-            f"  launchctl kickstart -k {_domain()}/{LABEL}\n"
+            f"  launchctl kickstart -k {_domain()}/{self.name}\n"
             "What it says:\n"
             f"  {self.log}"
         )

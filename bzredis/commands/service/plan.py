@@ -17,12 +17,17 @@ from bzredis.commands.service.calls import call
 from bzredis.errors import ConfigError
 from bzredis.settings import credentials
 from bzredis.settings.config import Config
-from bzredis.settings.file import Found, expanded
+from bzredis.settings.file import APP, Found, expanded
 
 START: Final = 30.0  # s that a Python may take to start, on a busy machine
 MARK: Final = "Written by `bzredis service install`; as it was written:"
 STATE_HOME: Final = "XDG_STATE_HOME"  # the state folder is where this shell has it
 INIT: Final = "`bzredis init` makes one"
+# What may run beside the bridge as a service of its own: its command, and what it is.
+BESIDE: Final = {
+    "board": "bzredis' board in the browser",
+    "react": "bzredis' reactions, as the settings file has them",
+}
 
 
 @attrs.frozen
@@ -40,6 +45,11 @@ class Plan:
         """The command but for the token's file, which each kind of service names."""
         program = (self.python, "-P", "-m", "bzredis", "run")
         return *program, "--config", str(self.settings), "--token-file"
+
+    def beside(self, role: str) -> tuple[str, ...]:
+        """Return the command of what runs beside the bridge."""
+        program = (self.python, "-P", "-m", "bzredis", role)
+        return *program, "--config", str(self.settings)
 
 
 def plan(found: Found) -> Plan:
@@ -97,6 +107,11 @@ def kept(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
         if not value.isprintable():
             raise ConfigError(f"{name}: no service can be written of such characters")
     return found
+
+
+def name_of(role: str) -> str:
+    """Return a service's name: of the bridge, where it has no role beside it."""
+    return f"{APP}-{role}" if role else APP
 
 
 def sealed(body: str, comment: str) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from bzredis.commands.service.plan import Plan, sealed
+from bzredis.commands.service.plan import BESIDE, Plan, name_of, sealed
 from bzredis.errors import ConfigError
-from bzredis.settings.file import APP
 
 PLAIN: Final = re.compile(r"[\w/.,:@+=-]+", re.ASCII)  # what needs no quotes
 UNSAFE: Final = {*"\"'\\"}
@@ -62,28 +61,58 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=default.target
 """
+# Programs of somebody's that `react` runs are not to be hindered.
+TEXT_BESIDE: Final = """\
+# What is to be otherwise belongs into `systemctl --user edit {name}`.
+[Unit]
+Description={what}
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+SyslogIdentifier={name}
+ExecStart={command}
+{environment}\
+Restart=on-failure
+RestartSec=10
+# The settings are wrong, say: somebody has to look.
+RestartPreventExitStatus=2
+TimeoutStopSec=20
+UMask=0077
+LimitCORE=0
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=default.target
+"""
 
 
-def text(plan: Plan) -> str:
+def text(plan: Plan, role: str = "") -> str:
     """Return the unit's file. Raises ConfigError."""
-    program, *arguments = plan.command
+    name, token = name_of(role), str(plan.token).replace("%", "%%")
+    kept = "".join(
+        f"Environment={_quoted(f'{name}={value}')}\n"
+        for name, value in plan.environment.items()
+    )
+    if role:
+        command = " ".join(_words(plan.beside(role)))
+        body = TEXT_BESIDE.format(
+            name=name, what=BESIDE[role], command=command, environment=kept
+        )
+    else:
+        command = " ".join([*_words(plan.command), "${CREDENTIALS_DIRECTORY}/token"])
+        body = TEXT.format(name=name, command=command, token=token, environment=kept)
+    return sealed(body, "# {}")
+
+
+def _words(command: tuple[str, ...]) -> list[str]:
+    program, *arguments = command
     if UNSAFE & {*program}:
         raise ConfigError(
             f"{program}: systemd takes no program with quotes or backslashes in its"
             " path"
         )
-    words = [_quoted(program), *(_quoted(each, "$") for each in arguments)]
-    kept = "".join(
-        f"Environment={_quoted(f'{name}={value}')}\n"
-        for name, value in plan.environment.items()
-    )
-    body = TEXT.format(
-        name=APP,
-        command=" ".join([*words, "${CREDENTIALS_DIRECTORY}/token"]),
-        token=str(plan.token).replace("%", "%%"),
-        environment=kept,
-    )
-    return sealed(body, "# {}")
+    return [_quoted(program), *(_quoted(each, "$") for each in arguments)]
 
 
 def _quoted(word: str, doubled: str = "") -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from commands.looks.conftest import LIMIT, WIDTH, Look, Terminal
 from commands.looks.test_get import COLOUR
@@ -32,9 +33,9 @@ def look(tmp_path: Path) -> Look:
 
 
 @contextmanager
-def demo(look: Look, **environ: str) -> Iterator[Terminal]:
+def demo(look: Look, *words: str, **environ: str) -> Iterator[Terminal]:
     """Run it on a terminal; afterwards nothing is left of it."""
-    terminal = look.terminal("demo", environ=environ)
+    terminal = look.terminal("demo", *words, environ=environ)
     with closing(terminal):
         yield terminal
     folder = Path(look.environ["TMPDIR"])
@@ -48,7 +49,7 @@ def frames(text: str) -> list[str]:
 
 
 def test_the_instructions_stand_below_the_board_all_the_time(look: Look) -> None:
-    with demo(look) as terminal:
+    with demo(look, "--board") as terminal:
         before = termios.tcgetattr(terminal.fd)
         shown = terminal.until(lambda text: text.count("● fresh") >= 9)
         assert "\x1b[?1049h" in shown
@@ -60,6 +61,8 @@ def test_the_instructions_stand_below_the_board_all_the_time(look: Look) -> None
             assert MADE_UP in each
             assert all(command in each for command in COMMANDS)
             assert max(map(len, each.splitlines())) <= WIDTH
+        [url] = {*re.findall(r"In the browser: (http://127\.0\.0\.1:\d+/)", shown)}
+        assert 'class="symbol"' in httpx.get(url, timeout=LIMIT).text
         terminal.type("q")
         assert terminal.ended() == 0
         assert termios.tcgetattr(terminal.fd) == before

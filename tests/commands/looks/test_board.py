@@ -18,7 +18,7 @@ from bzredis.streams import RATINGS
 
 
 def test_newest_change_first(bridge: Bridge, look: Look) -> None:
-    found = look("board").splitlines()
+    found = look("board", "--text").splitlines()
     symbols = [line.split()[0] for line in found]
     assert symbols[:3] == ["NVDA", "MSFT", "AAPL"]
     assert {*symbols} == {"NVDA", "MSFT", "AAPL", "XOM", "TSX:SHOP"}
@@ -27,12 +27,12 @@ def test_newest_change_first(bridge: Bridge, look: Look) -> None:
         "AAPL up Evercore ISI Group In-Line → Outperform 217.00 → 267.00 12:32"
     )
     bridge.go_on()
-    assert look("board", "-n", "1").startswith("XOM  up  Barclays")
+    assert look("board", "--text", "-n", "1").startswith("XOM  up  Barclays")
 
 
 def test_on_a_terminal_every_line_fits(bridge: Bridge, peer: Peer, look: Look) -> None:
     for width in (40, WIDTH, 140):
-        shown = lines(look.shown("board", width=width))
+        shown = lines(look.shown("board", "--text", width=width))
         assert len(shown) == 6
         assert max(map(cell_len, shown)) <= width
         assert shown[0].startswith("symbol")
@@ -75,7 +75,7 @@ def test_json(bridge: Bridge, peer: Peer, look: Look) -> None:
 
 
 def test_nothing_yet(peer: Peer, look: Look) -> None:
-    done = look.run("board")
+    done = look.run("board", "--text")
     assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == "bzredis: no symbol is here yet under the prefix bz\n"
     assert look("board", "--csv").startswith("symbol,published_utc,firm,")
@@ -84,7 +84,7 @@ def test_nothing_yet(peer: Peer, look: Look) -> None:
 
 def test_another_prefix(peer: Peer, look: Look) -> None:
     peer.one(rating(), store=peer.store(prefix="demo"))
-    assert look("board", "--prefix", "demo").startswith("AAPL")
+    assert look("board", "--text", "--prefix", "demo").startswith("AAPL")
 
 
 def test_both_forms_at_once(look: Look) -> None:
@@ -97,7 +97,7 @@ def test_who_has_read_enough_is_no_trouble(peer: Peer, look: Look) -> None:
     peer.apply(RATINGS, *(rating(f"r{n}", symbol=f"S{n}") for n in range(1_500)))
     program = '("$@"; echo $? >&2) | head -n 1'
     done = subprocess.run(
-        ["/bin/sh", "-c", program, "sh", *look.command("board")],
+        ["/bin/sh", "-c", program, "sh", *look.command("board", "--text")],
         env=look.surroundings(),
         capture_output=True,
         text=True,
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full(bridge: Bridge, look: Look) -> None:
     if not os.path.exists("/dev/full"):  # noqa: PTH110
         return
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = look.process("board", stdout=full.fileno())
+        done = look.process("board", "--text", stdout=full.fileno())
     assert done.returncode == 2
     assert done.stderr == (
         b"bzredis: cannot write to standard output: No space left on device\n"

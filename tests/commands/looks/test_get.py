@@ -214,7 +214,7 @@ def test_a_locale_without_our_letters(bridge: Bridge, look: Look) -> None:
 
 
 def test_a_redis_that_is_not_there(look: Look) -> None:
-    for command in (["get", "X"], ["status"], ["board"], ["board", "--csv"]):
+    for command in (["get", "X"], ["status"], ["board", "--text"], ["board", "--csv"]):
         done = look.run(
             *command, environ={"BZREDIS_REDIS": "redis://:s3cr3t@127.0.0.1:1/0"}
         )
@@ -227,4 +227,4 @@ def test_a_redis_that_is_not_there(look: Look) -> None:
 
 def test_nodes_of_a_cluster_of_which_one_is_gone(bridge: Bridge, look: Look) -> None:
     both = f"redis://127.0.0.1:1,{look.url}"
-    assert look("board", environ={"BZREDIS_REDIS": both})
+    assert look("board", "--text", environ={"BZREDIS_REDIS": both})

@@ -18,10 +18,10 @@ from commands.service.conftest import Manager
 from bzredis.commands.form import WRONG
 from bzredis.commands.run import REFUSED
 from bzredis.commands.service import systemd, unit
-from bzredis.commands.service.launchd import LABEL, Launchd
-from bzredis.commands.service.plan import Plan, is_sealed, plan, sealed
+from bzredis.commands.service.launchd import Launchd
+from bzredis.commands.service.plan import BESIDE, Plan, is_sealed, plan, sealed
 from bzredis.errors import ConfigError
-from bzredis.settings.file import find
+from bzredis.settings.file import APP, find
 
 LIMIT = 60.0  # s
 HERE = Plan(sys.executable, Path("/home/me/config.toml"), Path("/home/me/token"))
@@ -42,7 +42,7 @@ def values(text: str) -> dict[str, list[str]]:
 
 def verified(text: str, folder: Path) -> str:
     """Return what systemd finds wrong with a unit of a user's."""
-    file = folder / systemd.UNIT
+    file = folder / systemd.Systemd().name
     file.write_text(text)
     done = subprocess.run(
         [SYSTEMD or "", "verify", "--user", str(file)],
@@ -58,6 +58,24 @@ def verified(text: str, folder: Path) -> str:
 @needs_systemd
 def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
     assert verified(unit.text(HERE), tmp_path) == ""
+
+
+@needs_systemd
+@pytest.mark.parametrize("role", BESIDE)
+def test_systemd_finds_nothing_wrong_with_what_runs_beside(
+    role: str, tmp_path: Path
+) -> None:
+    assert verified(unit.text(HERE, role), tmp_path) == ""
+
+
+@pytest.mark.parametrize("role", BESIDE)
+def test_what_runs_beside_as_a_launch_agent(role: str) -> None:
+    found = Launchd(role)
+    assert found.file.name == f"bzredis-{role}.plist"
+    agent = plistlib.loads(found.text(HERE).encode())
+    assert agent["Label"] == f"bzredis-{role}"
+    expected = ["bzredis", role, "--config", "/home/me/config.toml"]
+    assert agent["ProgramArguments"][3:] == expected
 
 
 @needs_systemd
@@ -130,7 +148,7 @@ def test_the_launch_agent_is_what_launchd_reads() -> None:
     text = Launchd().text(HERE)
     assert is_sealed(text)
     found = plistlib.loads(text.encode())
-    assert found["Label"] == LABEL
+    assert found["Label"] == APP
     assert found["ProgramArguments"] == [
         *(sys.executable, "-P", "-m", "bzredis", "run"),
         *("--config", "/home/me/config.toml", "--token-file", "/home/me/token"),
@@ -151,15 +169,15 @@ def test_on_a_mac_launchd_is_asked(
     agent = home / "Library" / "LaunchAgents" / "bzredis.plist"
     domain = f"gui/{os.getuid()}"
     assert service("install", "--config", str(file)).exit_code == 0
-    assert plistlib.loads(agent.read_bytes())["Label"] == LABEL
+    assert plistlib.loads(agent.read_bytes())["Label"] == APP
     assert f"launchctl bootstrap {domain} {agent}" in manager.calls()
     manager.on("print", "exit 113")  # it is gone
     manager.on("bootout", "exit 3")  # … already
     assert "not loaded" in service("status").stdout
-    manager.on("print", f"case $* in */{LABEL}) exit 113;; esac")
+    manager.on("print", f"case $* in */{APP}) exit 113;; esac")
     result = service("uninstall")
     assert result.exit_code == 0, result.output
-    assert f"launchctl bootout {domain}/{LABEL}" in manager.calls()
+    assert f"launchctl bootout {domain}/{APP}" in manager.calls()
     assert not agent.exists()
 
 

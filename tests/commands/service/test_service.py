@@ -349,3 +349,30 @@ def test_without_a_home_nothing_is_written(
     assert result.exit_code == 2
     assert "there is no home folder" in result.stderr
     assert not (tmp_path / "here").exists()
+
+
+def test_the_board_is_a_service_of_its_own(
+    service: Service, manager: Manager, unit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = unit.with_name("bzredis-board.service")
+    result = service("install", "--board")
+    assert result.exit_code == 0, result.output
+    starts = [
+        call.replace("bzredis.service", "bzredis-board.service") for call in STARTED
+    ]
+    assert acts(manager) == [*STARTED, *starts]
+    assert " -P -m bzredis board --config " in board.read_text()
+    assert "token" not in board.read_text()
+    assert "The board is at http://127.0.0.1:8399/" in result.stdout
+    assert "bzredis-board.service: " in service("status").stdout
+    manager.calls()
+    result = service("uninstall")
+    ends = [call.replace("bzredis.service", "bzredis-board.service") for call in ENDED]
+    assert acts(manager) == [*ends, *ENDED]
+    assert not unit.exists()
+    assert not board.exists()
+    monkeypatch.setattr("bzredis.commands.web.started.find_spec", lambda _: None)
+    result = service("install", "--board")
+    assert result.exit_code == 2
+    assert "`pip install hypercorn jinja2 " in result.stderr
+    assert acts(manager) == []

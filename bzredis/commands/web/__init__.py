@@ -1,0 +1,1 @@
+"""The board in the browser: pages, widgets and JSON, from Redis alone."""

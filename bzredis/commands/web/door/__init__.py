@@ -1,0 +1,1 @@
+"""How one gets in: where it listens, who may look, and the connections."""

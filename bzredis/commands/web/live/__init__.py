@@ -1,0 +1,1 @@
+"""What comes, followed once for all pages."""
