@@ -16,8 +16,11 @@ import click
 import pytest
 
 from bzredis.bridge.status import CONTRACT, FIELDS, State
+from bzredis.commands.demo.demo import demo
 from bzredis.commands.keys import keys
+from bzredis.commands.looks.board import board
 from bzredis.commands.react.react import react
+from bzredis.commands.service.service import install
 from bzredis.contract import fields
 from bzredis.contract.fields import (
     CAUSES,
@@ -56,9 +59,13 @@ def test_every_option_is_told_with_its_variables(option: Option) -> None:
         assert f"`{variable}`" in row
 
 
+def flags(command: click.Command) -> set[str]:
+    return {flag for param in command.params for flag in param.opts}
+
+
 def test_no_option_is_told_that_does_not_exist() -> None:
     known = {option.flag for option in OPTIONS} | {
-        *(flag for param in react.params for flag in param.opts),
+        *(flag for each in (react, board, install, demo) for flag in flags(each)),
         "--acl",
         "--verify",
         "--format",

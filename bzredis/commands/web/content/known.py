@@ -11,7 +11,7 @@ import trio
 
 from bzredis.commands.looks.words import nearest, one_line
 from bzredis.commands.web.live.hub import Hub
-from bzredis.reader import Reader
+from bzredis.reader import Insight, Rating, Reader
 
 KEPT: Final = 60.0  # s until they are read again, when somebody searches
 FOUND: Final = 50  # that are shown
@@ -33,7 +33,9 @@ def read(reader: Reader) -> tuple[Known, ...]:
     found: dict[str, Known] = {}
     for symbol in reader.symbols("consensus"):
         found[symbol] = Known(symbol)
-    for one in (*reader.newest("insights"), *reader.newest("ratings")):
+    told_of: list[Insight | Rating] = [*reader.newest("insights")]
+    told_of += reader.newest("ratings")
+    for one in told_of:
         if one.symbol:
             words = (one.name, one.exchange, one.isin)
             told = [one_line(each or "")[:LONGEST] for each in words]
