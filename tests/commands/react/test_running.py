@@ -452,4 +452,4 @@ async def test_one_that_could_not_be_told_is_kept(hand: Hand, peer: Peer) -> Non
     assert len(hand.seen) == 5
     [(_, kept)] = peer.redis.xrange("bz:react:g:failed")
     assert (kept["kind"], kept["stream"]) == ("stale", "ratings")
-    assert failures.KEPT == 1_000
+    assert failures.KEPT == 10_000
