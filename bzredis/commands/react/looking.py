@@ -170,7 +170,7 @@ async def _until_ended(
             await anext(signals)
             _say("it was ended before all was done; what is left is kept on")
             scope.cancel()
-            return await trio.sleep_forever()
+            await trio.sleep_forever()
 
         async with beside(end):
             return await work(redis)
