@@ -7,7 +7,9 @@ is loaded only where its stream is wanted: whatever is wrong with one harms no o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,7 +18,7 @@ import attrs
 
 from bzredis.errors import ConfigError
 from bzredis.streams import STREAMS
-from bzredis.streams.rules import broken, guarded, of_name
+from bzredis.streams.rules import broken, guarded, in_words, of_name
 from bzredis.streams.stream import Stream
 
 if TYPE_CHECKING:
@@ -112,10 +114,14 @@ def _offer(point: EntryPoint, rivals: Sequence[EntryPoint]) -> Offer:
     if wrong := _taken(point, rivals) or of_name(point.name):
         return attrs.evolve(offer, wrong=wrong)
     try:
-        found: Any = point.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - it is somebody's code
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        return attrs.evolve(offer, wrong=f"it cannot be loaded ({words.rstrip(': ')})")
+        # What it prints is no answer of ours, which a program may read.
+        with redirect_stdout(sys.stderr):
+            found: Any = point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is somebody's code
+        words = " ".join(in_words(error).split())
+        return attrs.evolve(offer, wrong=f"it cannot be loaded ({words})")
     faults = broken(found)
     if not faults and found.name != point.name:
         faults = [f"it calls itself {found.name}: entry point and name are the same"]

@@ -18,6 +18,7 @@ from bzredis.streams.stream import Head, Reading, Stream, Table, Weight
 # Of a key, a channel, an option's value, and a schema's name.
 NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 LONGEST: Final = 32  # characters of a name
+LONGEST_WORDS: Final = 500  # characters of what a package's code says of itself
 KEPT: Final = {"internal"}  # what stands in the place of a stream's name otherwise
 # Under upstream's host, whatever that is: no other one, no folder above, no query.
 PATH: Final = re.compile(r"/(?!/)[A-Za-z0-9._~/-]*")
@@ -203,12 +204,15 @@ def guarded(stream: Stream) -> Stream:
     def read(envelope: Envelope, sole: str) -> Reading:
         try:
             found = theirs(envelope, sole)
-        except Unusable:
+            wrong = next(_wrong(found, len(stream.headline), own), "")
+        except KeyboardInterrupt:
             raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - nobody knows what
-            words = f"{type(error).__name__}: {error}".removesuffix(": ")
+        except Unusable as error:
+            raise Unusable(in_words(error, "")) from None
+        except BaseException as error:  # noqa: BLE001 - nobody knows what
+            words = in_words(error)
             raise Unusable(f"the code of {stream.name} failed: {words}") from None
-        for wrong in _wrong(found, len(stream.headline), own):
+        if wrong:
             raise Unusable(f"the code of {stream.name} is wrong: {wrong}")
         return found
 
@@ -219,6 +223,9 @@ def _wrong(found: object, heads: int, own: set[str]) -> Iterator[str]:
     """Yield what is wrong with what a stream's code made of a message."""
     if not isinstance(found, Reading):
         yield f"it returned a {type(found).__name__}, and no bzredis.plugin.Reading"
+        return
+    if wrong := _shapeless(found):
+        yield wrong
         return
     pairs = [part for pair in found.derived for part in pair]
     texts = [found.symbol, *found.headline, *found.moments, *pairs]
@@ -236,6 +243,31 @@ def _wrong(found: object, heads: int, own: set[str]) -> Iterator[str]:
             yield f"{what} is {time!r}, and no time in ms since 1970"
     for name in sorted({name for name, _ in found.derived} - own):
         yield f"{name!r} is not among what it derives"
+
+
+def _shapeless(found: Reading) -> str:
+    """Say which part is no tuple, or no tuple of pairs: it cannot be looked at."""
+    parts = {name: getattr(found, name) for name in ("headline", "derived", "moments")}
+    for name, part in parts.items():
+        if not isinstance(part, tuple):
+            return f"its {name} is no tuple"
+    derived: tuple[Any, ...] = parts["derived"]
+    if not all(
+        isinstance(pair, tuple) and [*map(type, pair)] == [str, str] for pair in derived
+    ):
+        return "what is no pair stands in derived"
+    return ""
+
+
+def in_words(error: BaseException, name: str | None = None) -> str:
+    """Return what somebody's code raised as a line that can be kept, whatever it is."""
+    name = type(error).__name__ if name is None else name
+    try:
+        said = str(error)
+    except Exception:  # noqa: BLE001 - it is their code as well
+        said = ""
+    said = said[:LONGEST_WORDS].encode(errors="replace").decode()
+    return ": ".join(filter(None, (name, said))) or type(error).__name__
 
 
 def _is_whole(text: str) -> bool:

@@ -46,6 +46,15 @@ def for_ever() -> Reading:
     return for_ever()
 
 
+class OfOwn(BaseException):
+    """As pytest's own are, which end a test and should end no bridge."""
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 @pytest.mark.parametrize(
     ("does", "words"),
     [
@@ -55,13 +64,34 @@ def for_ever() -> Reading:
         (raises(AssertionError()), "failed: AssertionError"),
         (raises(MemoryError()), "failed: MemoryError"),
         (for_ever, "failed: RecursionError"),
+        (raises(OfOwn("skipped")), "failed: OfOwn: skipped"),
+        (raises(Mute()), "failed: Mute"),
+        (raises(ValueError("a\ud800 b")), "failed: ValueError: a? b"),
+        (raises(ValueError("x" * 10_000)), "failed: ValueError: xxx"),
         (raises(Unusable("half of it")), "half of it"),
+        (raises(Unusable("half\ud800 of it")), "half? of it"),
+        (raises(Unusable()), "Unusable"),
         (lambda: None, "it returned a NoneType"),
         (lambda: {"symbol": "AAPL"}, "it returned a dict"),
         (lambda: Reading("AAPL"), "a headline of 0 values, where 2 are defined"),
         (lambda: Reading("AAPL", headline=("Q4", 1.5)), "what is no text"),  # type: ignore[arg-type]
         (lambda: Reading(None, headline=("", "")), "what is no text"),  # type: ignore[arg-type]
         (lambda: Reading(headline=("\ud800", "")), "what is no text"),
+        (lambda: Reading(headline=None), "headline is no tuple"),  # type: ignore[arg-type]
+        (lambda: Reading(headline=["", ""]), "headline is no tuple"),  # type: ignore[arg-type]
+        (lambda: Reading(headline="ab"), "headline is no tuple"),  # type: ignore[arg-type]
+        (
+            lambda: Reading(headline=("", ""), derived={"_a": "b"}),  # type: ignore[arg-type]
+            "derived is no tuple",
+        ),
+        (
+            lambda: Reading(headline=("", ""), derived=(("_a",),)),  # type: ignore[arg-type]
+            "what is no pair stands in derived",
+        ),
+        (
+            lambda: Reading(headline=("", ""), moments=None),  # type: ignore[arg-type]
+            "moments is no tuple",
+        ),
         (lambda: Reading("a b", headline=("", "")), "'a b' is no symbol"),
         (lambda: Reading("*", headline=("", "")), "'*' is no symbol"),
         (lambda: Reading("aapl", headline=("", "")), "'aapl' is no symbol"),
@@ -82,6 +112,7 @@ def test_its_message_is_set_aside(does: Callable[[], Any], words: str) -> None:
     found = told(of(does))
     assert isinstance(found, Rejected)
     assert words in found.reason
+    assert len(found.reason) < 1_000
 
 
 def test_what_is_right_goes_through() -> None:

@@ -143,6 +143,11 @@ def test_a_definition_that_breaks_the_contract_is_refused(
         ("def f(", "SyntaxError"),
         ("raise SystemExit('no')", "SystemExit: no"),
         ("raise KeyError", "it cannot be loaded (KeyError)"),
+        ("class Own(BaseException): ...\nraise Own", "it cannot be loaded (Own)"),
+        (
+            "class Mute(Exception):\n    def __str__(self): 1 / 0\nraise Mute",
+            "it cannot be loaded (Mute)",
+        ),
         ("ONE = 5", "it is a int, and no bzredis.plugin.Stream"),
         ("", "AttributeError"),
     ],
@@ -196,9 +201,10 @@ def test_plugins_are_listed_and_what_is_wrong_with_which(site: Path) -> None:
     assert run("plugins")[0] == 0
     assert "No package here brings" in run("plugins")[1]
     one(site)
-    offer(site, "b-package", {"two": "b_package:TWO"}, "1 / 0")
+    chatty = "print('hello'); 1 / 0"  # nobody takes that for an answer of ours
+    offer(site, "b-package", {"two": "b_package:TWO"}, chatty)
     code, out, err = run("plugins")
-    assert (code, err) == (1, "")
+    assert (code, err) == (1, "hello\n")
     assert "earnings     bzredis" in out
     assert "off unless named" in out
     [line] = [each for each in out.splitlines() if each.startswith("one ")]

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import click
 import msgspec
 import trio
 from rich.text import Text
 
-from bzredis.commands.form import STOPPED
+from bzredis.commands.form import STOPPED, endings
 from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn import news
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
@@ -27,6 +27,7 @@ from bzredis.commands.react.taking.entries import happening, reads_latest
 from bzredis.commands.react.taking.failures import Failure
 from bzredis.commands.react.taking.patient import Patient
 from bzredis.commands.react.ways import Make
+from bzredis.commands.running.beside import beside
 from bzredis.errors import ConfigError, StoreDown
 from bzredis.reader import StreamName
 from bzredis.reader.following import told
@@ -56,7 +57,7 @@ def show_failed(config: Config, name: str, *, as_json: bool) -> int:
 
 def again(config: Config, name: str, make: Make) -> int:
     """Do once more what failed in the end; raises ConfigError."""
-    return _once(config, partial(_again, name, make))
+    return _once(config, partial(_until_ended, partial(_again, name, make)))
 
 
 def _once(config: Config, ask: Callable[[Patient], Awaitable[T]]) -> T:
@@ -157,6 +158,23 @@ def _put_failures(kept: Sequence[Failure]) -> None:
     ]
     text = msgspec.json.Encoder(decimal_format="number").encode(told)
     put(msgspec.json.format(text, indent=2).decode() + "\n")
+
+
+async def _until_ended(
+    work: Callable[[Patient], Awaitable[int]], redis: Patient
+) -> int:
+    """Do it until a signal comes, at which a program that runs is ended as well."""
+    with trio.open_signal_receiver(*endings()) as signals, trio.CancelScope() as scope:
+
+        async def end() -> NoReturn:
+            await anext(signals)
+            _say("it was ended before all was done; what is left is kept on")
+            scope.cancel()
+            await trio.sleep_forever()
+
+        async with beside(end):
+            return await work(redis)
+    return LEFT
 
 
 async def _again(name: str, make: Make, redis: Patient) -> int:

@@ -26,6 +26,12 @@ from bzredis.streams.field import Field, Type
 MISSING: Final = (
     "--when needs rule-engine, which is not installed: pip install 'bzredis[react]'"
 )
+# Parts within parts, as each `or` makes of all before it: what Python has room for.
+DEEPEST: Final = 100
+TOO_DEEP: Final = (
+    "it is too long, or nested too deeply: a list may have any length, as in"
+    ' symbol in ["AAPL", "MSFT"]; else make two reactions of it'
+)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Text in quotes (of times too), a comment, or a name; what follows a point is no field.
 TOKENS: Final = re.compile(
@@ -63,7 +69,10 @@ def rule(text: str, streams: Iterable[Stream], where: str = "--when") -> Rule:
     for stream in streams:
         known = {**fields(stream), **known}
     try:
-        matches = _compiled(text, known)
+        try:
+            matches = _compiled(text, known)
+        except RecursionError:
+            raise Mistake(TOO_DEEP) from None
     except Mistake as mistake:
         place = _place(text, mistake.column) if mistake.column >= 0 else ""
         raise ConfigError(f"{where}{place}: {mistake}") from None
@@ -183,13 +192,17 @@ PARTS: Final = (
 )
 
 
-def _guard(holder: Any, at: str, engine: Any, known: Mapping[str, Field]) -> None:
+def _guard(
+    holder: Any, at: str, engine: Any, known: Mapping[str, Field], depth: int = 0
+) -> None:
     """Make all that is true or false within an expression false where it cannot be.
 
     Nor does it fail there: a division by zero is no answer either.
     """
     from rule_engine import ast  # noqa: PLC0415 - an extra
 
+    if depth > DEEPEST:
+        raise Mistake(TOO_DEEP)
     node = getattr(holder, at)
     is_used = _is_truth(holder, at, ast)
     if isinstance(node, ast.LiteralExpressionBase):
@@ -201,7 +214,7 @@ def _guard(holder: Any, at: str, engine: Any, known: Mapping[str, Field]) -> Non
         _instead(each, None, engine)
     for name in PARTS:
         if hasattr(node, name):
-            _guard(node, name, engine, known)
+            _guard(node, name, engine, known, depth + 1)
     is_asked = isinstance(node, (ast.ComparisonExpression, ast.ContainsExpression))
     if is_asked or is_used:
         _instead(node, False, engine)

@@ -130,7 +130,7 @@ class Running:
         while not self.stop.is_set():
             if self.group.is_due():
                 room = IN_HAND - len(self._held)
-                found, lost = await self.group.beat(list(self._held), room)
+                found, lost = await self.group.beat(self._held.keys(), room)
                 for key in lost:
                     if key in self._held and not self._held[key].is_running:
                         del self._held[key]
@@ -143,6 +143,8 @@ class Running:
 
     async def _hold(self, given: Sequence[Given]) -> None:
         """Keep what is meant in hand; acknowledge the rest."""
+        # What is in hand may come again where the group was made anew.
+        given = [each for each in given if each.key not in self._held]
         if not given:
             return
         latest = await self._latest(given)

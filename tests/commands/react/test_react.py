@@ -104,6 +104,28 @@ def test_what_failed_is_shown_and_done_again(look: Look, peer: Peer) -> None:
     assert look("react", "x", "--failed") == "Nothing failed in the end for x.\n"
 
 
+def test_again_ends_the_program_that_runs_where_it_is_ended(
+    look: Look, peer: Peer, tmp_path: Path
+) -> None:
+    peer.redis.xadd("bz:react:y:failed", {"kind": "entry", "reason": "no network"})
+    told = tmp_path / "pid"
+    script = f"echo $$ > {told}.new; mv {told}.new {told}; exec sleep 600"
+    words = ("react", "y", "--again", "--", "sh", "-c", script)
+    with subprocess.Popen(
+        look.command(*words),
+        env=look.surroundings(),
+        stderr=subprocess.PIPE,
+    ) as process:
+        until(told.exists)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=LIMIT)
+    last = b"bzredis: it was ended before all was done; what is left is kept on\n"
+    assert (process.returncode, errors) == (1, last)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.read_text()), 0)
+    assert peer.redis.xlen("bz:react:y:failed") == 1
+
+
 def test_all_of_the_file_run_in_one_process_and_none_stops_another(
     look: Look, bridge: Bridge, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bzredis.commands.react.rules import rule
+from bzredis.commands.react.rules import DEEPEST, rule
 from bzredis.errors import ConfigError
 from bzredis.streams import CONSENSUS, RATINGS, STREAMS
 
@@ -105,6 +105,21 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:
     assert str(raised.value).startswith("--when")
     assert told in str(raised.value)
     assert "__at" not in str(raised.value)
+
+
+@pytest.mark.parametrize("count", [50, 200, 350, 5_000])
+def test_what_is_too_deep_is_told_before_it_runs(count: int) -> None:
+    """Else Python's own limit ends us, with the first entry or at the start."""
+    chain = " or ".join(["pt > 3"] * count)
+    inner = f"{'not ' * count}pt > 3"
+    if count <= DEEPEST:
+        assert rule(chain, [RATINGS])({"pt": 5}) is rule(inner, [RATINGS])({"pt": 5})
+    else:
+        for text in (chain, inner):
+            with pytest.raises(ConfigError, match="too long, or nested too deeply"):
+                rule(text, [RATINGS])
+    many = ", ".join(f'"A{number}"' for number in range(count))
+    assert rule(f"symbol in [{many}]", [RATINGS])({"symbol": "A7"})
 
 
 def test_what_is_known_is_what_its_streams_have() -> None:

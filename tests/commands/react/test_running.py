@@ -349,6 +349,42 @@ async def test_redis_is_waited_for_and_that_is_told_once(
     ]
 
 
+@pytest.mark.parametrize("what", ["group", "us", "all"])
+async def test_what_is_in_hand_is_done_whatever_the_group_forgot(
+    hand: Hand, peer: Peer, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(group, "BEAT", 0.02)
+    hand.gate = trio.Event()
+    add(peer, *"ABC")
+    async with hand.at_work():
+        await hand.until(lambda: hand.seen)
+        if what == "group":
+            peer.redis.xgroup_destroy(LOG, "g")
+        elif what == "us":
+            [one] = peer.redis.xinfo_consumers(LOG, "g")
+            peer.redis.xgroup_delconsumer(LOG, "g", one["name"])
+        else:
+            peer.redis.flushall()
+        for number in range(5):  # reads and beats
+            add(peer, f"D{number}")
+            await trio.sleep(0.03)
+        hand.gate.set()
+        await hand.until(lambda: len(hand.seen) >= 8 and is_done(peer))
+    assert hand.symbols() == ["A", "B", "C", *(f"D{number}" for number in range(5))]
+
+
+async def test_what_ends_while_it_is_looked_for_is_done_once(
+    hand: Hand, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "BEAT", 0.004)  # beats at any moment
+    names = [f"S{number}" for number in range(300)]
+    add(peer, *names)
+    async with hand.at_work(jobs=8):
+        await hand.until(lambda: is_done(peer))
+        await trio.sleep(0.1)
+    assert sorted(hand.symbols()) == sorted(names)
+
+
 async def test_an_emptied_redis_stops_nothing(hand: Hand, peer: Peer) -> None:
     add(peer, "A")
     async with hand.at_work():
@@ -416,4 +452,4 @@ async def test_one_that_could_not_be_told_is_kept(hand: Hand, peer: Peer) -> Non
     assert len(hand.seen) == 5
     [(_, kept)] = peer.redis.xrange("bz:react:g:failed")
     assert (kept["kind"], kept["stream"]) == ("stale", "ratings")
-    assert failures.KEPT == 1_000
+    assert failures.KEPT == 10_000

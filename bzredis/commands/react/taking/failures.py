@@ -19,7 +19,7 @@ from bzredis.commands.react.reaction import Happening, Kind
 from bzredis.commands.react.taking.patient import Command, Patient
 from bzredis.messages.times import rfc3339
 
-KEPT: Final = 1_000  # about
+KEPT: Final = 10_000  # about; half of what a log has, some 30 MB of insights
 PAGE: Final = 200
 
 _write = msgspec.json.Encoder(decimal_format="number").encode

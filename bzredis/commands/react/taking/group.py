@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import Any, Final
 from uuid import uuid4
 
 import attrs
-import structlog
 import trio
 
+from bzredis.commands.react.taking import trimmed
 from bzredis.commands.react.taking.patient import Command, Patient
 from bzredis.errors import StoreDown
 from bzredis.streams import Stream
-
-log = structlog.get_logger(__name__)
 
 LEASE: Final = 30.0  # s
 BEAT: Final = 5.0  # s
@@ -37,11 +35,6 @@ DETAIL: Final = {"parse_detail": True}
 IDS: Final = {"parse_justid": True}
 NOW, START = "$", "0-0"
 Key = tuple[str, str]  # a stream's name and an entry's id
-TOLD_MISSED: Final = (
-    "the log was trimmed before all of it was reacted to: what is missing is lost to"
-    " this reaction (run more at a time with --jobs, or the bridge with a longer"
-    " --events-maxlen)"
-)
 
 
 @attrs.frozen(eq=False)
@@ -64,10 +57,7 @@ class Given:
 
 @attrs.define(eq=False)
 class Group:
-    """The group of one reaction, over the logs of its streams.
-
-    All waits until Redis answers, but `release`.
-    """
+    """One reaction's group, over its logs. All but `release` waits for Redis."""
 
     redis: Patient
     name: str
@@ -77,6 +67,11 @@ class Group:
     _last: dict[str, str] = attrs.field(init=False, factory=dict)  # id read, by stream
     _beat: float = attrs.field(init=False, default=float("-inf"))
     _told: set[str] = attrs.field(init=False, factory=set)
+    _ending: set[Key] = attrs.field(
+        init=False, factory=set
+    )  # that are acknowledged now
+    _claiming: trio.Lock = attrs.field(init=False, factory=trio.Lock)
+    _anew: set[str] = attrs.field(init=False, factory=set)  # whose group was gone
 
     @me.default
     def _named(self) -> str:
@@ -108,7 +103,7 @@ class Group:
         try:
             [answer] = await self.redis.ask(ask)
         except StoreDown:  # NOGROUP: all else is waited for
-            await self._make()
+            await self._make_anew()
             return []
         found = self._given(answer or [])
         for each in found:
@@ -123,22 +118,25 @@ class Group:
     ) -> tuple[list[Given], set[Key]]:
         """Say that we are here; return whose entries we take over, and what we lost.
 
-        `held` is what we have in hand. What is ours and not in hand
+        `held` is what we have in hand, also while we ask. What is ours and not in hand
         was given to a read whose answer nobody saw.
         """
         late = trio.current_time() - self._beat > LEASE / 2
         is_first = self._beat == float("-inf")
         found, lost = list[Given](), set[Key]()
         for stream in self.streams:
+            known = {key for name, key in held if name == stream.name}
             try:
                 ids = await self._ours(stream)
                 # After a pause others are late as well: they are waited for.
                 if room > 0 and (is_first or not late):
                     ids |= await self._of_the_dead(stream, room)
+                if not late or stream.name in self._anew:
+                    ids |= await self._of_nobody(stream, held, ids)
+                self._anew.discard(stream.name)
             except StoreDown:  # NOGROUP
-                await self._make()
-                ids = set()
-            known = {key for name, key in held if name == stream.name}
+                await self._make_anew()
+                ids = known
             lost |= {(stream.name, key) for key in known - ids}
             found += await self._entries(stream, ids - known)
             if len(held) >= room:  # we are behind, by how much nobody knows
@@ -163,6 +161,28 @@ class Group:
         [ids] = await self.redis.ask((*ask, "COUNT", room, "JUSTID", IDS))
         return set(ids)
 
+    async def _of_nobody(
+        self, stream: Stream, held: Collection[Key], known: Collection[str]
+    ) -> set[str]:
+        """Have what we hold be ours again where the group forgot that it is.
+
+        Somebody removed the group, or us from it; or Redis was emptied, or is as it was
+        before. While we are heard of in time nobody else did what we have in hand.
+        """
+        at, found = self.log(stream), set[str]()
+        async with self._claiming:  # else one that is done meanwhile would come back
+            for key in [key for name, key in held if name == stream.name]:
+                if key in known or (stream.name, key) in self._ending:
+                    continue
+                ask = ("XPENDING", at, self.name, key, key, 1, DETAIL)
+                [others] = await self.redis.ask(ask)
+                if not others:
+                    found.add(key)
+            if found:
+                claim = ("XCLAIM", at, self.name, self.me, 0, *sorted(found))
+                await self.redis.ask((*claim, "FORCE", "JUSTID", IDS))
+        return found
+
     async def _entries(self, stream: Stream, ids: Iterable[str]) -> list[Given]:
         at, found = self.log(stream), list[Given]()
         for key in ids:
@@ -182,10 +202,7 @@ class Group:
     # ---- what came of it
 
     async def begin(self, one: Given) -> int:
-        """Count a try before it is made; return how many that are.
-
-        So an entry that ends this very process each time is not tried for ever.
-        """
+        """Count a try before it is made, lest one end us for ever; return the count."""
         field = f"{one.stream.name} {one.id}"
         count, _ = await self.redis.ask(
             ("HINCRBY", self.tries, field, 1), ("EXPIRE", self.tries, FORGOTTEN)
@@ -196,7 +213,12 @@ class Group:
         """Acknowledge; what is to be done along with it is done, too, or neither."""
         fields = [f"{one.stream.name} {one.id}" for one in ones]
         forget = ("HDEL", self.tries, *fields)
-        await self.redis.ask(*also, *self._acknowledge(ones), forget)
+        async with self._claiming:
+            self._ending |= {one.key for one in ones}
+        try:
+            await self.redis.ask(*also, *self._acknowledge(ones), forget)
+        finally:
+            self._ending -= {one.key for one in ones}
 
     async def passed_over(self, ones: Sequence[Given]) -> None:
         """Acknowledge what nothing was to be done for."""
@@ -222,6 +244,11 @@ class Group:
 
     # ---- the group itself
 
+    async def _make_anew(self) -> None:
+        """Make the group that is gone, which then knows of nothing in hand."""
+        self._anew |= {each.name for each in self.streams}
+        await self._make()
+
     async def _make(self) -> None:
         """Make the group for each log that has none."""
         for stream in self.streams:
@@ -233,32 +260,29 @@ class Group:
     async def _since(self, stream: Stream) -> str:
         """Return where a group begins anew.
 
-        After what was read last, where that is still there; else the log is another
+        After what was read last, where that is or was there; else the log is another
         one, as of a Redis that was emptied, and all of it was written since.
         """
         last = self._last.get(stream.name)
         if last is None:
             return self.since
         [there] = await self.redis.ask(("XRANGE", self.log(stream), last, last))
-        return last if there else START
+        return last if there or await self._was_removed(stream, last) else START
+
+    async def _was_removed(self, stream: Stream, last: str) -> bool:
+        """Whether an entry may be one that a reader removed (Redis 7 remembers)."""
+        with suppress(StoreDown):  # there is no log
+            [log_] = await self.redis.once(("XINFO STREAM", self.log(stream)))
+            newest = log_.get("max-deleted-entry-id", START)
+            return trimmed.place(newest) >= trimmed.place(last)
+        return False
 
     async def _look_back(self, stream: Stream) -> None:
         """Tell once where the log was trimmed beyond what was read."""
-        if stream.name in self._told:
-            return
-        at = self.log(stream)
-        try:
-            log_, groups = await self.redis.once(
-                ("XINFO STREAM", at), ("XINFO GROUPS", at)
-            )
-        except StoreDown:  # another time
-            return
-        mine = next((each for each in groups if each["name"] == self.name), None)
-        count = missed(log_, mine) if mine else 0
-        if count != 0:
-            self._told.add(stream.name)
-            told = {"entries": count} if count else {}
-            log.warning(TOLD_MISSED, reaction=self.name, stream=stream.name, **told)
+        if stream.name not in self._told:
+            at = self.log(stream)
+            if await trimmed.told(self.redis, at, self.name, stream.name):
+                self._told.add(stream.name)
 
     async def _forget_the_dead(self, stream: Stream) -> None:
         """Remove names of processes that are long gone and had nothing in hand."""
@@ -269,22 +293,6 @@ class Group:
                 if not each["pending"] and each["idle"] > UNUSED:
                     gone = ("XGROUP", "DELCONSUMER", at, self.name, each["name"])
                     await self.redis.once(gone)
-
-
-def missed(log_: Mapping[str, Any], mine: Mapping[str, Any]) -> int | None:
-    """Return how many entries were trimmed before they were read; None: some. Pure."""
-    last, first = mine["last-delivered-id"], (log_.get("first-entry") or ("",))[0]
-    if last == START or not first or _place(first) <= _place(last):
-        return 0
-    read, added = mine.get("entries-read"), log_.get("entries-added")
-    if read is None or added is None:  # before Redis 7, nobody counts them
-        return None
-    return max(0, int(added) - int(log_["length"]) - int(read))
-
-
-def _place(key: str) -> tuple[int, int]:
-    ms, _, number = key.partition("-")
-    return int(ms), int(number or 0)
 
 
 def _ms(seconds: float) -> int:
