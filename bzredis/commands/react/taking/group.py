@@ -168,8 +168,7 @@ class Group:
     ) -> set[str]:
         """Have what we hold be ours again where the group forgot that it is.
 
-        It was removed, or Redis was emptied, or is as it was before. While we are heard
-        of in time nobody else did what we have in hand.
+        While we are heard of in time, nobody else did what we have in hand.
         """
         at, found = self.log(stream), set[str]()
         async with self._claiming:  # else one that is done meanwhile would come back
@@ -247,9 +246,7 @@ class Group:
     # ---- the group itself
 
     async def _make_anew(self) -> None:
-        self._anew |= {
-            each.name for each in self.streams
-        }  # it knows of nothing in hand
+        self._anew |= {each.name for each in self.streams}
         await self._make()
 
     async def _make(self) -> None:
