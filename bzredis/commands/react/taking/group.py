@@ -113,6 +113,9 @@ class Group:
     def is_due(self) -> bool:
         return trio.current_time() - self._beat >= BEAT
 
+    def _is_late(self) -> bool:
+        return trio.current_time() - self._beat > LEASE / 2
+
     async def beat(
         self, held: Collection[Key], room: int
     ) -> tuple[list[Given], set[Key]]:
@@ -121,8 +124,7 @@ class Group:
         `held` is what we have in hand, also while we ask. What is ours and not in hand
         was given to a read whose answer nobody saw.
         """
-        late = trio.current_time() - self._beat > LEASE / 2
-        is_first = self._beat == float("-inf")
+        late, is_first = self._is_late(), self._beat == float("-inf")
         found, lost = list[Given](), set[Key]()
         for stream in self.streams:
             known = {key for name, key in held if name == stream.name}
@@ -131,7 +133,7 @@ class Group:
                 # After a pause others are late as well: they are waited for.
                 if room > 0 and (is_first or not late):
                     ids |= await self._of_the_dead(stream, room)
-                if not late or stream.name in self._anew:
+                if not self._is_late() or stream.name in self._anew:
                     ids |= await self._of_nobody(stream, held, ids)
                 self._anew.discard(stream.name)
             except StoreDown:  # NOGROUP
@@ -166,8 +168,7 @@ class Group:
     ) -> set[str]:
         """Have what we hold be ours again where the group forgot that it is.
 
-        Somebody removed the group, or us from it; or Redis was emptied, or is as it was
-        before. While we are heard of in time nobody else did what we have in hand.
+        While we are heard of in time, nobody else did what we have in hand.
         """
         at, found = self.log(stream), set[str]()
         async with self._claiming:  # else one that is done meanwhile would come back
@@ -245,7 +246,6 @@ class Group:
     # ---- the group itself
 
     async def _make_anew(self) -> None:
-        """Make the group that is gone, which then knows of nothing in hand."""
         self._anew |= {each.name for each in self.streams}
         await self._make()
 
