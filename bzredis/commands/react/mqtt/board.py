@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import attrs
@@ -12,6 +13,7 @@ from bzredis.commands.react.mqtt.link import Heard, Link, Lost, Message
 from bzredis.commands.react.mqtt.payloads import (
     FRESH,
     GONE,
+    NOTHING,
     ONLINE,
     STALE,
     bridge_device,
@@ -162,23 +164,31 @@ class Board:
             or self._told[each.whose].message != each.message
         ]
 
+    async def look_again(self, link: Link) -> None:
+        """Send what changed without an entry: it was forgotten, say. Raises Lost."""
+        with suppress(StoreDown):
+            async with self._lock:
+                for about in self._streams:
+                    moved = sorted(await self._moved(about))
+                    states = await self._states(about, moved, self._redis.once)
+                    await link.publish([each.message for each in states])
+                    self._told |= {each.whose: each for each in states}
+
     async def _moved(self, about: Stream) -> set[str]:
-        """Return the symbols whose `latest` is another record than was told.
+        """Return the symbols whose `latest` is another record than was told, or gone.
 
         An entry names one symbol; of a record that left another one, there are two.
         """
-        if about.state != "records":
-            return set()
         found = set[str]()
         for some in _batches(self._watched):
             keys = [self._redis.key(about.name, "latest", each) for each in some]
-            records = await self._redis.once(
-                *(("HGET", key, "_record") for key in keys)
-            )
-            for each, record in zip(some, records, strict=True):
+            asked = (("HMGET", key, "_version", "_record") for key in keys)
+            for each, now in zip(some, await self._redis.once(*asked), strict=True):
                 told = self._told.get((about.name, each))
-                if told is not None and told.record != (record or ""):
-                    found.add(each)
+                if told is not None:
+                    was_there, is_there = told.message[1] != NOTHING, now[0] is not None
+                    if was_there != is_there or told.record != (now[1] or ""):
+                        found.add(each)
         return found
 
     async def _states(

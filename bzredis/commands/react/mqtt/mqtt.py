@@ -31,6 +31,7 @@ from bzredis.streams import Stream
 log = structlog.get_logger(__name__)
 
 FIRST, LAST = 0.2, 60.0  # s between attempts to connect
+LOOK: Final = 30.0  # s between looks at what no entry tells of, as `forget`
 NAME_THEM: Final = "name those that are to stand there with --watch AAPL,MSFT"
 ISIN: Final = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 HEALTHY: Final = 60.0  # s of a connection after which the next attempt comes soon
@@ -116,8 +117,10 @@ class _Keeper:
                 await board.tell_all(link)
                 self._say_found()
                 while True:
-                    await board.heard.wait()
+                    with trio.move_on_after(LOOK):
+                        await board.heard.wait()
                     await board.answer(link)
+                    await board.look_again(link)
         finally:
             board.link = None
             await link.close([(board.topics.availability, OFFLINE)])

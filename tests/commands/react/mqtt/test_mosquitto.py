@@ -133,6 +133,22 @@ async def test_what_is_deleted_or_moves_leaves_its_state(
         await until(lambda: of(seen.last(xom))["_record"] == "another")
 
 
+async def test_what_no_entry_tells_of_leaves_its_state(
+    broker: Mosquitto, watch: Watch, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgotten, say; what differs but is no other call is no news, and is not sent."""
+    monkeypatch.setattr("bzredis.commands.react.mqtt.mqtt.LOOK", 0.1)
+    async with keeping(broker.url, bridge.peer):
+        seen = await here(watch, broker)
+        await until(lambda: len(seen.stands) == 17)
+        count = len(seen.came)
+        bridge.peer.redis.hset("bz:ratings:latest:XOM", "notes", "a remark")
+        bridge.peer.redis.delete("bz:ratings:latest:AAPL", "bz:consensus:latest:AAPL")
+        await until(lambda: seen.last("bzredis/ratings/AAPL") == b"{}")
+        await until(lambda: seen.last("bzredis/consensus/AAPL") == b"{}")
+        assert len(seen.came) == count + 2
+
+
 async def test_home_assistant_is_told_again_when_it_starts(
     broker: Mosquitto, watch: Watch, bridge: Bridge
 ) -> None:
