@@ -92,7 +92,7 @@ class Place:
         ours = shlex.join(program())
         again = f"{ours} demo" if self.port else f"{ours} demo --redis …"
         return [
-            f"`{again}` starts it again. Meanwhile, from another terminal:",
+            f"`{again}` starts it again. While it runs, from another terminal:",
             *(f"  {each}" for each in self.commands()),
             f"For the real data: `{ours} init`, then `{ours} run`.",
         ]

@@ -121,7 +121,8 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
     Several processes of one NAME share the work.
 
     \b
-      bzredis react up --stream ratings --when 'direction == "up"' -- ./up.sh
+      bzredis react up --when 'direction == "up" and action != "deleted"' \
+        --stream ratings -- ./up.sh
       bzredis react cuts --when '_pt_change_pct < -10' --notify ntfy://my-topic
       bzredis react stale --on stale -- mail -s 'The ratings are stale' me
       bzredis react home --mqtt mqtt://home.local --watch AAPL,MSFT

@@ -160,7 +160,7 @@ def test_a_long_text_is_cut_for_who_looks(peer: Peer, look: Look) -> None:
     assert PROSE.strip() in look("get", "AAPL")
     shown = lines(look.shown("get", "AAPL"))
     assert len(shown) < 24
-    assert shown[-1].endswith(" more lines: bzredis get AAPL --whole")
+    assert shown[-1].endswith(" more lines with --whole")
     whole = lines(look.shown("get", "AAPL", "--whole"))
     assert max(map(cell_len, whole)) <= WIDTH
     assert "  Part 29" in whole

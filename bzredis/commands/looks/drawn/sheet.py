@@ -297,7 +297,7 @@ def insight(pen: Pen, found: Insight, *, whole: bool) -> Iterator[RenderableType
     for line in shown:
         yield Padding(line, (0, 0, 0, GAP))
     if left := len(lines) - len(shown):
-        words = f"… {counted(left, 'more line')}: bzredis get {found.symbol} --whole"
+        words = f"… {counted(left, 'more line')} with --whole"
         yield Padding(Text(words if pen.letters else words[2:], FAINT), (0, 0, 0, GAP))
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -17,6 +19,7 @@ from bzredis.commands.setup.checks.memory import need
 from bzredis.commands.setup.checks.presence import Presence
 from bzredis.errors import StoreDown, StoreForeign
 from bzredis.ports import Batch, Log
+from bzredis.settings.addresses import RedisURL
 from bzredis.settings.config import Config
 from bzredis.store import about
 from bzredis.store.about import Signs
@@ -30,6 +33,7 @@ MENDS: Final = (  # by what Redis, or the script, says
     *(("may not", RIGHTS), ("permission", RIGHTS)),
     ("read only replica", "name its master with --redis"),
 )
+LOOPBACK, PORT = "127.0.0.1", 6379  # where redis-cli looks by itself
 START: Final = "start it, or name another one with --redis"
 UNASKED: Final = "not asked, since Redis cannot be asked"
 # Nobody's log, of which the first change is missing: so nothing is applied.
@@ -140,12 +144,33 @@ async def _server(asked: Asked) -> list[Finding]:
     with suppress(StoreDown):
         for stream in asked.streams:
             known = max(known, len(await asked.store.symbols(stream)))
-    return [
+    found = [
         told.version(info),
         told.eviction(info),
         told.persistence(info, snapshots),
         told.memory(info, need(asked.config, asked.streams, known)),
     ]
+    typed = redis_cli(asked.config.redis[0])
+    return [
+        attrs.evolve(each, todo=each.todo.replace("`redis-cli ", f"`{typed} "))
+        for each in found
+    ]
+
+
+def redis_cli(url: RedisURL) -> str:
+    """Return how redis-cli reaches a server, without its password.
+
+    What it would be told of by Sentinels, or is beyond TLS, is for who knows it to add.
+    """
+    parts = urlsplit(url.shown)
+    if parts.scheme == "unix":
+        return f"redis-cli -s {shlex.quote(parts.path)}"
+    if parts.scheme not in {"redis", "rediss"}:
+        return "redis-cli"
+    host, port = parts.hostname or LOOPBACK, parts.port or PORT
+    where = "" if host in {LOOPBACK, "localhost"} else f" -h {shlex.quote(host)}"
+    where += "" if port == PORT else f" -p {port}"
+    return f"redis-cli{where}{' --tls' if parts.scheme == 'rediss' else ''}"
 
 
 def _is_there(sign: Signs) -> bool:
