@@ -214,7 +214,7 @@ def test_the_core_does_no_io_and_knows_no_clock(module: str) -> None:
         ("bridge.bridge", ["redis", "trio_websocket", "sqlite3", "httpx", "click"]),
         # Nor is what nobody named.
         ("commands.run", ["bzredis.streams.earnings", "bzredis.streams.bulls_bears"]),
-        ("commands.run", ["bzredis.plugin"]),
+        ("commands.run", ["bzredis.plugin", "bzredis.reader"]),
         # What is for who looks is not for a bridge that starts.
         ("commands.cli", ["bzredis.commands.looks.drawn"]),
         (

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from bzredis.reader import Insight, Rating, Span, Status
+if TYPE_CHECKING:  # a bridge has words, too, and reads nothing of what it writes
+    from bzredis.reader import Insight, Rating, Span, Status
 
 MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 365 * 86_400  # s
 UNITS: Final = ((YEAR, "year"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"))
