@@ -118,7 +118,8 @@ def test_the_unit_agrees_with_the_program() -> None:
     assert found["LoadCredential"] == ["token:/home/me/token"]
     assert found["StartLimitIntervalSec"] == ["0"]
     assert int(found["TimeoutStopSec"][0]) > 5
-    assert found["Environment"] == ["PYTHONFAULTHANDLER=1"]
+    memory = "MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=65536"
+    assert found["Environment"] == ["PYTHONFAULTHANDLER=1", memory]
     assert found["SyslogIdentifier"] == ["bzredis"]  # by which the journal is asked
 
 
