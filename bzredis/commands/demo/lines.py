@@ -13,7 +13,7 @@ from bzredis.commands.demo.told import FROM, MADE_UP, Place, width
 from bzredis.commands.looks.drawn import live, news
 from bzredis.commands.looks.drawn.pen import SIGNS, Pen
 from bzredis.commands.looks.screen import EVERY, look
-from bzredis.commands.looks.words import one_line
+from bzredis.commands.looks.words import one_line, way
 from bzredis.commands.outlet import Outlet
 from bzredis.reader import Entry, Gap
 
@@ -73,7 +73,7 @@ def line(pen: Pen, one: Entry | Gap) -> str:
     """Write a change in columns that stay where they are."""
     if isinstance(one, Gap):
         return f"{_time(pen)}  {news.gap(pen, one).plain}"
-    sign = SIGNS.get(one.direction or one.shift or "")
+    sign = SIGNS.get(way(one) or "")
     letter = " " if sign is None else sign.letter if pen.letters else sign.ascii
     says = news.says(pen, one)
     columns = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 if TYPE_CHECKING:  # a bridge has words, too, and reads nothing of what it writes
-    from bzredis.reader import Insight, Rating, Span, Status
+    from bzredis.reader import Entry, Insight, Rating, Span, Status
 
 MINUTE, HOUR, DAY, YEAR = 60, 3_600, 86_400, 365 * 86_400  # s
 UNITS: Final = ((YEAR, "year"), (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"))
@@ -85,6 +85,14 @@ def ago(at: datetime, now: datetime) -> str:
 
 def when(at: datetime, now: datetime) -> str:
     return f"{clock(at, now)}, {ago(at, now)}"
+
+
+def way(one: Entry) -> str | None:
+    """Return where a call or a consensus went: nowhere, where it is withdrawn.
+
+    An entry that deletes has the direction of what is gone.
+    """
+    return None if one.action == "deleted" else one.direction or one.shift
 
 
 def published(one: Rating | Insight, now: datetime) -> str:

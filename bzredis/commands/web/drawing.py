@@ -17,7 +17,7 @@ from bzredis.commands.looks import words
 from bzredis.commands.web.content import pictures
 from bzredis.commands.web.content.prose import prose
 from bzredis.commands.web.live.hub import Drawing, Hub
-from bzredis.commands.web.live.kept import DIRECTIONS, percent, way
+from bzredis.commands.web.live.kept import DIRECTIONS, percent
 from bzredis.reader import Entry, Gap, Span
 
 HERE: Final = Path(__file__).parent
@@ -93,7 +93,7 @@ def environment() -> Environment:
         "health": lambda status: words.health(status, _now()),
         "spans": lambda missing: words.spans(missing, _now()),
         "percent": percent,
-        "way": way,
+        "way": words.way,
         "entry_id": lambda one: f"n-{one.stream}-{one.id}",
         "is_gap": lambda one: isinstance(one, Gap),
         "gap_span": _gap_span,

@@ -74,7 +74,7 @@ def test_streams_and_what_came_newest_first(bridge: Bridge, look: Look) -> None:
         ["consensus", "●", "fresh"],
     ]
     assert " ".join(lines[5].split()) == (
-        "14:20 XOM = Mizuho deleted: Neutral 124.00 → 128.00"
+        "14:20 XOM Mizuho deleted: Neutral 124.00 → 128.00"
     )
     told = "\n".join(lines)
     assert "ratings: messages may be missing from " in told

@@ -82,6 +82,21 @@ def test_who_moved_today() -> None:
     }
 
 
+def test_who_is_withdrawn_or_corrected_did_not_move() -> None:
+    kept = Kept()
+    figures: dict[str, Any] = {"pt": Decimal(110), "pt_prior": Decimal(100)}
+    kept.add(News(entry(symbol="A", record="small", direction="up"), ""), TODAY)
+    kept.add(News(entry(symbol="A", record="a", direction="up", **figures), ""), TODAY)
+    kept.add(News(entry(symbol="B", record="b", direction="down"), ""), TODAY)
+    assert [one.record for one in kept.moved(TODAY)["up"]] == ["a"]
+    gone = entry(symbol="A", record="a", action="deleted", direction="up", **figures)
+    kept.add(News(gone, ""), TODAY)
+    kept.add(News(entry(symbol="B", record="b", direction="same"), ""), TODAY)
+    assert [one.record for one in kept.moved(TODAY)["up"]] == ["small"]
+    assert kept.moved(TODAY)["down"] == []
+    assert not Wanted.of({"direction": "up"})(gone)
+
+
 def test_a_page_shows_the_newest() -> None:
     kept = Kept()
     for number in range(100):

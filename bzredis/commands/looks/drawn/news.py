@@ -9,7 +9,7 @@ from rich.text import Text
 from bzredis.commands.looks.asked import STREAMS
 from bzredis.commands.looks.drawn import further
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Cell, Pen
-from bzredis.commands.looks.words import day, one_line, price, span
+from bzredis.commands.looks.words import day, one_line, price, span, way
 from bzredis.reader import Entry, Gap, Span
 
 
@@ -38,7 +38,7 @@ def _row(pen: Pen, one: Entry) -> tuple[Cell, ...]:
     return (
         Text(day(at, pen.now) if at else "", FAINT),
         Text(one_line(one.symbol or "?"), STRONG),
-        pen.sign(one.direction or one.shift),
+        pen.sign(way(one)),
         firm(one),
         says(pen, one),
         target(pen, one),

@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from bzredis.commands.looks.words import way
 from bzredis.messages.times import EASTERN
 from bzredis.reader import Entry, Gap
 
@@ -25,13 +26,9 @@ LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def percent(one: Entry) -> Decimal | None:
     """Return by how much a target moved, in per cent of the prior one."""
-    if not one.pt_prior or one.pt is None:
+    if one.action == "deleted" or not one.pt_prior or one.pt is None:
         return None
     return 100 * (one.pt - one.pt_prior) / one.pt_prior
-
-
-def way(one: Entry) -> str | None:
-    return one.direction or one.shift
 
 
 @attrs.frozen
@@ -93,7 +90,7 @@ class News:
 
 @attrs.define
 class Kept:
-    """What was news, newest last; and of today the greatest move of each symbol."""
+    """What was news, newest last; and of today each record that moved."""
 
     news: deque[News] = attrs.field(factory=lambda: deque(maxlen=NEWS))
     _day: date | None = None
@@ -109,11 +106,11 @@ class Kept:
         at = one.published or one.received
         if at is None or at.astimezone(EASTERN).date() != today:
             return
-        if way(one) not in {"up", "down"} and not percent(one):
-            return
-        before = self._moved.get(one.symbol)
-        if before is None or _weight(one) >= _weight(before):
-            self._moved[one.symbol] = one
+        record = one.record or one.symbol
+        if way(one) in {"up", "down"} or percent(one):
+            self._moved[record] = one
+        else:  # it is withdrawn, or was corrected
+            self._moved.pop(record, None)
 
     def sort(self) -> None:
         """Put them in order of when they came: three logs were read one by one."""
@@ -130,12 +127,15 @@ class Kept:
         return found
 
     def moved(self, today: date) -> dict[str, list[Entry]]:
-        """Return who moved up and down today, the most first."""
+        """Return who moved up and down today, by its greatest move, the most first."""
         if self._day != today:
             return {"up": [], "down": []}
+        by_symbol = {
+            each.symbol: each for each in sorted(self._moved.values(), key=_weight)
+        }
         return {
-            "up": _most(one for one in self._moved.values() if _rises(one)),
-            "down": _most(one for one in self._moved.values() if not _rises(one)),
+            "up": _most(one for one in by_symbol.values() if _rises(one)),
+            "down": _most(one for one in by_symbol.values() if not _rises(one)),
         }
 
 
