@@ -10,12 +10,14 @@ import trio
 
 from bzredis.bridge.bridge import Bridge
 from bzredis.commands.health.health import Health
-from bzredis.commands.health.http import TEXT, Answer, Pages, listening, serve
+from bzredis.commands.health.http import TEXT, Answer, Pages, serve
 from bzredis.commands.health.notify import notifier, tell
 from bzredis.commands.logs import redact
+from bzredis.commands.running.listening import listening
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener
 
+WAITING = 16  # connections that the kernel may hold until they are taken
 Serving = Callable[[Bridge], tuple[socket, Pages]]
 
 TOLD_NOT_INSTALLED = (
@@ -37,7 +39,7 @@ def server(at: Listener | None) -> Serving | None:
         if error.name != "prometheus_client":
             raise
         raise ConfigError(TOLD_NOT_INSTALLED) from None
-    listener = listening(at)
+    listener = listening(at, "--metrics", WAITING)
 
     def made(bridge: Bridge) -> tuple[socket, Pages]:
         return listener, {"/metrics": metrics.page(bridge), **pages(Health(bridge))}

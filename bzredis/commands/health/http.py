@@ -16,35 +16,13 @@ from typing import Final, NoReturn
 import h11
 import trio
 
-from bzredis.errors import ConfigError
-from bzredis.settings.addresses import Listener
-
 PATIENCE: Final = 5.0  # s for all of a request and its answer
 MOST: Final = 16  # connections at once
-WAITING: Final = 16  # that the kernel may hold until they are taken
 SOME: Final = 4_096  # bytes
 TEXT: Final = "text/plain; charset=utf-8"
 
 Answer = tuple[int, str, bytes]  # status, type, content
 Pages = Mapping[str, Callable[[str], Answer]]  # by path; given what is accepted
-
-
-def listening(at: Listener) -> socket.socket:
-    """Return a socket that listens there. Raises ConfigError."""
-    family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((at.host, at.port))
-        listener.listen(WAITING)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"--metrics: nobody can listen at {at}: {error.strerror}; name another"
-            " address or port"
-        ) from None
-    return listener
 
 
 async def serve(listener: socket.socket, pages: Pages) -> NoReturn:

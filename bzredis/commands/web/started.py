@@ -17,12 +17,14 @@ import trio
 
 from bzredis.commands.form import STOPPED, endings
 from bzredis.commands.logs import add_secret, configure_logs
+from bzredis.commands.running.listening import listening
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener, is_loopback, listener
 from bzredis.settings.config import Config
 from bzredis.settings.file import expanded
 
 PORT: Final = 8399
+WAITING: Final = 64  # connections that the kernel may hold until they are taken
 PORTS: Final = 20  # that are tried where the first may be another's
 # By the name under which it is imported, and the one under which it is installed: all
 # of them are the extra `board`.
@@ -114,7 +116,7 @@ def opened(
     if not is_loopback(at.host):
         token, file = access.token_in(expanded(config.state_dir))
         add_secret(token)
-    with access.listening(at) as made:
+    with listening(at, "--listen", WAITING) as made:
         yield Opened(at, made, token, file, origins)
 
 

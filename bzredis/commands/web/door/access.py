@@ -1,17 +1,14 @@
-"""Where the board listens, and the token that it asks for beyond this machine."""
+"""The token that the board asks for beyond this machine."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import socket
 from pathlib import Path
 from typing import Final
 
 from bzredis.errors import ConfigError
-from bzredis.settings.addresses import Listener
 
-WAITING: Final = 64  # connections that the kernel may hold until they are taken
 TOKEN_FILE: Final = "board-token"  # noqa: S105 - its name
 TOKEN_BYTES: Final = 32
 SHORTEST: Final = 16  # characters of a token
@@ -45,21 +42,3 @@ def token_in(folder: Path) -> tuple[str, Path]:
             f" least {SHORTEST} letters and digits into it)"
         )
     return token, file
-
-
-def listening(at: Listener) -> socket.socket:
-    """Return a socket that listens there. Raises ConfigError."""
-    family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((at.host, at.port))
-        listener.listen(WAITING)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"--listen: nobody can listen at {at}: {error.strerror}; name another"
-            " address or port"
-        ) from None
-    return listener
