@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, cast
@@ -32,6 +32,7 @@ from bzredis.errors import ConfigError, StoreDown
 from bzredis.reader import StreamName
 from bzredis.reader.following import told
 from bzredis.settings.config import Config
+from bzredis.settings.names import meant
 
 T = TypeVar("T")
 
@@ -48,11 +49,28 @@ def rehearse(config: Config, wanted: Wanted) -> int:
 def show_failed(config: Config, name: str, *, as_json: bool) -> int:
     """Show what a reaction could not do in the end; raises ConfigError."""
     kept = _once(config, partial(failures.kept, name=name))
+    if not kept:  # well, or mistyped
+        known = _once(config, partial(_groups, config.streams))
+        if name not in known:
+            raise ConfigError(
+                f"no reaction {name} ever ran here, under the prefix"
+                f" {config.prefix}{meant(name, known)}"
+            )
     if as_json:
         _put_failures(kept)
     else:
         _show_failures(name, kept)
     return STOPPED
+
+
+async def _groups(streams: Sequence[str], redis: Patient) -> tuple[str, ...]:
+    """Return the names of all groups of the logs: reactions' and others'."""
+    found = dict[str, None]()
+    for stream in streams:
+        with suppress(StoreDown):  # there is no such log yet
+            [told] = await redis.once(("XINFO GROUPS", redis.key(stream, "events")))
+            found |= {str(group["name"]): None for group in told}
+    return tuple(found)
 
 
 def again(config: Config, name: str, make: Make) -> int:

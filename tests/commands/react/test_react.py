@@ -101,7 +101,12 @@ def test_what_failed_is_shown_and_done_again(look: Look, peer: Peer) -> None:
     assert peer.redis.xlen(at) == 1
     done = look.run("react", "x", "--again", "--", "true")
     assert (done.exit_code, peer.redis.xlen(at)) == (0, 0)
+    peer.redis.xgroup_create("bz:insights:events", "x", mkstream=True)
     assert look("react", "x", "--failed") == "Nothing failed in the end for x.\n"
+    mistyped = look.run("react", "xx", "--failed")
+    assert mistyped.exit_code == 2
+    said = "bzredis: no reaction xx ever ran here, under the prefix bz; is x meant?\n"
+    assert mistyped.stderr == said
 
 
 def test_again_ends_the_program_that_runs_where_it_is_ended(
