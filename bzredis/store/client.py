@@ -86,23 +86,19 @@ class Store:
         Raises StoreDown, and StoreForeign where what Redis has came from elsewhere; the
         same batch may be sent again, and takes effect once.
         """
-        args = [_header(batch), _array(batch.packed)]
+        keys = [key(self.prefix, stream, "events")]
+        args: list[str | bytes] = [_header(batch), _array(batch.packed)]
+        if stream.name not in self._permitted:  # find out what this user may not do
+            args.append("permissions")
+        if (apply := self._apply.get(stream.name)) is None:
+            apply = self._apply[stream.name] = Script(script(stream, self.limits))
         try:
-            answer = await self._at.run(partial(self._asked, stream, args))
+            answer = await self._at.script(apply, keys, args)
         except StoreDown:
             self._permitted.discard(stream.name)  # the next server may know us less
             raise
-        return _told(*answer)
-
-    def _asked(self, stream: Stream, args: list[bytes], redis: Redis) -> list[Any]:
-        """Apply a batch; but first, find out what this user may not do."""
-        keys = [key(self.prefix, stream, "events")]
-        ask = [] if stream.name in self._permitted else ["permissions"]
-        if (apply := self._apply.get(stream.name)) is None:
-            apply = self._apply[stream.name] = Script(script(stream, self.limits))
-        answer = apply.run(redis, keys=keys, args=[*args, *ask])
         self._permitted.add(stream.name)
-        return cast("list[Any]", answer)
+        return _told(*answer)
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign
@@ -128,7 +124,7 @@ class Store:
         ]
         answered = self._answered.get(stream.name, "")
         args += [fields.get("upstream", ""), self._evicted, sign.why, answered, *pairs]
-        answer = await self._at.run(partial(self._status.run, keys=keys, args=args))
+        answer = await self._at.script(self._status, keys, args)
         stands, evicted, time = cast("tuple[int, bytes, int | bytes]", answer)
         self._answered[stream.name] = time
         # Each run of a server counts for itself, where it names that; but it may only

@@ -1,7 +1,8 @@
 """Where Redis is: redis-py's client, the node that has our keys, errors in our words.
 
-redis-py's blocking client in a worker thread, because its asyncio client does not run
-on trio.
+redis-py's blocking client, because its asyncio client does not run on trio: in a
+worker thread for what is seldom asked, and to connect. Scripts, which all else is, run
+over its connections without one (wire.py).
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 import trio
@@ -40,7 +41,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelManagedConnection
 
 from bzredis.errors import StoreDown, StoreSlow, StoreUnready
-from bzredis.store import sentinel
+from bzredis.store import sentinel, wire
 
 T = TypeVar("T")
 
@@ -114,9 +115,18 @@ def _client(url: str) -> Redis:
     return client
 
 
+class Script(Protocol):
+    """A script's text, and the hash that Redis knows it by."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def sha(self) -> str: ...
+
+
 @attrs.define
 class Connection:
-    """One Redis. Each call takes one connection; nothing is kept between calls.
+    """One Redis. Each call takes one connection, which the next may have.
 
     Of a cluster one node has all our keys, since they share a slot (contract.md, 1).
     Which one, the others say; it is followed when the cluster moves our keys.
@@ -130,6 +140,8 @@ class Connection:
     _named: tuple[Redis, ...] = attrs.field(init=False, repr=False)  # whom others name
     _others: tuple[Redis, ...] = attrs.field(init=False, repr=False, default=())
     _look_again: float = attrs.field(init=False, repr=False, default=0.0)
+    # Connections for scripts that nobody uses now, each with whose it is.
+    _spare: list[tuple[Redis, Any]] = attrs.field(init=False, repr=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.first = self._node = self._last = _client(self.url)
@@ -140,18 +152,31 @@ class Connection:
 
         The socket's own limits end that thread soon after. Raises StoreDown.
         """
+        return await self._told(partial(_in_thread, call))
+
+    async def script(
+        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Any:
+        """Run a script, with its text where Redis does not know it. Raises StoreDown.
+
+        Without SCRIPT LOAD, which some hosters and proxies do not have.
+        """
+        given = (len(keys), *keys, *args)
+
+        async def ran(node: Redis) -> Any:
+            try:
+                return await self._asked(node, ("EVALSHA", script.sha, *given))
+            except NoScriptError:
+                return await self._asked(node, ("EVAL", script.text, *given))
+
+        return await self._told(ran)
+
+    async def _told(self, call: Callable[[Redis], Awaitable[T]]) -> T:
         try:
             with trio.fail_after(CALL):
-                return await trio.to_thread.run_sync(
-                    partial(self._translated, call), abandon_on_cancel=True
-                )
+                return await self._at_our_keys(call)
         except trio.TooSlowError:
-            msg = f"Redis did not answer within {CALL:.0f} s"
-            raise StoreSlow(msg) from None
-
-    def _translated(self, call: Callable[[Redis], T]) -> T:
-        try:
-            return self._at_our_keys(call)
+            down: StoreDown = StoreSlow(f"Redis did not answer within {CALL:.0f} s")
         except RedisError as error:
             down = _down(error)
         except (OSError, UnicodeError) as error:
@@ -161,17 +186,18 @@ class Connection:
         # password.
         raise down
 
-    def _at_our_keys(self, call: Callable[[Redis], T]) -> T:
+    async def _at_our_keys(self, call: Callable[[Redis], Awaitable[T]]) -> T:
         node = self._node
         try:
             try:
-                answer = call(node)
+                answer = await call(node)
             except MovedError as moved:
                 node = self._node = self._last = self._neighbour(moved)
-                answer = call(node)
+                answer = await call(node)
         except RedisError as error:
             # READONLY, MASTERDOWN, LOADING, what a proxy says: who answers so may no
             # longer be who is meant. The next try asks name and proxy anew.
+            self._let_go()
             node.connection_pool.disconnect(inuse_connections=False)
             gone = isinstance(error, (RedisConnectionError, RedisTimeoutError))
             if gone and self._node is node:  # who is gone knows no successor
@@ -179,8 +205,46 @@ class Connection:
             raise
         if time.monotonic() >= self._look_again:
             self._look_again = time.monotonic() + LOOK_AGAIN
-            self._look_around(node)
+            await _in_thread(self._look_around, node)
         return answer
+
+    async def _asked(self, node: Redis, words: Sequence[str | bytes | int]) -> Any:
+        """Ask a node, over a connection that is there, or a new one."""
+        connection = self._open(node)
+        while connection is None:
+            # Kept there, so that none is lost where nobody waits for it any more.
+            await _in_thread(self._connect, node)
+            connection = self._open(node)
+        is_fine = False
+        try:
+            answer = await wire.ask(connection, words, ANSWER)
+            is_fine = True
+        except ResponseError:
+            is_fine = True
+            raise
+        finally:
+            if is_fine:
+                self._spare.append((node, connection))
+            else:
+                _drop(node, connection)
+        return answer
+
+    def _open(self, node: Redis) -> Any:
+        """Take a connection to a node that is still good; None where there is none."""
+        while self._spare:
+            whose, connection = self._spare.pop()
+            # What was said unasked, as that it is closed, would be taken for an answer.
+            if whose is node and not connection.can_read():
+                return connection
+            _drop(whose, connection)
+        return None
+
+    def _connect(self, node: Redis) -> None:
+        self._spare.append((node, node.connection_pool.get_connection()))
+
+    def _let_go(self) -> None:
+        while self._spare:
+            _drop(*self._spare.pop())
 
     def _after(self, node: Redis) -> Redis:
         """Return who is tried after a node: by turns, any may be gone for longer."""
@@ -223,9 +287,19 @@ class Connection:
         )
 
     def close(self) -> None:
+        self._let_go()
         self._node.close()
         for each in (self.first, *self._named):
             each.close()
+
+
+async def _in_thread(call: Callable[[Redis], T], node: Redis) -> T:
+    return await trio.to_thread.run_sync(call, node, abandon_on_cancel=True)
+
+
+def _drop(node: Redis, connection: Any) -> None:
+    connection.disconnect()
+    node.connection_pool.release(connection)
 
 
 def _place(node: Redis) -> tuple[object, object]:
