@@ -1,0 +1,45 @@
+"""Events at full speed: how many a second, and what each of them costs."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import trio
+
+from benching.feeder import Gone
+from benching.turn import Turn
+from benching.work import logged, resident, worked
+
+LIMIT: Final = 120.0  # s for one load
+LOOK: Final = 0.005  # s between looks at the log's length
+
+
+async def throughput(turn: Turn, count: int) -> dict[str, float]:
+    """Send so many events at once; return what came of it."""
+    await turn.feeder("make", turn.stream)
+    return await load(turn, 0, count)
+
+
+async def load(
+    turn: Turn, first: int, count: int, symbols: int = 0
+) -> dict[str, float]:
+    """Send these events at full speed, and wait until all stand in the log."""
+    client, log, pid = turn.client, turn.log, turn.process.pid
+    had = logged(client, log)
+    before = worked(client, pid)
+    began = await turn.feeder("flood", turn.stream, first, count, symbols)
+    await written(client, log, had + count)
+    took = time.perf_counter() - began
+    work = worked(client, pid).since(before, count)
+    return {"events_per_s": count / took, **work, "rss_mb": resident(pid)}
+
+
+async def written(client: Any, log: str, count: int) -> None:
+    """Wait until a log has had so many entries."""
+    with trio.move_on_after(LIMIT) as limit:
+        while logged(client, log) < count:  # noqa: ASYNC110 - Redis sets no Event
+            await trio.sleep(LOOK)
+    if limit.cancelled_caught:
+        there = logged(client, log)
+        raise Gone(f"{there:,} of {count:,} were written within {LIMIT:.0f} s")
