@@ -25,7 +25,7 @@ def flatten(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-async def write(client: redis.asyncio.Redis, raw: str) -> None:
+async def write(client: Any, raw: str) -> None:
     message = json.loads(raw)
     data = message["data"]
     content = flatten(data["content"])

@@ -1,261 +1,29 @@
-"""Upstream: a process of its own, so that to measure does not disturb the sending.
-
-It says yes to every WebSocket, answers `ping`, PING and pages of REST, and else only
-writes what it is told, when it is told. Times are of `time.perf_counter`, which is one
-clock for all processes of a machine.
-"""
+"""Upstream as a process of its own, so that to measure does not disturb the sending."""
 
 from __future__ import annotations
 
-import http.server
 import multiprocessing
 import signal
-import socket
-import threading
-import time
 from contextlib import suppress
-from functools import cache, partial
 from multiprocessing.connection import Connection
-from typing import Any, Final, Self
-from urllib.parse import parse_qs, urlsplit
+from multiprocessing.process import BaseProcess
+from typing import Any, Self
 
 import attrs
 import trio
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
-from wsproto.utilities import RemoteProtocolError
 
-from benching import frames
-from benching.frames import Stream
-
-CHUNK: Final = 200  # frames per write at full speed, some 220 KB of ratings
-CONNECT: Final = 60.0  # s for a side to connect
-STUCK: Final = 60.0  # s in which a side has to take what is written
-PONG: Final = frames.frame(b"pong")
-PING: Final = b"\x89\x00"  # RFC 6455
-PING_EVERY: Final = 10.0  # s, as upstream does
-
-
-@attrs.define(eq=False)
-class Wire:
-    """One side's connection."""
-
-    socket: socket.socket
-    lock: threading.Lock = attrs.field(factory=threading.Lock)
-    open: threading.Event = attrs.field(factory=threading.Event)
-    path: str = ""
-
-    def write(self, data: bytes) -> None:
-        with self.lock:  # whole frames: an answer may go out between two writes
-            self.socket.sendall(data)
-
-    def listen(self) -> None:
-        """Say yes, then answer what wants an answer."""
-        protocol = WSConnection(ConnectionType.SERVER)
-        with suppress(OSError, RemoteProtocolError):
-            while data := self.socket.recv(65_536):
-                protocol.receive_data(data)
-                for event in protocol.events():
-                    self._answer(protocol, event)
-        with suppress(OSError):
-            self.socket.close()
-
-    def _answer(self, protocol: WSConnection, event: object) -> None:
-        match event:
-            case Request(target=target):
-                self.path = urlsplit(target).path
-                self.write(protocol.send(AcceptConnection()))
-                self.open.set()
-            case TextMessage(data="ping"):
-                self.write(PONG)
-            case Ping() | CloseConnection():
-                with suppress(RemoteProtocolError):  # closed already
-                    self.write(protocol.send(event.response()))
-
-
-@attrs.define(eq=False)
-class Server:
-    """What the other end of the pipe may call, by name."""
-
-    _listener: socket.socket = attrs.field(init=False)
-    _wires: list[Wire] = attrs.field(factory=list)
-    _rest: Any = None
-
-    def listen(self) -> int:
-        """Begin a turn: return the port of a socket of its own."""
-        self.close()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(
-            target=self._accept, args=[self._listener], daemon=True
-        ).start()
-        return int(self._listener.getsockname()[1])
-
-    def _accept(self, listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                found, _ = listener.accept()
-                found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                wire = Wire(found)
-                self._wires.append(wire)
-                threading.Thread(target=wire.listen, daemon=True).start()
-
-    def connected(self, count: int) -> bool:
-        """Wait until so many have connected; return whether they have."""
-        until = time.monotonic() + CONNECT
-        while sum(wire.open.is_set() for wire in self._wires) < count:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.01)
-        return True
-
-    def close(self) -> None:
-        """End a turn."""
-        wires, self._wires = self._wires, []
-        for wire in wires:
-            with suppress(OSError):
-                wire.socket.shutdown(socket.SHUT_RDWR)
-        with suppress(AttributeError, OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-        if self._rest is not None:
-            self._rest.shutdown()
-            self._rest.server_close()
-            self._rest = None
-
-    def make(self, stream: Stream, symbols: int = 0) -> None:
-        """Make frames now rather than while it counts."""
-        next(frames.frames(stream, 1, symbols))
-
-    def flood(self, stream: Stream, first: int, count: int, symbols: int = 0) -> float:
-        """Write frames as fast as they are taken; return when the first one went."""
-        wire = self._wires[-1]
-        began = 0.0
-        for chunk in _chunks(stream, first, count, symbols):
-            began = began or time.perf_counter()
-            wire.write(chunk)
-        return began
-
-    def pace(self, stream: Stream, first: int, count: int, rate: float) -> list[float]:
-        """Write so many a second; return when each was about to be written."""
-        return _paced(self._wires[-1].write, stream, first, count, rate)
-
-    def floor(
-        self, redis: tuple[str, int, str], count: int, rate: float
-    ) -> list[float]:
-        """Write to Redis' log without anybody between."""
-        host, port, key = redis
-        with socket.create_connection((host, port)) as wire:
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=_drain, args=[wire], daemon=True).start()
-
-            def write(payload: bytes) -> None:
-                wire.sendall(_command(b"XADD", key.encode(), b"*", b"raw", payload))
-
-            return _paced(write, "ratings", 0, count, rate)
-
-    def ping(self, seconds: float) -> None:
-        """Only PING for so long."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            for wire in self._wires:
-                with suppress(OSError):
-                    wire.write(PING)
-            time.sleep(min(PING_EVERY, left))
-
-    def rest(self, count: int, size: int) -> int:
-        """Serve so many rows of ratings, page by page; return the port."""
-        made = frames.rows(count)
-        pages = [
-            b'{"ratings":[' + b",".join(made[first : first + size]) + b"]}"
-            for first in range(0, count, size)
-        ]
-        handler = partial(Pages, pages)
-        self._rest = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self._rest.serve_forever, daemon=True).start()
-        return int(self._rest.server_address[1])
-
-
-class Pages(http.server.BaseHTTPRequestHandler):
-    """Pages of ratings, the newest of them first; nothing was ever removed."""
-
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, pages: list[bytes], *given: Any) -> None:
-        self.pages = pages
-        super().__init__(*given)
-
-    def do_GET(self) -> None:
-        asked = urlsplit(self.path)
-        page = int(parse_qs(asked.query).get("page", ["0"])[0])
-        mine = asked.path == "/api/v2.1/calendar/ratings" and page < len(self.pages)
-        body = self.pages[page] if mine else b"[]"
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
-def _chunks(stream: Stream, first: int, count: int, symbols: int) -> Any:
-    """Yield what is written at once; what fits into memory is made before and kept."""
-    if first + count > KEPT:
-        return _joined(stream, first, count, symbols)
-    return _kept(stream, first, count, symbols)
-
-
-KEPT: Final = 100_000  # frames: some 110 MB of ratings, once
-
-
-@cache
-def _kept(stream: Stream, first: int, count: int, symbols: int) -> list[bytes]:
-    return list(_joined(stream, first, count, symbols))
-
-
-def _joined(stream: Stream, first: int, count: int, symbols: int) -> Any:
-    made = frames.frames(stream, count, symbols, first)
-    for start in range(0, count, CHUNK):
-        some = min(CHUNK, count - start)
-        yield b"".join(next(made) for _ in range(some))
-
-
-def _paced(
-    write: Any, stream: Stream, first: int, count: int, rate: float
-) -> list[float]:
-    ready = list(frames.frames(stream, count, 0, first))
-    sent, begin = [], time.perf_counter()
-    for number, data in enumerate(ready):
-        pause = begin + number / rate - time.perf_counter()
-        if pause > 0:
-            time.sleep(pause)
-        sent.append(time.perf_counter())
-        write(data)
-    time.sleep(0.2)  # for the last answers
-    return sent
-
-
-def _command(*parts: bytes) -> bytes:
-    said = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
-    return b"*%d\r\n%b" % (len(parts), said)
-
-
-def _drain(wire: socket.socket) -> None:
-    with suppress(OSError):
-        while wire.recv(65_536):
-            pass
+from benching.upstream import Upstream
 
 
 def _serve(pipe: Connection) -> None:
     """Do what is asked until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us ends us
-    server = Server()
+    upstream = Upstream()
     with suppress(EOFError, OSError):
         while True:
             name, given = pipe.recv()
             try:
-                pipe.send((True, getattr(server, name)(*given)))
+                pipe.send((True, getattr(upstream, name)(*given)))
             except OSError as error:  # the side is gone
                 pipe.send((False, str(error)))
 
@@ -269,7 +37,7 @@ class Feeder:
     """The process, as a context, and its calls: `await feeder("flood", …)`."""
 
     _pipe: Connection = attrs.field(init=False)
-    _process: Any = attrs.field(init=False)
+    _process: BaseProcess = attrs.field(init=False)
 
     def __enter__(self) -> Self:
         context = multiprocessing.get_context("spawn")

@@ -105,7 +105,7 @@ def _companies(symbols: int) -> list[Company]:
 
 
 def _rating(rng: Random, number: int, company: Company) -> Made:
-    """Some 1.1 KB. Each is its company's latest, until the next one."""
+    """Make some 1.1 KB. Each is its company's latest, until the next one."""
     moment = BEGIN + timedelta(seconds=number)
     firm = FIRMS[rng.randrange(len(FIRMS))]
     analyst = firm.analysts[rng.randrange(len(firm.analysts))]
@@ -150,7 +150,7 @@ def _rating(rng: Random, number: int, company: Company) -> Made:
 
 
 def _insight(rng: Random, number: int, company: Company) -> Made:
-    """Some 3 KB, half of them Markdown."""
+    """Make some 3 KB, half of them Markdown."""
     moment = BEGIN + timedelta(seconds=number)
     firm = FIRMS[rng.randrange(len(FIRMS))]
     record = record_id(rng, moment.timestamp())
@@ -178,7 +178,7 @@ def _insight(rng: Random, number: int, company: Company) -> Made:
 
 
 def _consensus(rng: Random, number: int, company: Company) -> Made:
-    """Flat, with the names of the security, of which upstream leaves some out."""
+    """Make a flat one, which names its security, as not all of them do."""
     counts = [rng.randrange(1, 20) for _ in range(5)]
     target = float(company.price) + rng.uniform(0, 100)
     updated = f"{BEGIN + timedelta(seconds=number):%Y-%m-%dT%H:%M:%S}.880730108Z"

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 import trio
 
+from benching.feeder import Gone
 from benching.frames import PATHS, Stream
 
 PEERS: Final = Path(__file__).parent.parent / "bench_peers"
@@ -125,14 +126,21 @@ SIDES: Final = {
 @asynccontextmanager
 async def started(side: Side, place: Place) -> AsyncIterator[trio.Process]:
     """Run a side as a process of its own; it is gone at the end of the block."""
-    process = await trio.lowlevel.open_process(
-        list(side.command(place)),
-        env={**os.environ, **side.environ(place)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    place.folder.mkdir(parents=True, exist_ok=True)
+    said = place.folder / "said.txt"
+    with said.open("wb") as file:
+        process = await trio.lowlevel.open_process(
+            list(side.command(place)),
+            env={**os.environ, **side.environ(place)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
     try:
         yield process
+    except Gone as gone:
+        words = said.read_text("utf-8", "replace").strip().rpartition("\n")[-1]
+        raise Gone(f"{gone}; it said last: {words or 'nothing'}") from gone
     finally:
         with trio.CancelScope(shield=True):
             process.terminate()

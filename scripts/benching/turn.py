@@ -25,6 +25,7 @@ class Turn:
     """A side that is connected and has nothing to do yet."""
 
     feeder: Feeder
+    side: Side
     client: Any
     place: Place
     process: trio.Process
@@ -60,5 +61,5 @@ async def turn(
             if not await feeder("connected", 1):
                 raise Gone("did not connect")
             await trio.sleep(SETTLE)
-            yield Turn(feeder, client, place, process, stream)
+            yield Turn(feeder, side, client, place, process, stream)
         await feeder("close")

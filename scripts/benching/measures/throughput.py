@@ -8,17 +8,11 @@ from typing import Any, Final
 import trio
 
 from benching.feeder import Gone
+from benching.measures.work import logged, resident, worked
 from benching.turn import Turn
-from benching.work import logged, resident, worked
 
 LIMIT: Final = 120.0  # s for one load
 LOOK: Final = 0.005  # s between looks at the log's length
-
-
-async def throughput(turn: Turn, count: int) -> dict[str, float]:
-    """Send so many events at once; return what came of it."""
-    await turn.feeder("make", turn.stream)
-    return await load(turn, 0, count)
 
 
 async def load(
@@ -26,12 +20,14 @@ async def load(
 ) -> dict[str, float]:
     """Send these events at full speed, and wait until all stand in the log."""
     client, log, pid = turn.client, turn.log, turn.process.pid
+    await turn.feeder("make", turn.stream, first, count, symbols)
     had = logged(client, log)
     before = worked(client, pid)
     began = await turn.feeder("flood", turn.stream, first, count, symbols)
     await written(client, log, had + count)
     took = time.perf_counter() - began
     work = worked(client, pid).since(before, count)
+    work["both_us"] = sum(work.values())
     return {"events_per_s": count / took, **work, "rss_mb": resident(pid)}
 
 
