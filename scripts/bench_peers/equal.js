@@ -55,8 +55,12 @@ local is_newer = not was[1] or tonumber(version) > tonumber(was[1])
   or version == was[1] and (timestamp > (was[2] or '') or deletes and known)
 
 local timeline, moved = prefix .. 'timeline:' .. symbol, known and was[4] ~= symbol
-local effect, news, was_top, is_top = 'none', false, false, false
-if is_newer then
+local effect, news, was_top, is_top, stays = 'none', false, false, false, true
+if is_newer and not known and not deletes and call('ZCARD', timeline) >= 50 then
+  local oldest = call('ZRANGE', timeline, 0, 0, 'WITHSCORES')
+  stays = above(published, record, oldest[2], oldest[1])
+end
+if is_newer and stays then
   local top = call('ZREVRANGE', timeline, 0, 0, 'WITHSCORES')
   was_top = known and not moved and top[1] == record
   is_top = not deletes and symbol ~= ''
@@ -84,7 +88,7 @@ put('firm', firm) put('direction', direction) put('rating', rating)
 put('rating_prior', rating_prior) put('pt', pt) put('pt_prior', pt_prior)
 put('importance', importance) put('raw', raw)
 local event = call('XADD', prefix .. 'events', 'MAXLEN', '~', maxlen, '*', unpack(fields))
-if not is_newer then return effect end
+if not is_newer or not stays then return effect end
 
 if news and symbol ~= '' then
   fields[#fields - 1], fields[#fields] = 'event', event
@@ -120,7 +124,7 @@ if moved then refresh(was[4], event) end
 if was_top or is_top then refresh(symbol, event) end
 return effect
 `
-const redis = new Redis(BENCH_REDIS, { enableAutoPipelining: true })
+const redis = new Redis(BENCH_REDIS)
 redis.defineCommand('apply', { numberOfKeys: 1, lua: APPLY })
 const socket = new WebSocket(BENCH_UPSTREAM)
 let inFlight = 0
@@ -175,7 +179,8 @@ function targetChange (content) {
   const before = content.adjusted_pt_prior || content.pt_prior
   if (!now || !before) return ['', '']
   const change = Number(now) - Number(before)
-  return [String(Number(change.toFixed(4))), Number(before) ? (100 * change / Number(before)).toFixed(2) : '']
+  const digits = Math.max(...[now, before].map((price) => (price.split('.')[1] || '').length))
+  return [change.toFixed(digits), Number(before) ? (100 * change / Number(before)).toFixed(2) : '']
 }
 
 function fingerprint (...parts) {

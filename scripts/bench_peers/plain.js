@@ -7,7 +7,7 @@ const WebSocket = require('ws')
 const { BENCH_UPSTREAM, BENCH_REDIS, BENCH_PREFIX, BENCH_MAXLEN } = process.env
 const MOST_IN_FLIGHT = 1000
 
-const redis = new Redis(BENCH_REDIS, { enableAutoPipelining: true })
+const redis = new Redis(BENCH_REDIS)
 const socket = new WebSocket(BENCH_UPSTREAM)
 let inFlight = 0
 

@@ -1,7 +1,7 @@
 """What upstream sends: frames of each stream, as documented, and no two alike.
 
 Made once, and the same for all turns. What a load has beyond BASE is what it began with
-again, as new records of a later time: to make a frame takes longer than to write it.
+again, as new records of the next day: to make a frame takes longer than to write it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ PATHS: Final[dict[Stream, str]] = {
     "insights": "/api/v1/analyst/insights/stream",
     "consensus": "/api/v1/consensus-ratings/stream",
 }
-BASE: Final = 6_000  # frames that are made one by one
+BASE: Final = 6_000  # frames that are made one by one: of a morning
 BEGIN: Final = datetime(2024, 10, 4, 9, 30, tzinfo=UTC)  # on the wall in New York
+FIRST_DAY: Final = f"{BEGIN:%Y-%m-%d}".encode()
 UPDATED: Final = 1_728_069_666  # unix s
+SECONDS: Final = 10  # digits; what has more is in ms
 SHORT: Final = 0xFFFF  # bytes that a 16-bit length can say
 
 
@@ -43,14 +45,17 @@ class Made:
     updated: bytes
 
     def again(self, lap: int) -> bytes:
-        """Return it as another record's, of a later time, in as many bytes."""
+        """Return it as another record's, so many days later, in as many bytes."""
         if not lap:
             return self.text
         mark = f"{lap:04x}".encode()
+        day = f"{BEGIN + timedelta(days=lap):%Y-%m-%d}".encode()
         later = self.text.replace(self.envelope, mark + self.envelope[4:])
         if self.record:
             later = later.replace(self.record, self.record[:-4] + mark)
-        return later.replace(self.updated, _later(self.updated, lap))
+        if self.updated.isdigit():
+            later = later.replace(self.updated, _later(self.updated, lap))
+        return later.replace(FIRST_DAY, day)
 
 
 def payload(stream: Stream, number: int, symbols: int = 0) -> bytes:
@@ -236,6 +241,7 @@ def _wrap(envelope: str, kind: str, data: Mapping[str, object]) -> bytes:
 
 
 def _later(updated: bytes, lap: int) -> bytes:
-    if updated.isdigit():
-        return str(int(updated) + lap * BASE * 1_000 ** (len(updated) > 10)).encode()  # noqa: PLR2004 - ms
-    return updated[:-10] + f"{lap:04d}".encode() + updated[-6:]
+    days = lap * 86_400
+    return str(
+        int(updated) + (days * 1_000 if len(updated) > SECONDS else days)
+    ).encode()

@@ -47,6 +47,7 @@ class Side:
     command: Callable[[Place], Sequence[str]]
     environ: Callable[[Place], Mapping[str, str]]
     lacks: Callable[[], str] = lambda: ""
+    settles: float = 1.0  # s from its connection until it has nothing more to do
 
 
 def _bridge(place: Place) -> list[str]:
@@ -97,6 +98,7 @@ SIDES: Final = {
             "bzredis run",
             _bridge,
             lambda _: {"BENZINGA_TOKEN": "bench"},
+            settles=3.0,  # it has asked for a replay, and waits whether one comes
         ),
         Side(
             "equal",

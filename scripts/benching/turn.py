@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import redis
@@ -16,8 +16,6 @@ from benching.feeder import Feeder, Gone
 from benching.frames import Stream
 from benching.sides import Place, Side, started
 from bzredis.commands import embedded
-
-SETTLE: Final = 1.0  # s from the connection to the first event
 
 
 @attrs.frozen
@@ -60,6 +58,6 @@ async def turn(
         async with started(side, place) as process:
             if not await feeder("connected", 1):
                 raise Gone("did not connect")
-            await trio.sleep(SETTLE)
+            await trio.sleep(side.settles)
             yield Turn(feeder, side, client, place, process, stream)
         await feeder("close")
