@@ -22,7 +22,10 @@ from benching.sides import SIDES
 from bzredis.commands.embedded import server_binary
 from bzredis.errors import ConfigError
 
-MEASURES: Final = ("throughput", "latency", "backfill", "rebuild", "idle", "flat")
+MEASURES: Final = (
+    *("throughput", "streams", "latency", "backfill", "rebuild"),
+    *("idle", "flat"),
+)
 SINGLES: Final = 15  # events, at one a second
 SECONDS: Final = 3.0  # of the faster ones
 MANY: Final = 1_000_000  # events over 6,000 symbols
@@ -41,6 +44,7 @@ def options(given: argparse.Namespace) -> Options:
         only=[name for name in MEASURES if name in only],
         rounds=given.rounds or (1 if quick else 2),
         events=given.events or (4_000 if quick else 40_000),
+        writes=2_000 if quick else 10_000,
         loads={1: singles, 100: round(100 * seconds), 1_000: round(1_000 * seconds)},
         idle=given.idle or (2.0 if quick else 20.0),
         rows=2_000 if quick else 10_000,

@@ -48,11 +48,17 @@ class Found:
                 for measure, sides in self.figures.items()
                 if "bridge" in sides
             },
-            "redis_to_writes": {
-                side: _ratios(rounds, self.figures["throughput"]["writes"])["redis_us"]
-                for side, rounds in self.figures.get("throughput", {}).items()
-                if side != "writes" and "writes" in self.figures["throughput"]
-            },
+            "redis_to_writes": self._to_writes(),
+        }
+
+    def _to_writes(self) -> dict[str, Spread | None]:
+        """Return what Redis works for each side, by what it does for the writes."""
+        sides = self.figures.get("throughput", {})
+        least = sides.get("writes", [])
+        return {
+            side: _ratios(rounds, least).get("redis_us")
+            for side, rounds in sides.items()
+            if side != "writes"
         }
 
 

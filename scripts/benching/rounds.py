@@ -30,6 +30,7 @@ class Options:
     only: list[str]
     rounds: int = 2
     events: int = 40_000
+    writes: int = 10_000  # events, as plain writes
     loads: dict[int, int] = attrs.field(factory=dict)  # events a second -> how many
     idle: float = 20.0  # s
     rows: int = 10_000
@@ -78,6 +79,8 @@ class Rounds:
             await self._turn("throughput", side, self._loaded)
             if side.name == "bridge":
                 await self._try("throughput", "writes", self._written())
+
+    async def _streams(self) -> None:
         half = self.options.events // 2
         for stream in ("insights", "consensus"):
             await self._alone(stream, lambda it: load(it, 0, half), stream)
@@ -92,7 +95,7 @@ class Rounds:
         if self._sample is None:
             raise Gone("the bridge left nothing to go by")
         async with server() as (_, client, _):
-            return written(client, self._sample, self.options.events // 2)
+            return written(client, self._sample, self.options.writes)
 
     async def _latency(self) -> None:
         await self._try("latency", "floor", self._floor())

@@ -79,7 +79,11 @@ def _streams(out: Console, told: dict[str, Any]) -> None:
     table = _table("", "events/s", "itself µs", "Redis µs")
     for stream in ("insights", "consensus"):
         if figures := told["measures"].get(stream, {}).get("bridge"):
-            cells = (figures["events_per_s"], figures["side_us"], figures["redis_us"])
+            cells = (
+                figures.get("events_per_s"),
+                figures.get("side_us"),
+                figures.get("redis_us"),
+            )
             table.add_row(stream, *(_cell(cell) for cell in cells))
     if table.row_count:
         about = "The bridge alone, with insights of 3 KB and with consensus."
@@ -114,8 +118,8 @@ def _idle(out: Console, told: dict[str, Any]) -> None:
         return
     table = _table("", "RSS MB", "PSS MB", "% of a core")
     for name, figures in sides.items():
-        rss, pss = _middle(figures["rss_mb"], 1), _middle(figures["pss_mb"], 1)
-        table.add_row(name, rss, pss, _middle(figures["cpu_percent"], 2))
+        rss, pss = _middle(figures.get("rss_mb"), 1), _middle(figures.get("pss_mb"), 1)
+        table.add_row(name, rss, pss, _middle(figures.get("cpu_percent"), 2))
     about = (
         f"{told['options']['idle']:.0f} s of nothing but PING:"
         " the bridge with its three streams, the others with one."
@@ -128,12 +132,14 @@ def _refill(out: Console, told: dict[str, Any]) -> None:
     table = _table("", "a second")
     if figures := measures.get("backfill", {}).get("bridge"):
         table.add_row(
-            "rows from REST, at the pace of asking", _cell(figures["rows_per_s"])
+            "rows from REST, at the pace of asking", _cell(figures.get("rows_per_s"))
         )
-        after = figures["rows_per_s_after_the_last_page"]
+        after = figures.get("rows_per_s_after_the_last_page")
         table.add_row("rows, once the last page is asked for", _cell(after))
     if figures := measures.get("rebuild", {}).get("bridge"):
-        table.add_row("entries that `rebuild` goes by", _cell(figures["entries_per_s"]))
+        table.add_row(
+            "entries that `rebuild` goes by", _cell(figures.get("entries_per_s"))
+        )
     if table.row_count:
         about = "What comes back, and how fast. The bridge asks for two pages a second."
         _section(out, "Fetched and mended", about, table)
