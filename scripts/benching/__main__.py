@@ -22,21 +22,20 @@ from benching.sides import SIDES
 from bzredis.commands.embedded import server_binary
 from bzredis.errors import ConfigError
 
-MEASURES: Final = (
-    *("throughput", "streams", "latency", "backfill", "rebuild"),
-    *("idle", "flat"),
-)
-SINGLES: Final = 15  # events, at one a second
+USUAL: Final = ("throughput", "streams", "latency", "backfill", "rebuild", "idle")
+QUICK: Final = ("throughput", "latency", "backfill", "idle")
+MEASURES: Final = (*USUAL, "flat")
+SINGLES: Final = 10  # events, at one a second
 SECONDS: Final = 3.0  # of the faster ones
 MANY: Final = 1_000_000  # events over 6,000 symbols
 INTERRUPTED: Final = 130
 
 
 def options(given: argparse.Namespace) -> Options:
-    only = list(given.only or [name for name in MEASURES if name != "flat"])
-    if given.long and "flat" not in only:
-        only.append("flat")
     quick = given.quick
+    only = {*(given.only or (QUICK if quick else USUAL))}
+    if given.long:
+        only.add("flat")
     singles = given.singles or (2 if quick else SINGLES)
     seconds = given.seconds or (0.5 if quick else SECONDS)
     return Options(
@@ -58,7 +57,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--rounds", type=int, help="how often all of it (2)")
     add("--events", type=int, help="at full speed (40,000)")
-    add("--singles", type=int, help="events at one a second (15)")
+    add("--singles", type=int, help="events at one a second (10)")
     add("--seconds", type=float, help="of 100 and of 1,000 events a second (3)")
     add("--idle", type=float, help="seconds in which nothing happens (20)")
     add("--many", type=int, default=MANY, help="events of --long (1,000,000)")

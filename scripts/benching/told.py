@@ -79,12 +79,8 @@ def _streams(out: Console, told: dict[str, Any]) -> None:
     table = _table("", "events/s", "itself µs", "Redis µs")
     for stream in ("insights", "consensus"):
         if figures := told["measures"].get(stream, {}).get("bridge"):
-            cells = (
-                figures.get("events_per_s"),
-                figures.get("side_us"),
-                figures.get("redis_us"),
-            )
-            table.add_row(stream, *(_cell(cell) for cell in cells))
+            cells = map(figures.get, ("events_per_s", "side_us", "redis_us"))
+            table.add_row(stream, *map(_cell, cells))
     if table.row_count:
         about = "The bridge alone, with insights of 3 KB and with consensus."
         _section(out, "Other streams", about, table)
@@ -93,7 +89,7 @@ def _streams(out: Console, told: dict[str, Any]) -> None:
 def _latency(out: Console, told: dict[str, Any]) -> None:
     if not (sides := told["measures"].get("latency")):
         return
-    table = _table("events/s", "", "bridge / it", "median ms", "99 % ms")
+    table = _table("a second", "", "bridge / it", "median ms", "99 % ms")
     rates = [rate for rate, count in told["options"]["loads"].items() if count]
     for rate in rates:
         for place, (name, figures) in enumerate(sides.items()):
@@ -103,7 +99,7 @@ def _latency(out: Console, told: dict[str, Any]) -> None:
             rate_once = f"{int(rate):,}" if not place else ""
             last = place == len(sides) - 1
             table.add_row(
-                *(rate_once, name, *cells, _cell(figures.get(p99), 2)),
+                *(rate_once, name, *cells, _middle(figures.get(p99), 2)),
                 end_section=last,
             )
     about = (
@@ -137,9 +133,8 @@ def _refill(out: Console, told: dict[str, Any]) -> None:
         after = figures.get("rows_per_s_after_the_last_page")
         table.add_row("rows, once the last page is asked for", _cell(after))
     if figures := measures.get("rebuild", {}).get("bridge"):
-        table.add_row(
-            "entries that `rebuild` goes by", _cell(figures.get("entries_per_s"))
-        )
+        rate = figures.get("entries_per_s")
+        table.add_row("entries that `rebuild` goes by", _cell(rate))
     if table.row_count:
         about = "What comes back, and how fast. The bridge asks for two pages a second."
         _section(out, "Fetched and mended", about, table)
@@ -159,7 +154,7 @@ def _flat(out: Console, told: dict[str, Any]) -> None:
             cells = [_middle(figures.get(f"{prefix}{key}")) for key in keys]
             table.add_row(words, *cells)
     if table.row_count:
-        about = "The bridge's cost of an event, which should stay within 10 %."
+        about = "CPU for an event, which should not change, and what is held then."
         _section(out, "Flat", about, table)
 
 
@@ -183,7 +178,7 @@ def _cell(of: Spread | None, digits: int = 0) -> str:
     if len(of["values"]) == 1:
         return _middle(of, digits)
     low, high = of["min"], of["max"]
-    return f"{_middle(of, digits)} ({low:,.{digits}f} to {high:,.{digits}f})"
+    return f"{_middle(of, digits)} ({low:,.{digits}f}-{high:,.{digits}f})"
 
 
 def _middle(of: Spread | None, digits: int = 0) -> str:
