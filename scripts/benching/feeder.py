@@ -58,5 +58,5 @@ class Feeder:
             self._pipe.recv, abandon_on_cancel=True
         )
         if not fine:
-            raise Gone(answer)
+            raise Gone(f"its connection broke ({answer})")
         return answer

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import redis
@@ -16,6 +16,9 @@ from benching.feeder import Feeder, Gone
 from benching.frames import Stream
 from benching.sides import Place, Side, started
 from bzredis.commands import embedded
+
+CONNECT: Final = 30.0  # s for a side to connect
+LOOK: Final = 0.02  # s between looks whether it has
 
 
 @attrs.frozen
@@ -47,6 +50,17 @@ async def server() -> AsyncIterator[tuple[embedded.Server, Any, Path]]:
                 client.close()
 
 
+async def connected(feeder: Feeder, count: int, *processes: trio.Process) -> None:
+    """Wait until so many connections stand."""
+    with trio.move_on_after(CONNECT):
+        while await feeder("connected") < count:
+            if any(process.poll() is not None for process in processes):
+                raise Gone("ended by itself")
+            await trio.sleep(LOOK)
+        return
+    raise Gone("did not connect")
+
+
 @asynccontextmanager
 async def turn(
     feeder: Feeder, side: Side, stream: Stream = "ratings"
@@ -56,8 +70,7 @@ async def turn(
         port = await feeder("listen")
         place = Place(port, running.url, folder, streams=[stream])
         async with started(side, place) as process:
-            if not await feeder("connected", 1):
-                raise Gone("did not connect")
+            await connected(feeder, 1, process)
             await trio.sleep(side.settles)
             yield Turn(feeder, side, client, place, process, stream)
         await feeder("close")

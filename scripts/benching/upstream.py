@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, partial
-from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 from wsproto import ConnectionType, WSConnection
@@ -25,9 +25,9 @@ from wsproto.utilities import RemoteProtocolError
 
 from benching import frames
 from benching.frames import Stream
+from benching.pages import Pages
 
 CHUNK: Final = 200  # frames per write at full speed, some 220 KB of ratings
-CONNECT: Final = 60.0  # s for a side to connect
 KEPT: Final = 100_000  # frames: some 110 MB of ratings, once
 LEAD: Final = 0.1  # s before the first of a paced load, for who watches to be there
 STUCK: Final = struct.pack("ll", 60, 0)  # s in which a side has to take what is sent
@@ -101,14 +101,9 @@ class Upstream:
                 self._wires.append(wire)
                 threading.Thread(target=wire.listen, daemon=True).start()
 
-    def connected(self, count: int) -> bool:
-        """Wait until so many have connected; return whether they have."""
-        until = time.monotonic() + CONNECT
-        while sum(wire.open.is_set() for wire in self._wires) < count:
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.01)
-        return True
+    def connected(self) -> int:
+        """Return how many are connected."""
+        return sum(wire.open.is_set() for wire in self._wires)
 
     def close(self) -> None:
         """End a turn."""
@@ -183,32 +178,6 @@ class Upstream:
     def asked(self) -> list[float]:
         """Return when each page was asked for."""
         return self._asked
-
-
-class Pages(http.server.BaseHTTPRequestHandler):
-    """Pages of ratings, the newest of them first; nothing was ever removed."""
-
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, pages: list[bytes], asked: list[float], *given: Any) -> None:
-        self.pages, self.asked = pages, asked
-        super().__init__(*given)
-
-    def do_GET(self) -> None:
-        asked = urlsplit(self.path)
-        page = int(parse_qs(asked.query).get("page", ["0"])[0])
-        mine = asked.path == "/api/v2.1/calendar/ratings" and page < len(self.pages)
-        if mine:
-            self.asked.append(time.perf_counter())
-        body = self.pages[page] if mine else b"[]"
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        return
 
 
 def _chunks(stream: Stream, first: int, count: int, symbols: int) -> Iterable[bytes]:

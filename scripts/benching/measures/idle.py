@@ -8,11 +8,11 @@ from typing import Final
 
 import trio
 
-from benching.feeder import Feeder, Gone
+from benching.feeder import Feeder
 from benching.frames import Stream
 from benching.measures.work import of_process, proportional, resident
 from benching.sides import Place, Side, started
-from benching.turn import server
+from benching.turn import connected, server
 
 SETTLE: Final = 3.0  # s from the connection on
 ALL: Final[tuple[Stream, ...]] = ("ratings", "insights", "consensus")
@@ -35,8 +35,7 @@ async def idle(
             place = Place(port, running.url, *its)
             wires += len(streams)
             processes[side.name] = await stack.enter_async_context(started(side, place))
-        if not await feeder("connected", wires):
-            raise Gone("not all connected")
+        await connected(feeder, wires, *processes.values())
         await trio.sleep(SETTLE)
         before = {name: of_process(each.pid) for name, each in processes.items()}
         began = trio.current_time()

@@ -29,7 +29,7 @@ Loads = Mapping[int, int]  # events a second -> how many
 async def latency(turn: Turn, loads: Loads) -> dict[str, float]:
     """Return median and 99 % in ms, for each rate."""
     await turn.feeder("flood", turn.stream, 0, WARM)
-    await written(turn.client, turn.log, WARM)
+    await written(turn.client, turn.log, WARM, turn.process)
     found, first = dict[str, float](), WARM
     for rate, count in loads.items():
         await trio.sleep(REST)
@@ -65,9 +65,16 @@ async def _measured(
             )
         )
 
+    lost: Gone | None = None
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
-        sent.extend(await feeder(*asked))
+        try:
+            sent.extend(await feeder(*asked))
+        except Gone as gone:  # not out of the nursery: it would come in a group
+            lost = gone
+            nursery.cancel_scope.cancel()
+    if lost is not None:
+        raise lost
     if len(seen) < count:
         raise Gone(f"{len(seen)} of {count} events came within {LATE:.0f} s")
     took = sorted(1e3 * (b - a) for a, b in zip(sent, seen, strict=False))

@@ -28,8 +28,8 @@ async def backfill(feeder: Feeder, rows: int) -> dict[str, float]:
         port = await feeder("listen")
         rest = await feeder("rest", rows, PAGE)
         place = Place(port, running.url, folder, rest=rest)
-        async with started(SIDES["bridge"], place):
-            await written(client, place.key("events"), rows)
+        async with started(SIDES["bridge"], place) as process:
+            await written(client, place.key("events"), rows, process)
             now = time.perf_counter()
         asked = await feeder("asked")
         await feeder("close")

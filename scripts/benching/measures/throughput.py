@@ -24,17 +24,19 @@ async def load(
     had = logged(client, log)
     before = worked(client, pid)
     began = await turn.feeder("flood", turn.stream, first, count, symbols)
-    await written(client, log, had + count)
+    await written(client, log, had + count, turn.process)
     took = time.perf_counter() - began
     work = worked(client, pid).since(before, count)
     work["both_us"] = sum(work.values())
     return {"events_per_s": count / took, **work, "rss_mb": resident(pid)}
 
 
-async def written(client: Any, log: str, count: int) -> None:
-    """Wait until a log has had so many entries."""
+async def written(client: Any, log: str, count: int, process: trio.Process) -> None:
+    """Wait until a side has written so many entries to its log."""
     with trio.move_on_after(LIMIT) as limit:
-        while logged(client, log) < count:  # noqa: ASYNC110 - Redis sets no Event
+        while logged(client, log) < count:
+            if process.poll() is not None:
+                raise Gone("ended by itself")
             await trio.sleep(LOOK)
     if limit.cancelled_caught:
         there = logged(client, log)
