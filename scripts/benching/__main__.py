@@ -28,6 +28,7 @@ MEASURES: Final = (*USUAL, "flat")
 SINGLES: Final = 10  # events, at one a second
 SECONDS: Final = 3.0  # of the faster ones
 MANY: Final = 1_000_000  # events over 6,000 symbols
+LEAST: Final = 40_000  # … for early and late not to be the same
 INTERRUPTED: Final = 130
 
 
@@ -48,7 +49,7 @@ def options(given: argparse.Namespace) -> Options:
         idle=given.idle or (2.0 if quick else 20.0),
         rows=2_000 if quick else 10_000,
         entries=2_000 if quick else 20_000,
-        many=given.many,
+        many=max(given.many, LEAST),
     )
 
 
@@ -66,7 +67,10 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--long", action="store_true", help="also what symbols and 10⁶ events cost")
     add("--quick", action="store_true", help="within a minute, and so less exact")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.json and not given.json.absolute().parent.is_dir():
+        parser.error(f"--json: there is no folder {given.json.parent}")
+    return given
 
 
 async def main(rounds: Rounds) -> bool:

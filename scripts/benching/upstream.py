@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, partial
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 from wsproto import ConnectionType, WSConnection
@@ -43,7 +42,6 @@ class Wire:
     socket: socket.socket
     lock: threading.Lock = attrs.field(factory=threading.Lock)
     open: threading.Event = attrs.field(factory=threading.Event)
-    path: str = ""
 
     def write(self, data: bytes) -> None:
         with self.lock:  # whole frames: an answer may go out between two writes
@@ -62,8 +60,7 @@ class Wire:
 
     def _answer(self, protocol: WSConnection, event: object) -> None:
         match event:
-            case Request(target=target):
-                self.path = urlsplit(target).path
+            case Request():
                 self.write(protocol.send(AcceptConnection()))
                 self.open.set()
             case TextMessage(data="ping"):
@@ -77,7 +74,7 @@ class Wire:
 class Upstream:
     """What may be called from outside, by name."""
 
-    _listener: socket.socket = attrs.field(init=False)
+    _listener: socket.socket | None = None
     _wires: list[Wire] = attrs.field(factory=list)
     _rest: http.server.ThreadingHTTPServer | None = None
     _asked: list[float] = attrs.field(factory=list)  # when each page was asked for
@@ -85,11 +82,9 @@ class Upstream:
     def listen(self) -> int:
         """Begin a turn: return the port of a socket of its own."""
         self.close()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(
-            target=self._accept, args=[self._listener], daemon=True
-        ).start()
-        return int(self._listener.getsockname()[1])
+        listener = self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+        return int(listener.getsockname()[1])
 
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -111,9 +106,11 @@ class Upstream:
         for wire in wires:
             with suppress(OSError):
                 wire.socket.shutdown(socket.SHUT_RDWR)
-        with suppress(AttributeError, OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        if self._listener is not None:
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
+            self._listener = None
         if self._rest is not None:
             self._rest.shutdown()
             self._rest.server_close()

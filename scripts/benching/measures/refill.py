@@ -31,7 +31,8 @@ async def backfill(feeder: Feeder, rows: int) -> dict[str, float]:
         async with started(SIDES["bridge"], place) as process:
             await written(client, place.key("events"), rows, process)
             now = time.perf_counter()
-        asked = await feeder("asked")
+        # Not those of another look, which may follow.
+        asked = (await feeder("asked"))[: -(-rows // PAGE)]
         await feeder("close")
     return {
         "rows_per_s": rows / (now - asked[0]),
