@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from benching import told
-from benching.feeder import Feeder
+from benching.feed.feeder import Feeder
 from benching.rounds import Options, Rounds
 from benching.sides import SIDES
 from bzredis.commands.embedded import server_binary

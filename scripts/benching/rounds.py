@@ -8,9 +8,9 @@ from functools import partial
 
 import attrs
 
-from benching.feeder import Feeder, Gone
+from benching.feed.feeder import Feeder, Gone
+from benching.feed.frames import Stream
 from benching.found import Figures, Found, machine
-from benching.frames import Stream
 from benching.measures import flat, refill
 from benching.measures.idle import idle
 from benching.measures.latency import floor, latency

@@ -14,8 +14,8 @@ from typing import Final
 import attrs
 import trio
 
-from benching.feeder import Gone
-from benching.frames import PATHS, Stream
+from benching.feed.feeder import Gone
+from benching.feed.frames import PATHS, Stream
 
 PEERS: Final = Path(__file__).parent.parent / "bench_peers"
 GOODBYE: Final = 10.0  # s from SIGTERM to SIGKILL

@@ -12,8 +12,8 @@ import attrs
 import redis
 import trio
 
-from benching.feeder import Feeder, Gone
-from benching.frames import Stream
+from benching.feed.feeder import Feeder, Gone
+from benching.feed.frames import Stream
 from benching.sides import Place, Side, started
 from bzredis.commands import embedded
 

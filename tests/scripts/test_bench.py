@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from benching import frames, told
+from benching import told
+from benching.feed import frames
 from benching.found import Figures, Found
 
 ROOT = Path(__file__).parents[2]

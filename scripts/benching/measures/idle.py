@@ -8,8 +8,8 @@ from typing import Final
 
 import trio
 
-from benching.feeder import Feeder
-from benching.frames import Stream
+from benching.feed.feeder import Feeder
+from benching.feed.frames import Stream
 from benching.measures.work import of_process, proportional, resident
 from benching.sides import Place, Side, started
 from benching.turn import connected, server

@@ -14,7 +14,7 @@ from typing import Any, Final
 import redis
 import trio
 
-from benching.feeder import Feeder, Gone
+from benching.feed.feeder import Feeder, Gone
 from benching.measures.throughput import written
 from benching.measures.work import logged
 from benching.turn import Turn

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import trio
 
-from benching.feeder import Feeder, Gone
+from benching.feed.feeder import Feeder, Gone
 from benching.measures.throughput import load, written
 from benching.sides import PREFIX, SIDES, Place, started
 from benching.turn import Turn, server

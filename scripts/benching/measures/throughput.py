@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import trio
 
-from benching.feeder import Gone
+from benching.feed.feeder import Gone
 from benching.measures.work import logged, resident, worked
 from benching.turn import Turn
 

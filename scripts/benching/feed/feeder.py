@@ -12,7 +12,7 @@ from typing import Any, Self
 import attrs
 import trio
 
-from benching.upstream import Upstream
+from benching.feed.upstream import Upstream
 
 
 def _serve(pipe: Connection) -> None:

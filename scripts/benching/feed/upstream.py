@@ -22,9 +22,9 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Request, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
-from benching import frames
-from benching.frames import Stream
-from benching.pages import Pages
+from benching.feed import frames
+from benching.feed.frames import Stream
+from benching.feed.pages import Pages
 
 CHUNK: Final = 200  # frames per write at full speed, some 220 KB of ratings
 KEPT: Final = 100_000  # frames: some 110 MB of ratings, once
