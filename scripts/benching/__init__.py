@@ -1,0 +1,1 @@
+"""Measures the bridge beside what people write by hand: `scripts/bench`."""

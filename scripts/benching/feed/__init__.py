@@ -1,0 +1,1 @@
+"""What plays upstream, and its frames."""

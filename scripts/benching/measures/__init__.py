@@ -1,0 +1,1 @@
+"""Each figure, and how it is taken."""
