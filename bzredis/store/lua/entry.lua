@@ -3,8 +3,9 @@
 local call, whole = redis.call, server.whole
 
 -- The change in hand: whether it has begun to write, its entry in the log, and the one
--- in a history with its key.
-local in_hand = { wrote = false, entry = false, kept = false, history = '' }
+-- in a history with its key; and as text its version, and when it was published.
+local in_hand = { wrote = false, entry = false, kept = false, history = '', version = '',
+  published = '' }
 
 -- An entry's fields, name and value by turns: what is not known has none. One table for
 -- all, for a new one for each message takes longer than all that goes into it.
@@ -21,6 +22,7 @@ end
 -- The first write of each message. Only where it succeeded is the message known. `news`:
 -- whether it says something else than was known; `headline`: of what a deletion takes away.
 local function log(change, symbol, effect, published, news, headline, shift)
+  in_hand.version, in_hand.published = whole(change[at.version]), whole(published)
   count = 0
   put('envelope', change[at.envelope])
   put('action', change[at.action])
@@ -29,8 +31,8 @@ local function log(change, symbol, effect, published, news, headline, shift)
   put('timestamp', change[at.timestamp])
   put('received', change[at.received])
   put('source', change[at.source])
-  put('version', whole(change[at.version]))
-  put('published', whole(published))
+  put('version', in_hand.version)
+  put('published', in_hand.published)
   put('effect', effect)
   put('news', news and '1')
   headline = headline or change[at.headline]
@@ -80,14 +82,15 @@ local function keep(symbol, entry)
     unpack(fields, 1, count))
 end
 
--- Replaces a hash whole. Our own fields first: Redis finds the first ones fastest.
-local function write_hash(key, change, named, symbol, entry, published)
+-- Replaces a hash whole by the change that was logged last. Our own fields first: Redis
+-- finds the first ones fastest.
+local function write_hash(key, change, named, symbol)
   local timestamp, record = change[at.moments][2], change[at.record]
   call('DEL', key)
-  call('HSET', key, '_version', whole(change[at.version]), '_action', change[at.action],
-    '_symbol', symbol, '_published', whole(published), '_timestamp', timestamp, '_record',
-    record, '_received', change[at.received], '_source', change[at.source], '_event',
-    entry, unpack(named))
+  call('HSET', key, '_version', in_hand.version, '_action', change[at.action], '_symbol',
+    symbol, '_published', in_hand.published, '_timestamp', timestamp, '_record', record,
+    '_received', change[at.received], '_source', change[at.source], '_event',
+    in_hand.entry, unpack(named))
   if symbol == '' then call('HDEL', key, '_symbol') end
   if timestamp == '' then call('HDEL', key, '_timestamp') end
   if record == '' then call('HDEL', key, '_record') end

@@ -126,7 +126,7 @@ local function show_consensus(standing, change, was, is, news, shift, event)
       fields[#fields + 1] = '_shift'
       fields[#fields + 1] = shift
     end
-    entry.write_hash(latest, change, fields, symbol, event, change[at.published])
+    entry.write_hash(latest, change, fields, symbol)
   end
   entry.notify(symbol, event)
 end

@@ -167,7 +167,7 @@ local function message(change)
     return effect
   end
   local fields = deletes and {} or change[at.fields]
-  entry.write_hash(key, change, fields, symbol, event, published)
+  entry.write_hash(key, change, fields, symbol)
   -- Nothing else would ever remove a tombstone, or a record without a symbol.
   if deletes or symbol == '' then call('EXPIRE', key, set.tombstone_s) end
   return effect

@@ -4,9 +4,10 @@
 local stem = string.sub(KEYS[1], 1, -7) -- without 'events'
 
 -- Redis turns a number into text at every call, which is slow, and Lua's own way
--- (`%.14g`) would cut milliseconds short.
+-- (`%.14g`) would cut milliseconds short. `%d` is by far the fastest, where it has 64 bits.
+local digits = string.format('%d', 2 ^ 53) == '9007199254740992' and '%d' or '%.0f'
 local function whole(number)
-  return string.format('%.0f', number)
+  return string.format(digits, number)
 end
 
 -- Raised before the first write it is one change that cannot be applied.
