@@ -233,8 +233,7 @@ class Connection:
         """Take a connection to a node that is still good; None where there is none."""
         while self._spare:
             whose, connection = self._spare.pop()
-            # What was said unasked, as that it is closed, would be taken for an answer.
-            if whose is node and not connection.can_read():
+            if whose is node and _is_silent(connection):
                 return connection
             _drop(whose, connection)
         return None
@@ -295,6 +294,14 @@ class Connection:
 
 async def _in_thread(call: Callable[[Redis], T], node: Redis) -> T:
     return await trio.to_thread.run_sync(call, node, abandon_on_cancel=True)
+
+
+def _is_silent(connection: Any) -> bool:
+    """Tell whether it is open; what it said unasked would be taken for an answer."""
+    try:
+        return not connection.can_read()
+    except (RedisError, OSError):  # it was closed
+        return False
 
 
 def _drop(node: Redis, connection: Any) -> None:
