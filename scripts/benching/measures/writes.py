@@ -6,6 +6,8 @@ promises, however it is written.
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -16,6 +18,7 @@ from benching.sides import KEPT, PREFIX
 MOST: Final = 2_000  # records that are looked at; there are no more at the end
 BATCH: Final = 150  # events in a pipeline
 HISTORY: Final = 200  # entries
+TIMELINE: Final = 50  # records of a symbol: the default; those before them go
 
 Fields = dict[bytes, bytes]
 
@@ -44,17 +47,26 @@ def sample(client: Any) -> Sample:
 def written(client: Any, of: Sample, count: int) -> dict[str, float]:
     """Write so many events to an empty Redis; return the µs that it worked for each."""
     before = of_redis(client)
+    lines: dict[bytes, deque[bytes]] = defaultdict(deque)
     for first in range(0, count, BATCH):
         batch = client.pipeline(transaction=False)
         for number in range(first, min(first + BATCH, count)):
-            _write(batch, *of.records[number % len(of.records)], number, of.prints)
+            held, entry = of.records[number % len(of.records)]
+            line = lines[held[b"_symbol"]]
+            record = held[b"_record"][:-8] + f"{number:08x}".encode()
+            line.append(record)
+            marks = [f"{n}{number:023x}" for n in range(of.prints)]
+            _write(batch, held, entry, record, marks)
+            if len(line) > TIMELINE:
+                _remove(batch, held[b"_symbol"], line.popleft())
         batch.execute()
     return {"redis_us": (of_redis(client) - before) / count * 1e6}
 
 
-def _write(batch: Any, held: Fields, entry: Fields, number: int, prints: int) -> None:
+def _write(
+    batch: Any, held: Fields, entry: Fields, record: bytes, marks: Sequence[str]
+) -> None:
     symbol, published = held[b"_symbol"], int(held[b"_published"])
-    record = held[b"_record"][:-8] + f"{number:08x}".encode()
     stem = b"bz:ratings:"
     key = stem + b"record:" + record
     batch.hset(key, mapping=held)
@@ -65,7 +77,11 @@ def _write(batch: Any, held: Fields, entry: Fields, number: int, prints: int) ->
         batch.xadd(history, told, maxlen=HISTORY, approximate=True)
     batch.zadd(stem + b"timeline:" + symbol, {record: published})
     batch.zadd(stem + b"symbols", {symbol: published})
-    marks = {f"{n}{number:023x}": published for n in range(prints)}
-    batch.zadd(stem + b"internal:seen", marks)
+    batch.zadd(stem + b"internal:seen", dict.fromkeys(marks, published))
     batch.copy(key, stem + b"latest:" + symbol, replace=True)
     batch.publish(stem + b"changed", symbol + b" 1700000000000-0")
+
+
+def _remove(batch: Any, symbol: bytes, record: bytes) -> None:
+    batch.zrem(b"bz:ratings:timeline:" + symbol, record)
+    batch.delete(b"bz:ratings:record:" + record)
