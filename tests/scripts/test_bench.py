@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from benching import told
+from benching import page, told
 from benching.feed import frames
 from benching.found import Figures, Found
 
@@ -95,3 +95,10 @@ def test_it_measures_the_bridge(tmp_path: Path) -> None:
     assert {*rate} == {"median", "min", "max", "values"}
     assert rate["min"] > 0 < sides["writes"]["redis_us"]["median"]
     assert found["redis_to_writes"]["bridge"]["median"] > 0
+
+
+def test_the_readme_shows_what_was_measured() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    wanted = page.table(page.measured())
+    at = lines.index(wanted[0])
+    assert lines[at : at + len(wanted)] == wanted

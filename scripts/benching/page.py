@@ -1,0 +1,50 @@
+"""The table of README.md, from the figures that `scripts/bench --json` wrote.
+
+`python -m benching.page` prints it; a test holds README.md to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+MEASURED: Final = Path(__file__).with_name("measured.json")
+ROWS: Final = {
+    "equal": ("Node, a Lua script a message", "the same"),
+    "plain": ("Node, XADD and HSET", "nothing"),
+    "asyncio": ("Python's asyncio, XADD and HSET", "nothing"),
+}
+IDLE: Final = "1_per_s_p50_ms"
+
+
+def table(told: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table: what others do, and the bridge by that."""
+    names = ("beside", "it promises", "ratings/s", "bridge", "one event", "bridge")
+    lines = [_row(names), f"|{'---|' * len(names)}"]
+    for side, words in ROWS.items():
+        cells = [*words]
+        for measure, name, form in (
+            ("throughput", "events_per_s", "{:,.0f}"),
+            ("latency", IDLE, "{:.2f} ms"),
+        ):
+            theirs = told["measures"][measure][side][name]
+            ratio = told["ratios"][measure][side][name]
+            cells += [form.format(theirs["median"]), f"{ratio['median']:.2f} ×"]  # noqa: RUF001 - the sign is meant
+        lines.append(_row(cells))
+    return lines
+
+
+def measured() -> dict[str, Any]:
+    """Return the figures that README.md shows."""
+    found: dict[str, Any] = json.loads(MEASURED.read_text("utf-8"))
+    return found
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    print(*table(measured()), sep="\n")
