@@ -72,15 +72,17 @@ class Backlog:
         disk. A writer that stands still is not waited for. The disk is: a reader may be
         faster, and fill the memory while it works.
         """
-        with trio.move_on_after(BREATH):
-            while self._is_far_ahead():
-                await self._progress.park()
+        if self._is_far_ahead():
+            with trio.move_on_after(BREATH):
+                while self._is_far_ahead():
+                    await self._progress.park()
 
     def _is_far_ahead(self) -> bool:
         if self.queue.size > CROWDED and self.disk.lock.locked():
             return True
-        makes_progress = trio.current_time() - self._progressed_at < BREATH
-        return self.queue.size > AHEAD and makes_progress
+        if self.queue.size <= AHEAD:
+            return False
+        return trio.current_time() - self._progressed_at < BREATH  # it makes progress
 
     def close(self) -> None:
         self._closed = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -93,8 +93,7 @@ class Wire(trio.abc.Stream):
         data = b""  # something may have waited
         while True:
             texts, rest = self._splitter.feed(data)
-            for text in texts:
-                await self._deliver(text)
+            await self._deliver(texts)
             if rest:
                 return rest
             data = await self._read(max_bytes)
@@ -123,13 +122,14 @@ class Wire(trio.abc.Stream):
         self._head += data[: HEAD - len(self._head)]
         return bytes(data)
 
-    async def _deliver(self, text: str) -> None:
+    async def _deliver(self, texts: Sequence[str]) -> None:
         # Nobody takes what comes after our goodbye.
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            try:
-                self._inbox.send_nowait(text)
-            except trio.WouldBlock:
-                await self._inbox.send(text)
+            for text in texts:
+                try:
+                    self._inbox.send_nowait(text)
+                except trio.WouldBlock:
+                    await self._inbox.send(text)
 
     def rejection(self) -> tuple[int, bytes] | None:
         """Return status and body of a refusal, even of one that was cut short.
