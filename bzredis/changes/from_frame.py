@@ -151,7 +151,7 @@ def _flatten(content: Json) -> dict[str, str]:
             else:
                 held = json_text(value) if kind is list else scalar(value)
             if held:
-                name = prefix + key
+                name = prefix + key if prefix else key
                 if name[:1] == "_":  # our own names begin with just one
                     name = f"_{name}"
                 flat.setdefault(name, held)

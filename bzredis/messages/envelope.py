@@ -173,8 +173,11 @@ def _is_about_us(frame: Json, data: Json, flat: Collection[str]) -> bool:
 
 
 def _scalar(holder: Json, name: str, where: str) -> str:
+    value = holder.get(name)
+    if type(value) is str:
+        return value
     try:
-        return text(holder.get(name))
+        return text(value)
     except TypeError as error:
         raise Unusable(f"{where}: {error}") from None
 
