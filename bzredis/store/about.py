@@ -11,8 +11,7 @@ from typing import Any, cast
 import attrs
 
 from bzredis.contract.keys import internal, key
-from bzredis.store.client import Script
-from bzredis.store.connection import Connection
+from bzredis.store.connection import Connection, Script
 from bzredis.store.script import KEYS_OF_STATUS, UNDECLARED, lua
 from bzredis.streams import Stream
 

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from hashlib import sha1
 from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
 from redis import Redis
-from redis.exceptions import NoScriptError
 
 from bzredis.contract.keys import internal, key, pattern
 from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
-from bzredis.store.connection import Connection
+from bzredis.store.connection import Connection, Script
 from bzredis.store.script import Limits, script, status_script
 from bzredis.streams import Stream
 
@@ -31,31 +29,6 @@ TOLD_EVICTS: Final = (
     "maxmemory-policy noeviction, then `bzredis rebuild` writes again what is gone"
 )
 _holes = msgspec.msgpack.Decoder(tuple[Hole, ...]).decode
-
-
-@attrs.frozen
-class Script:
-    """A script's text, and the hash that Redis knows it by."""
-
-    text: str = attrs.field(repr=False)
-    sha: str = attrs.field(init=False)
-
-    @sha.default
-    def _hash(self) -> str:
-        return sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis' name for it
-
-    def run(
-        self, redis: Redis, *, keys: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> Any:
-        """Run it, with its text where Redis does not know it, which then remembers it.
-
-        Without SCRIPT LOAD, which some hosters and proxies do not have.
-        """
-        try:
-            return redis.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            pass
-        return redis.eval(self.text, len(keys), *keys, *args)
 
 
 @attrs.define

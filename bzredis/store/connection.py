@@ -13,7 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from hashlib import sha1
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
@@ -115,13 +116,29 @@ def _client(url: str) -> Redis:
     return client
 
 
-class Script(Protocol):
+@attrs.frozen
+class Script:
     """A script's text, and the hash that Redis knows it by."""
 
-    @property
-    def text(self) -> str: ...
-    @property
-    def sha(self) -> str: ...
+    text: str = attrs.field(repr=False)
+    sha: str = attrs.field(init=False)
+
+    @sha.default
+    def _hash(self) -> str:
+        return sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis' name for it
+
+    def run(
+        self, redis: Redis, *, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Any:
+        """Run it, with its text where Redis does not know it, which then remembers it.
+
+        Without SCRIPT LOAD, which some hosters and proxies do not have.
+        """
+        try:
+            return redis.evalsha(self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            pass
+        return redis.eval(self.text, len(keys), *keys, *args)
 
 
 @attrs.define

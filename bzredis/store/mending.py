@@ -13,7 +13,8 @@ import attrs
 import msgspec
 
 from bzredis.contract.keys import internal, key, pattern
-from bzredis.store.client import Script, Store
+from bzredis.store.client import Store
+from bzredis.store.connection import Script
 from bzredis.store.script import lua
 from bzredis.streams import Stream
 
