@@ -250,7 +250,7 @@ class Connection:
         """Take a connection to a node that is still good; None where there is none."""
         while self._spare:
             whose, connection = self._spare.pop()
-            if whose is node and _is_silent(connection):
+            if whose is node and wire.is_silent(connection):
                 return connection
             _drop(whose, connection)
         return None
@@ -311,14 +311,6 @@ class Connection:
 
 async def _in_thread(call: Callable[[Redis], T], node: Redis) -> T:
     return await trio.to_thread.run_sync(call, node, abandon_on_cancel=True)
-
-
-def _is_silent(connection: Any) -> bool:
-    """Tell whether it is open; what it said unasked would be taken for an answer."""
-    try:
-        return not connection.can_read()
-    except (RedisError, OSError):  # it was closed
-        return False
 
 
 def _drop(node: Redis, connection: Any) -> None:

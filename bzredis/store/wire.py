@@ -19,7 +19,7 @@ from redis._parsers.base import BaseParser  # its table of errors stands nowhere
 from redis._parsers.encoders import Encoder
 from redis.connection import PythonRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from trio.lowlevel import wait_readable, wait_writable
 
@@ -29,6 +29,15 @@ CHUNK: Final = 64 * 1024  # bytes a read
 # hiredis' own way to pack copies a batch twice, which takes as long as ten messages do.
 _encoder: Any = Encoder  # neither has types
 _packing: Any = PythonRespSerializer(6_000, _encoder("utf-8", "strict", False).encode)
+
+
+def is_silent(connection: Any) -> bool:
+    """Tell whether it is open; what it said unasked would be taken for an answer."""
+    try:
+        # It would connect where it is not, and block.
+        return connection._sock is not None and not connection.can_read()  # noqa: SLF001 - as below
+    except (RedisError, OSError):  # it was closed
+        return False
 
 
 async def ask(connection: Any, words: Sequence[str | bytes | int], limit: float) -> Any:
@@ -46,6 +55,8 @@ async def ask(connection: Any, words: Sequence[str | bytes | int], limit: float)
             while rest:
                 sent = await _done(wire, partial(wire.send, rest), wait_writable, limit)
                 rest = rest[sent:]
+        # Others have a turn, also where the answer is there at once.
+        await trio.lowlevel.checkpoint()
         reader = hiredis.Reader(
             protocolError=InvalidResponse, replyError=BaseParser.parse_error
         )

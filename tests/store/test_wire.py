@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from redis.retry import Retry
 from store.servers import Peer, new_log, pack, rating
 
 from bzredis.ports import Batch
-from bzredis.store import connection, wire
+from bzredis.store import wire
 from bzredis.streams import RATINGS
 
 LIMIT = 60.0  # s, which only failures meet
@@ -109,6 +111,33 @@ async def test_an_answer_may_come_byte_by_byte(tmp_path: Path, *, tls: bool) -> 
         assert await ask("END") == [1, None, b"\r\n\xff0"]
 
 
+async def test_others_have_a_turn_where_each_answer_is_there_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    turns, asked = 0, 50
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    with ours, theirs:
+        theirs.sendall(b"+OK\r\n")
+        made = SimpleNamespace(_sock=ours)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            for _ in range(asked):
+                assert await wire.ask(made, ("X",), LIMIT) == b"OK"
+                theirs.sendall(b"+OK\r\n")
+            nursery.cancel_scope.cancel()
+    assert turns >= asked - 1
+
+
+async def test_one_that_is_not_open_is_not_connected_by_who_looks() -> None:
+    made = Redis(host="127.0.0.1", port=1).connection_pool.make_connection()
+    assert not wire.is_silent(made)
+
+
 async def test_an_error_is_of_the_kind_that_redis_py_makes_of_it(
     tmp_path: Path,
 ) -> None:
@@ -177,7 +206,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used(peer: Peer) ->
         peer.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         ((_, spare),) = store._at._spare
         with trio.fail_after(LIMIT):
-            while connection._is_silent(spare):  # it is told a moment later
+            while wire.is_silent(spare):  # it is told a moment later
                 await trio.sleep(0.001)
     store.close()
 
