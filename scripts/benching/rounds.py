@@ -118,13 +118,14 @@ class Rounds:
         await self._alone("rebuild", lambda it: refill.rebuild(it, entries))
 
     async def _flat(self) -> None:
-        for symbols in (flat.FEW, flat.MANY)[:: 1 if self._round % 2 else -1]:
-            await self._alone(
-                f"{symbols:,} symbols", partial(flat.of_symbols, symbols=symbols)
-            )
-        if self._round == self.options.rounds:  # it takes some minutes
-            many = self.options.many
-            await self._alone("many events", lambda it: flat.of_events(it, many))
+        """Look at the bridge, and at who promises as much: what both have is Redis'."""
+        for side in (side for side in self._sides if side.name in {"bridge", "equal"}):
+            for symbols in (flat.FEW, flat.MANY)[:: 1 if self._round % 2 else -1]:
+                of = partial(flat.of_symbols, symbols=symbols)
+                await self._turn(f"{symbols:,} symbols", side, of)
+            if self._round == self.options.rounds:  # it takes some minutes
+                of = partial(flat.of_events, events=self.options.many)
+                await self._turn("many events", side, of)
 
     async def _idle(self) -> None:
         """Look at the bridge first, by itself: peers share pages with it."""

@@ -117,8 +117,8 @@ def _idle(out: Console, told: dict[str, Any]) -> None:
         rss, pss = _middle(figures.get("rss_mb"), 1), _middle(figures.get("pss_mb"), 1)
         table.add_row(name, rss, pss, _middle(figures.get("cpu_percent"), 2))
     about = (
-        f"{told['options']['idle']:.0f} s of nothing but PING:"
-        " the bridge with its three streams, the others with one."
+        f"{told['options']['idle']:.0f} s of PING alone:"
+        " the bridge with three streams, the others with one."
     )
     _section(out, "Idle", about, table)
 
@@ -142,7 +142,7 @@ def _refill(out: Console, told: dict[str, Any]) -> None:
 
 def _flat(out: Console, told: dict[str, Any]) -> None:
     names = ("itself µs", "Redis µs", "both µs", "RSS MB", "Redis MB")
-    table = _table("", *names)
+    table = _table("", "", *names)
     keys = ("side_us", "redis_us", "both_us", "rss_mb", "redis_mb")
     for measure, prefix, words in (
         ("60 symbols", "", "60 symbols"),
@@ -150,9 +150,9 @@ def _flat(out: Console, told: dict[str, Any]) -> None:
         ("many events", "early_", "around 10⁴ events"),
         ("many events", "late_", f"at {told['options']['many']:,} events"),
     ):
-        if figures := told["measures"].get(measure, {}).get("bridge"):
+        for name, figures in told["measures"].get(measure, {}).items():
             cells = [_middle(figures.get(f"{prefix}{key}")) for key in keys]
-            table.add_row(words, *cells)
+            table.add_row(words, name, *cells)
     if table.row_count:
         about = "CPU for an event, which should not change, and what is held then."
         _section(out, "Flat", about, table)

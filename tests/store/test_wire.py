@@ -130,7 +130,7 @@ async def test_others_have_a_turn_where_each_answer_is_there_at_once() -> None:
                 assert await wire.ask(made, ("X",), LIMIT) == b"OK"
                 theirs.sendall(b"+OK\r\n")
             nursery.cancel_scope.cancel()
-    assert turns >= asked - 1
+    assert turns > asked // 2  # none without
 
 
 async def test_one_that_is_not_open_is_not_connected_by_who_looks() -> None:
