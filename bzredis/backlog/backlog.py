@@ -108,7 +108,7 @@ class Backlog:
         if not (items := self.queue.back(limit)) and self.disk.count:
             async with self.disk.lock:
                 items = await self.disk.oldest(limit)
-        # Nobody else has a turn here: what comes alone would be the later in Redis.
+        await trio.lowlevel.checkpoint()
         return items or self.queue.fresh(limit)
 
     def batch(self, items: Sequence[Item]) -> Batch:

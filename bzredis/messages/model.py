@@ -8,7 +8,6 @@ the hash is made of the content itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import repeat
 from typing import Any, TypeVar
 
 import attrs
@@ -29,29 +28,16 @@ for _converter in (_FAST, _TELLING):
 
 def reader(model: type[M]) -> Callable[[Json], M]:
     """Return a function from content to `model`; it raises Unusable in words."""
-    fields = attrs.fields(attrs.resolve_types(model))
-    made = _of_text if all(f.type is str for f in fields) else _FAST.get_structure_hook
-    structure = made(model)
+    structure = _FAST.get_structure_hook(model)
 
     def read(content: Json) -> M:
         try:
-            found: M = structure(content, model)
+            made: M = structure(content, model)
         except (TypeError, ValueError, KeyError, AttributeError):
             raise Unusable(_reason(content, model)) from None
-        return found
+        return made
 
     return read
-
-
-def _of_text(model: type[M]) -> Callable[[Json, type[M]], M]:
-    """Return what reads a model of which each field is text: most values are, too."""
-    names = [field.name for field in attrs.fields(model)]
-
-    def structure(content: Json, _: type[M]) -> M:
-        values = map(content.get, names, repeat(""))
-        return model(*[v if type(v) is str else text(v) for v in values])
-
-    return structure
 
 
 def _reason(content: Json, model: type[Any]) -> str:

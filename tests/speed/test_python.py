@@ -32,7 +32,7 @@ class Bounds:
 
 
 BOUNDS: Final = {
-    RATINGS: Bounds(156, 6.5),
+    RATINGS: Bounds(169, 6.5),
     INSIGHTS: Bounds(142, 6.5),
     CONSENSUS: Bounds(376, 6),
 }
