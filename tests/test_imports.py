@@ -77,7 +77,8 @@ LIBRARIES = {
     "platformdirs": ["commands.form", "settings.file"],
     "prometheus_client": ["commands.health.metrics"],
     "redis": [
-        *("store.client", "store.connection", "store.sentinel", "store.wire"),
+        *("store.client", "store.connection", "store.failures"),
+        *("store.sentinel", "store.wire"),
         "reader.asking",
     ],
     "rich": ["commands.*"],
