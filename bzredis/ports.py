@@ -107,7 +107,9 @@ class Store(Protocol):
     `write_status` raises StoreEvicts where nothing there is to be relied on.
     """
 
-    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind: ...
+    async def apply(
+        self, stream: Stream, batch: Batch, following: Batch | None = None, /
+    ) -> Applied | Behind: ...
     async def symbols(self, stream: Stream, /) -> list[str]: ...
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign, /

@@ -111,6 +111,15 @@ class Backlog:
         await trio.lowlevel.checkpoint()
         return items or self.queue.fresh(limit)
 
+    def following(self, items: Sequence[Item], limit: int) -> list[Item]:
+        """Return what `oldest` will return after these, as it looks now.
+
+        [] where that waits in something else than this memory.
+        """
+        if self.disk.count or self.queue.goes_back:
+            return []
+        return self.queue.fresh(limit, len(items))
+
     def batch(self, items: Sequence[Item]) -> Batch:
         since = self.disk.since if self._since is None else self._since
         return self.queue.batch(items, since)

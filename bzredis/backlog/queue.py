@@ -47,8 +47,9 @@ class Queue:
     def back(self, limit: int) -> list[Item]:
         return list(islice(self._back, limit))
 
-    def fresh(self, limit: int) -> list[Item]:
-        return [item for _, item in islice(self._fresh, limit)]
+    def fresh(self, limit: int, after: int = 0) -> list[Item]:
+        """Return the oldest of what is fresh, but for so many."""
+        return [item for _, item in islice(self._fresh, after, after + limit)]
 
     @property
     def goes_back(self) -> bool:

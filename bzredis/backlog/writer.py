@@ -49,11 +49,16 @@ class Writer:
     on_applied: Callable[[Sequence[Item], Applied], None]
     on_trouble: Callable[[str], None]
     rng: Random
-    _size: int = BATCH
+    most: int = BATCH  # changes of a batch
+    _size: int = attrs.field(init=False)  # … of the next one
     _down: str = ""
     _alone: int = 0  # failures of the oldest change alone
     _asides: Notices = attrs.field(factory=Notices)  # why: each may be too much for it
     asked_at: float = -inf  # s, when Redis was last asked for anything
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with as much as is allowed."""
+        self._size = self.most
 
     async def run(self) -> None:
         """Write until the backlog is closed and empty. Raises StoreForeign."""
@@ -84,7 +89,7 @@ class Writer:
             items = await self.backlog.oldest(self._size)
             batch = self.backlog.batch(items)
             try:
-                answer = await self._apply(batch)
+                answer = await self._apply(batch, self._following(items))
             except StoreDown as error:
                 self._note(str(error))
                 is_at_fault = await self._doubts(items, error)
@@ -94,13 +99,26 @@ class Writer:
                 return True
             self._go_back(batch, answer)
 
-    async def _apply(self, batch: Batch) -> Applied | Behind:
+    async def _apply(
+        self, batch: Batch, following: Batch | None = None
+    ) -> Applied | Behind:
         self.asked_at = trio.current_time()
-        return await self.store.apply(self.stream, batch)
+        return await self.store.apply(self.stream, batch, following)
+
+    def _following(self, items: Sequence[Item]) -> Batch | None:
+        """Return the next batch where much is to be written, and all is well.
+
+        It is sent behind this one, so that Redis need not wait for us. What came of it
+        is asked by sending it; if anything else is sent, it is as if it never had been.
+        """
+        if self._down or len(items) < self.most:
+            return None
+        following = self.backlog.following(items, self.most)
+        return self.backlog.batch(following) if len(following) == self.most else None
 
     async def _confirm(self, items: Sequence[Item], applied: Applied) -> None:
         self._note("")
-        self._size = min(BATCH, self._size * 2)
+        self._size = min(self.most, self._size * 2)
         self._alone = 0
         await self.backlog.confirm(items, applied)
         self.on_applied(items, applied)

@@ -16,7 +16,7 @@ from redis import Redis
 from bzredis.contract.keys import internal, key, pattern
 from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
-from bzredis.store.connection import Connection, Script
+from bzredis.store.connection import Ask, Connection, Script
 from bzredis.store.script import Limits, script, status_script
 from bzredis.streams import Stream
 
@@ -42,6 +42,10 @@ class Store:
     _at: Connection = attrs.field(init=False, repr=False)
     # By stream, made when it is wanted.
     _apply: dict[str, Script] = attrs.field(init=False, repr=False, factory=dict)
+    # By stream, what was sent behind the last batch.
+    _ahead: dict[str, tuple[Batch, Ask]] = attrs.field(
+        init=False, repr=False, factory=dict
+    )
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
     _evicted: bytes = attrs.field(init=False, default=b"")  # run and keys, at first
@@ -53,25 +57,37 @@ class Store:
         self._at = Connection(self.url, self.others)
         self._status = Script(status_script())
 
-    async def apply(self, stream: Stream, batch: Batch) -> Applied | Behind:
+    async def apply(
+        self, stream: Stream, batch: Batch, following: Batch | None = None
+    ) -> Applied | Behind:
         """Apply a batch of changes of one stream, in order, as one atomic step.
 
-        Raises StoreDown, and StoreForeign where what Redis has came from elsewhere; the
-        same batch may be sent again, and takes effect once.
+        `following` is what the next call will bring, so that Redis has it at hand; it
+        takes effect only after this batch, and it may be sent again, as any. Raises
+        StoreDown, and StoreForeign where what Redis has came from elsewhere; the same
+        batch may be sent again, and takes effect once.
         """
-        keys = [key(self.prefix, stream, "events")]
+        ahead, ask = self._ahead.pop(stream.name, None), None
+        if ahead and _is_same(ahead[0], batch):
+            ask = ahead[1]
+        then = self._ask(stream, following) if following else None
+        try:
+            answer = await self._at.script(ask or self._ask(stream, batch), then)
+        except StoreDown:
+            self._permitted.discard(stream.name)  # the next server may know us less
+            raise
+        self._permitted.add(stream.name)
+        if following and then:
+            self._ahead[stream.name] = following, then
+        return _told(*answer)
+
+    def _ask(self, stream: Stream, batch: Batch) -> Ask:
         args: list[str | bytes] = [_header(batch), _array(batch.packed)]
         if stream.name not in self._permitted:  # find out what this user may not do
             args.append("permissions")
         if (apply := self._apply.get(stream.name)) is None:
             apply = self._apply[stream.name] = Script(script(stream, self.limits))
-        try:
-            answer = await self._at.script(apply, keys, args)
-        except StoreDown:
-            self._permitted.discard(stream.name)  # the next server may know us less
-            raise
-        self._permitted.add(stream.name)
-        return _told(*answer)
+        return Ask(apply, [key(self.prefix, stream, "events")], args)
 
     async def write_status(
         self, stream: Stream, fields: Mapping[str, str], sign: Sign
@@ -97,7 +113,7 @@ class Store:
         ]
         answered = self._answered.get(stream.name, "")
         args += [fields.get("upstream", ""), self._evicted, sign.why, answered, *pairs]
-        answer = await self._at.script(self._status, keys, args)
+        answer = await self._at.script(Ask(self._status, keys, args))
         stands, evicted, time = cast("tuple[int, bytes, int | bytes]", answer)
         self._answered[stream.name] = time
         # Each run of a server counts for itself, where it names that; but it may only
@@ -162,6 +178,13 @@ class Store:
 
     def close(self) -> None:
         self._at.close()
+
+
+def _is_same(one: Batch, other: Batch) -> bool:
+    """Tell whether these are the same changes of the same log."""
+    return (one.log.id, one.first, one.packed) == (
+        *(other.log.id, other.first, other.packed),
+    )
 
 
 def _header(batch: Batch) -> bytes:

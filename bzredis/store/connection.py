@@ -30,8 +30,9 @@ from redis.retry import Retry
 from redis.sentinel import SentinelManagedConnection
 
 from bzredis.errors import StoreDown, StoreSlow, StoreUnready
-from bzredis.store import failures, sentinel, wire
+from bzredis.store import failures, sentinel
 from bzredis.store.failures import ANSWER
+from bzredis.store.wire import Line
 
 T = TypeVar("T")
 
@@ -89,6 +90,23 @@ class Script:
         return redis.eval(self.text, len(keys), *keys, *args)
 
 
+@attrs.frozen(eq=False)
+class Ask:
+    """A script, and what it is given in one call."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | bytes | int] = attrs.field(repr=False)
+
+    @property
+    def by_hash(self) -> tuple[str | bytes | int, ...]:
+        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
+
+    @property
+    def by_text(self) -> tuple[str | bytes | int, ...]:
+        return "EVAL", self.script.text, len(self.keys), *self.keys, *self.args
+
+
 @attrs.define
 class Connection:
     """One Redis. Each call takes one connection, which the next may have.
@@ -105,8 +123,12 @@ class Connection:
     _named: tuple[Redis, ...] = attrs.field(init=False, repr=False)  # whom others name
     _others: tuple[Redis, ...] = attrs.field(init=False, repr=False, default=())
     _look_again: float = attrs.field(init=False, repr=False, default=0.0)
-    # Connections for scripts that nobody uses now, each with whose it is.
-    _spare: list[tuple[Redis, Any]] = attrs.field(init=False, repr=False, factory=list)
+    # Lines for scripts that nobody uses now, each with whose it is; and those over
+    # which something was sent ahead.
+    _spare: list[tuple[Redis, Line]] = attrs.field(init=False, repr=False, factory=list)
+    _ahead: dict[Ask, tuple[Redis, Line]] = attrs.field(
+        init=False, repr=False, factory=dict
+    )
 
     def __attrs_post_init__(self) -> None:
         self.first = self._node = self._last = _client(self.url)
@@ -119,21 +141,24 @@ class Connection:
         """
         return await self._told(partial(_in_thread, call))
 
-    async def script(
-        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> Any:
+    async def script(self, ask: Ask, following: Ask | None = None) -> Any:
         """Run a script, with its text where Redis does not know it. Raises StoreDown.
 
-        Without SCRIPT LOAD, which some hosters and proxies do not have.
+        `following` is what the next call for these keys will ask: it is sent behind
+        this, so that Redis has it at hand. Where another call comes, or this one fails,
+        nobody learns what came of it. Without SCRIPT LOAD, which some hosters and
+        proxies do not have.
         """
-        given = (len(keys), *keys, *args)
 
         async def ran(node: Redis) -> Any:
             try:
-                return await self._asked(node, ("EVALSHA", script.sha, *given))
+                return await self._asked(node, ask.by_hash, ask, following)
             except NoScriptError:
-                return await self._asked(node, ("EVAL", script.text, *given))
+                return await self._asked(node, ask.by_text)
 
+        for other in [each for each in self._ahead if each.keys == ask.keys]:
+            if other is not ask:
+                _drop(*self._ahead.pop(other))
         return await self._told(ran)
 
     async def _told(self, call: Callable[[Redis], Awaitable[T]]) -> T:
@@ -173,42 +198,70 @@ class Connection:
             await _in_thread(self._look_around, node)
         return answer
 
-    async def _asked(self, node: Redis, words: Sequence[str | bytes | int]) -> Any:
-        """Ask a node, over a connection that is there, or a new one."""
-        connection = self._open(node)
-        while connection is None:
+    async def _asked(
+        self,
+        node: Redis,
+        words: Sequence[str | bytes | int],
+        ask: Ask | None = None,
+        following: Ask | None = None,
+    ) -> Any:
+        """Ask a node, over a line that is there, or a new one.
+
+        Where `ask` was sent ahead, only its answer is waited for.
+        """
+        line = self._sent_ahead(node, ask) if ask else None
+        was_sent = line is not None
+        line = line or self._open(node)
+        while line is None:
             # Kept there, so that none is lost where nobody waits for it any more.
             await _in_thread(self._connect, node)
-            connection = self._open(node)
+            line = self._open(node)
         is_fine = False
         try:
-            answer = await wire.ask(connection, words, ANSWER)
+            if not was_sent:
+                await line.send(words, ANSWER)
+            if following:
+                await line.send(following.by_hash, ANSWER)
+            answer = await line.answer(ANSWER)
             is_fine = True
         except ResponseError:
-            is_fine = True
+            is_fine = not line.waiting
             raise
         finally:
-            if is_fine:
-                self._spare.append((node, connection))
+            if not is_fine:
+                _drop(node, line)
+            elif following:
+                self._ahead[following] = node, line
             else:
-                _drop(node, connection)
+                self._spare.append((node, line))
         return answer
 
-    def _open(self, node: Redis) -> Any:
-        """Take a connection to a node that is still good; None where there is none."""
+    def _sent_ahead(self, node: Redis, ask: Ask) -> Line | None:
+        """Return the line over which this was sent to a node, if it was."""
+        if not (found := self._ahead.pop(ask, None)):
+            return None
+        if found[0] is node:
+            return found[1]
+        _drop(*found)
+        return None
+
+    def _open(self, node: Redis) -> Line | None:
+        """Take a line to a node that is still good; None where there is none."""
         while self._spare:
-            whose, connection = self._spare.pop()
-            if whose is node and wire.is_silent(connection):
-                return connection
-            _drop(whose, connection)
+            whose, line = self._spare.pop()
+            if whose is node and line.is_silent:
+                return line
+            _drop(whose, line)
         return None
 
     def _connect(self, node: Redis) -> None:
-        self._spare.append((node, node.connection_pool.get_connection()))
+        self._spare.append((node, Line(node.connection_pool.get_connection())))
 
     def _let_go(self) -> None:
         while self._spare:
             _drop(*self._spare.pop())
+        while self._ahead:
+            _drop(*self._ahead.popitem()[1])
 
     def _after(self, node: Redis) -> Redis:
         """Return who is tried after a node: by turns, any may be gone for longer."""
@@ -261,9 +314,9 @@ async def _in_thread(call: Callable[[Redis], T], node: Redis) -> T:
     return await trio.to_thread.run_sync(call, node, abandon_on_cancel=True)
 
 
-def _drop(node: Redis, connection: Any) -> None:
-    connection.disconnect()
-    node.connection_pool.release(connection)
+def _drop(node: Redis, line: Line) -> None:
+    line.connection.disconnect()
+    node.connection_pool.release(line.connection)
 
 
 def _place(node: Redis) -> tuple[object, object]:

@@ -1,4 +1,4 @@
-"""One command over a connection of redis-py's, on the event loop and without a thread.
+"""Commands over a connection of redis-py's, on the event loop and without a thread.
 
 redis-py connects, logs in and packs, and hiredis reads the answer. What lies between
 is done here: a thread in its place would be handed each batch, and hand back
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import attrs
 import hiredis
 import trio
 from redis._parsers.base import BaseParser  # its table of errors stands nowhere else
@@ -31,47 +32,71 @@ _encoder: Any = Encoder  # neither has types
 _packing: Any = PythonRespSerializer(6_000, _encoder("utf-8", "strict", False).encode)
 
 
-def is_silent(connection: Any) -> bool:
-    """Tell whether it is open; what it said unasked would be taken for an answer."""
-    try:
-        # It would connect where it is not, and block.
-        return connection._sock is not None and not connection.can_read()  # noqa: SLF001 - as below
-    except (RedisError, OSError):  # it was closed
-        return False
+@attrs.define(eq=False)
+class Line:
+    """Commands over one open connection of redis-py's, which answers them in turn.
 
-
-async def ask(connection: Any, words: Sequence[str | bytes | int], limit: float) -> Any:
-    """Send a command over an open connection, and return the answer.
-
-    Raises redis-py's errors; after one that is no answer, and where it is cancelled,
-    the connection is good for nothing any more. `limit` (s) is for each wait, as
-    redis-py's `socket_timeout` is.
+    `send` and `answer` raise redis-py's errors. After one that is no answer, and where
+    one is cancelled, the line is good for nothing any more. `limit` (s) is for each
+    wait, as redis-py's `socket_timeout` is.
     """
-    wire: socket.socket = connection._sock  # noqa: SLF001 - it has no other name
-    wire.setblocking(False)
-    try:
+
+    connection: Any
+    waiting: int = 0  # commands that were sent and have no answer yet
+    _reader: hiredis.Reader = attrs.field(init=False, repr=False)
+
+    @_reader.default
+    def _read_as_redis_py_does(self) -> hiredis.Reader:
+        return hiredis.Reader(
+            protocolError=InvalidResponse, replyError=BaseParser.parse_error
+        )
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is open; what it said unasked would be taken for an answer."""
+        try:
+            # It would connect where it is not, and block.
+            return self.connection._sock is not None and not self.connection.can_read()  # noqa: SLF001 - as below
+        except (RedisError, OSError):  # it was closed
+            return False
+
+    @property
+    def _wire(self) -> socket.socket:
+        wire: socket.socket = self.connection._sock  # noqa: SLF001 - it has no other name
+        return wire
+
+    async def ask(self, words: Sequence[str | bytes | int], limit: float) -> Any:
+        """Send a command, and return the answer."""
+        await self.send(words, limit)
+        return await self.answer(limit)
+
+    async def send(self, words: Sequence[str | bytes | int], limit: float) -> None:
+        """Send a command; what was sent before it is answered first."""
+        wire = self._wire
+        wire.setblocking(False)
+        self.waiting += 1
         for part in _packing.pack(*words):
             rest = memoryview(part)
             while rest:
                 sent = await _done(wire, partial(wire.send, rest), wait_writable, limit)
                 rest = rest[sent:]
+
+    async def answer(self, limit: float) -> Any:
+        """Return the answer to the oldest command that has none yet."""
         # Others have a turn, also where the answer is there at once.
         await trio.lowlevel.checkpoint()
-        reader = hiredis.Reader(
-            protocolError=InvalidResponse, replyError=BaseParser.parse_error
-        )
+        wire, reader = self._wire, self._reader
         while (answer := reader.gets()) is False:  # no answer of Redis' is False
             data = await _done(wire, partial(wire.recv, CHUNK), wait_readable, limit)
             if not data:
                 raise RedisConnectionError("Connection closed by server.")
             reader.feed(data)
-    except OSError as error:
-        raise RedisConnectionError(f"Error while talking to Redis: {error}") from None
-    if reader.has_data():
-        raise InvalidResponse("more than one answer to a command")
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+        self.waiting -= 1
+        if not self.waiting and reader.has_data():
+            raise InvalidResponse("more than one answer to a command")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 async def _done(
@@ -90,6 +115,10 @@ async def _done(
             wait = wait_readable
         except ssl.SSLWantWriteError:
             wait = wait_writable
+        except OSError as error:
+            raise RedisConnectionError(
+                f"Error while talking to Redis: {error}"
+            ) from None
         try:
             with trio.fail_after(limit):
                 await wait(wire)

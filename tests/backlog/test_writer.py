@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 import trio
-from backlog.desk import Desk
+from backlog.desk import Desk, spilling
 from fakes import FakeStore, Said, frame
 from trio.testing import MockClock
 
@@ -28,6 +28,46 @@ async def test_everything_in_order_in_batches(
     assert max(desk.store.batches) == writer.BATCH
     assert [number for number, _ in desk.results] == list(range(400))
     assert trio.current_time() == 0
+
+
+async def test_in_a_flood_the_next_batch_is_sent_behind_each(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    full = writer.BATCH
+    async with desk.writing():
+        desk.put(*range(3 * full + 10))
+    assert desk.store.sent_ahead == 2  # the last one is not full
+    assert desk.store.batches == [full, full, full, 10]
+    assert [number for number, _ in desk.results] == list(range(3 * full + 10))
+    assert "again" not in dict(desk.results).values()
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_what_was_sent_behind_a_batch_that_failed_is_sent_again(
+    desk: Desk, autojump_clock: MockClock, lost: int
+) -> None:
+    count = 4 * writer.BATCH
+    async with desk.writing():
+        desk.store.lost_answers = lost
+        desk.put(*range(count))
+    assert desk.numbers == list(range(count))
+    assert [number for number, _ in desk.results] == list(range(count))
+    again = [number for number, result in desk.results if result == "again"]
+    assert again == list(range(2 * writer.BATCH))
+
+
+async def test_what_waits_on_disk_is_not_sent_ahead(
+    desk: Desk, autojump_clock: MockClock
+) -> None:
+    desk.store.trouble = "LOADING"
+    async with desk.writing(), spilling(desk.waiting):
+        desk.put(*range(3 * writer.BATCH))
+        await trio.sleep(10)
+        assert desk.waiting.disk.count
+        desk.store.trouble = ""
+        await trio.sleep(10)
+    assert desk.numbers == list(range(3 * writer.BATCH))
+    assert not desk.store.sent_ahead
 
 
 async def test_an_outage_is_told_once_and_nothing_lost(
@@ -218,12 +258,14 @@ class Refusing(FakeStore):
     error: StoreDown
     times = 10**9
 
-    async def apply(self, stream: Stream, batch: Batch, /) -> Applied | Behind:
+    async def apply(
+        self, stream: Stream, batch: Batch, following: Batch | None = None, /
+    ) -> Applied | Behind:
         if batch.packed and self.times > 0:
             self.times -= 1
             await self._reach()
             raise self.error
-        return await super().apply(stream, batch)
+        return await super().apply(stream, batch, following)
 
 
 @pytest.mark.parametrize(

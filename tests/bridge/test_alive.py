@@ -36,7 +36,7 @@ def refuse_changes(monkeypatch: pytest.MonkeyPatch, words: str) -> None:
     apply = FakeStore.apply
 
     async def refusing(
-        self: FakeStore, stream: Stream, batch: Batch, /
+        self: FakeStore, stream: Stream, batch: Batch, _: Batch | None = None, /
     ) -> Applied | Behind:
         if batch.packed:
             raise StoreDown(words)

@@ -70,7 +70,7 @@ async def test_refusals_that_are_never_the_same_are_counted(
     apply = FakeStore.apply
 
     async def refusing(
-        self: FakeStore, stream: Stream, batch: Batch, /
+        self: FakeStore, stream: Stream, batch: Batch, _: Batch | None = None, /
     ) -> Applied | Behind:
         answer = await apply(self, stream, batch)
         if not isinstance(answer, Applied):

@@ -17,7 +17,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from math import inf
 from random import Random
@@ -419,6 +419,7 @@ class Client:
     machine: Machine
     is_killed: bool = False
     answered: int = 0  # when its last status was
+    _ahead: tuple[Batch, Applied | Behind] | None = None  # sent behind the last batch
 
     async def _reach(self) -> None:
         ails, rng = self.redis.ails, self.redis.rng
@@ -431,8 +432,25 @@ class Client:
         if self.is_killed:
             await trio.sleep_forever()
 
-    async def apply(self, _: Stream, batch: Batch, /) -> Applied | Behind:
+    async def apply(
+        self, _: Stream, batch: Batch, following: Batch | None = None, /
+    ) -> Applied | Behind:
+        ahead, self._ahead = self._ahead, None
         await self._reach()
+        rng, ails = self.redis.rng, self.redis.ails
+        if ahead and ahead[0].packed == batch.packed:
+            answer = ahead[1]  # it lay there: by now Redis may be another
+        else:
+            answer = self._applied(batch)
+        if "forgets" in ails and rng.random() < 0.5:
+            raise StoreSlow("no answer")
+        if following and rng.random() < 0.8:  # else the connection is lost behind this
+            with suppress(StoreDown):
+                self._ahead = following, self._applied(following)
+        await pause(rng, 0.01)
+        return answer
+
+    def _applied(self, batch: Batch) -> Applied | Behind:
         redis = self.redis
         if "refuses" in redis.ails and batch.packed:
             raise StoreUnready("OOM command not allowed")
@@ -447,9 +465,6 @@ class Client:
             held.forgot = batch.since
         if len(held.holes) < holes:
             redis.world.look_at_law()
-        if "forgets" in redis.ails and redis.rng.random() < 0.5:
-            raise StoreSlow("no answer")
-        await pause(redis.rng, 0.01)
         return answer
 
     async def ping(self) -> None:
@@ -607,7 +622,7 @@ class Machine:
         connect = partial(world.upstream.connect, self)
         subscriber = Subscriber(intake, connect, Manners(), rng)
         tell = intake.applied, intake.trouble
-        writer = Writer(RATINGS, intake.backlog, client, *tell, rng, size=world.batch)
+        writer = Writer(RATINGS, intake.backlog, client, *tell, rng, most=world.batch)
         ask = None
         if self.has_rest:
             assert RATINGS.rows is not None

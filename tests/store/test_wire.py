@@ -23,7 +23,7 @@ from redis.retry import Retry
 from store.servers import Peer, new_log, pack, rating
 
 from bzredis.ports import Batch
-from bzredis.store import wire
+from bzredis.store.wire import Line
 from bzredis.streams import RATINGS
 
 LIMIT = 60.0  # s, which only failures meet
@@ -75,7 +75,7 @@ async def served(
                 how |= {"ssl": True, "ssl_ca_certs": file}
             pool = Redis(host="127.0.0.1", port=port, **how).connection_pool
             made: Any = await trio.to_thread.run_sync(pool.get_connection)
-            yield lambda *words: wire.ask(made, words, limit)
+            yield lambda *words: Line(made).ask(words, limit)
             made.disconnect()
             nursery.cancel_scope.cancel()
 
@@ -111,6 +111,30 @@ async def test_an_answer_may_come_byte_by_byte(tmp_path: Path, *, tls: bool) -> 
         assert await ask("END") == [1, None, b"\r\n\xff0"]
 
 
+@pytest.mark.parametrize("size", [1, 5, 12])
+async def test_what_is_sent_behind_is_answered_behind(size: int) -> None:
+    ours, theirs = socket.socketpair()
+    said = b":1\r\n:2\r\n:3\r\n"
+
+    async def answer() -> None:
+        for begin in range(0, len(said), size):
+            theirs.sendall(said[begin : begin + size])
+            await trio.lowlevel.checkpoint()
+
+    with ours, theirs:
+        line = Line(SimpleNamespace(_sock=ours))
+        for word in "XYZ":
+            await line.send((word,), LIMIT)
+        assert theirs.recv(100) == b"".join(b"*1\r\n$1\r\n%c\r\n" % c for c in b"XYZ")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer)
+            assert [await line.answer(LIMIT) for _ in range(3)] == [1, 2, 3]
+        assert not line.waiting
+        theirs.sendall(b"+OK\r\n+OK\r\n")
+        with pytest.raises(InvalidResponse):
+            await line.ask(("X",), LIMIT)
+
+
 async def test_others_have_a_turn_where_each_answer_is_there_at_once() -> None:
     ours, theirs = socket.socketpair()
     turns, asked = 0, 50
@@ -127,7 +151,7 @@ async def test_others_have_a_turn_where_each_answer_is_there_at_once() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(other)
             for _ in range(asked):
-                assert await wire.ask(made, ("X",), LIMIT) == b"OK"
+                assert await Line(made).ask(("X",), LIMIT) == b"OK"
                 theirs.sendall(b"+OK\r\n")
             nursery.cancel_scope.cancel()
     assert turns > asked // 2  # none without
@@ -135,7 +159,7 @@ async def test_others_have_a_turn_where_each_answer_is_there_at_once() -> None:
 
 async def test_one_that_is_not_open_is_not_connected_by_who_looks() -> None:
     made = Redis(host="127.0.0.1", port=1).connection_pool.make_connection()
-    assert not wire.is_silent(made)
+    assert not Line(made).is_silent
 
 
 async def test_an_error_is_of_the_kind_that_redis_py_makes_of_it(
@@ -206,7 +230,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_not_used(peer: Peer) ->
         peer.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         ((_, spare),) = store._at._spare
         with trio.fail_after(LIMIT):
-            while wire.is_silent(spare):  # it is told a moment later
+            while spare.is_silent:  # it is told a moment later
                 await trio.sleep(0.001)
     store.close()
 
