@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from bzredis.errors import Unusable
-from bzredis.messages.envelope import Envelope, is_blank, text
+from bzredis.messages.envelope import Envelope, Json, is_blank, text
 from bzredis.messages.exchanges import market
 from bzredis.messages.model import reader
 from bzredis.messages.symbols import symbol
@@ -43,13 +43,14 @@ class Consensus:
 _consensus = reader(Consensus)
 
 
-def _objects(value: object, depth: int = 0) -> Iterator[dict[str, object]]:
-    if depth > _DEEPEST or not isinstance(value, dict | list):
-        return
+def _objects(value: Json | list[object], depth: int = 0) -> Iterator[Json]:
     if isinstance(value, dict):
         yield value
+    if depth == _DEEPEST:
+        return
     for inner in value.values() if isinstance(value, dict) else value:
-        yield from _objects(inner, depth + 1)
+        if isinstance(inner, dict | list):
+            yield from _objects(inner, depth + 1)
 
 
 def _scalar(holder: dict[str, object], name: str) -> str:

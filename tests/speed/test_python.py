@@ -34,7 +34,7 @@ class Bounds:
 BOUNDS: Final = {
     RATINGS: Bounds(169, 6.5),
     INSIGHTS: Bounds(142, 6.5),
-    CONSENSUS: Bounds(376, 6),
+    CONSENSUS: Bounds(354, 6),
 }
 
 
