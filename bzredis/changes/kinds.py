@@ -53,9 +53,9 @@ class Change(Incoming, frozen=True, array_like=True, tag="message"):
     # What orders equal versions: field of the hash, comparable time, …
     moments: tuple[str, ...]
     headline: tuple[str, ...]  # values for `Stream.headline`
-    fields: tuple[str, ...]  # of the hash: name, value, name, value, …
     has_market: bool = True  # False: a ticker alone was named, which is of its record's
     updated: int = 0  # what the content said, if it did: what REST is asked from
+    fields: tuple[str, ...] = ()  # of the hash: name, value, … Last, for packed.lua
 
 
 class Rejected(Incoming, frozen=True, array_like=True, tag="rejected"):

@@ -82,7 +82,7 @@ class Store:
         return _told(*answer)
 
     def _ask(self, stream: Stream, batch: Batch) -> Ask:
-        args: list[str | bytes] = [_header(batch), _array(batch.packed)]
+        args: list[str | bytes] = [_header(batch), b"".join(batch.packed)]
         if stream.name not in self._permitted:  # find out what this user may not do
             args.append("permissions")
         if (apply := self._apply.get(stream.name)) is None:
@@ -194,16 +194,9 @@ def _header(batch: Batch) -> bytes:
     return msgspec.msgpack.encode(
         (
             *(log.id, batch.first, log.subscription, log.window, log.upstream),
-            *(since, batch.may_hold),
+            *(since, batch.may_hold, [*map(len, batch.packed)]),
         )
     )
-
-
-def _array(packed: Sequence[bytes]) -> bytes:
-    """Join packed changes to one MessagePack array."""
-    count = len(packed)
-    head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")  # noqa: PLR2004 - MessagePack: fixarray holds up to 15
-    return head + b"".join(packed)
 
 
 def _told(kind: bytes, first: Any, *rest: Any) -> Applied | Behind:

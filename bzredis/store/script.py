@@ -26,7 +26,7 @@ REJECTED_MAXLEN: Final = 1_000
 # In this order: each part builds on those before it. A stream's own kind of state comes
 # last, under the name of `state`.
 PARTS: Final = (
-    *("server", "order", "seen", "entry", "refusal", "permissions"),
+    *("server", "packed", "order", "seen", "entry", "refusal", "permissions"),
     *("coverage", "holes"),
 )
 OF_STATE: Final = {"records": ("rows", "records"), "per_symbol": ("per_symbol",)}
@@ -108,6 +108,7 @@ def _settings(
         "head_fields": tuple(head.field for head in stream.headline),
         "head_news": tuple(map(_compared, stream.headline)),
         "gap": tuple(field.name for field in GAP),
+        "message_parts": 1 + len(Change.__struct_fields__),
         "events_maxlen": str(limits.events_maxlen),
         "timeline_length": limits.timeline_length,
         "watched": limits.watched,
@@ -128,12 +129,12 @@ def _compared(head: Head) -> str:
 
 
 def _places() -> Mapping[str, object]:
-    """Return where things stand in a change, which is an array that begins with 1."""
+    """Return where things stand in a change, behind what packed.lua puts there."""
     kinds = (Change, Rejected, Heard, Filled, GaveUp)
-    return {"kind": 1} | {
+    return {"rest": 1, "kind": 2} | {
         name: place
         for kind in kinds
-        for place, name in enumerate(kind.__struct_fields__, 2)
+        for place, name in enumerate(kind.__struct_fields__, 3)
     }
 
 

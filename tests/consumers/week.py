@@ -38,7 +38,8 @@ DAY: Final = 86_400  # s
 BRIDGE: Final = "44bb988960cf4fd28f20cea01711071f"
 # What the script takes for the server's clock: when the batch in hand was read.
 CLOCK: Final = """(function()
-  local ms = cmsgpack.unpack(ARGV[2])[1][2]
+  local _, first = cmsgpack.unpack_one(ARGV[2])
+  local ms = first[2]
   return { math.floor(ms / 1000), ms % 1000 * 1000 }
 end)()"""
 KINDS_OF_ENTRIES: Final = 4  # of log, history, gap and what is rejected

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgpack  # type: ignore[import-untyped]
 import msgspec
 import pytest
 import redis
@@ -21,7 +22,8 @@ local function raised(found)
 end
 redis = { call = function(...) return raised(called(...)) end, pcall = called,
   error_reply = function(why) return { err = why } end }
-cmsgpack = { unpack = unpacked, pack = packed }
+cmsgpack = { unpack = unpacked, pack = packed,
+  unpack_limit = function(...) return unpack(limited(...)) end }
 function counted(text)
   local script, count = assert(loadstring(text)), 0
   debug.sethook(function() count = count + 1 end, '', 1)
@@ -42,6 +44,7 @@ class Counter:
         globals_ = self._lua.globals()
         globals_[b"called"] = self._called
         globals_[b"unpacked"] = lambda data: self._table(msgspec.msgpack.decode(data))
+        globals_[b"limited"] = self._limited
         globals_[b"packed"] = _unwanted
         self._lua.execute(SET_UP)
         self._globals = globals_
@@ -63,6 +66,13 @@ class Counter:
         if words[0] == b"TYPE" or found == b"OK":
             return self._table({"ok": found})
         return self._table(found)
+
+    def _limited(self, data: bytes, limit: int, offset: int) -> Any:
+        """Return where the rest begins, and so many objects before that."""
+        unpacker = msgpack.Unpacker(raw=True)
+        unpacker.feed(data[offset:])
+        found = [unpacker.unpack() for _ in range(limit)]
+        return self._table([offset + unpacker.tell(), *found])
 
     def _table(self, value: Any) -> Any:
         if isinstance(value, list | tuple):

@@ -19,7 +19,7 @@ from store.servers import Peer, binary, running
 
 from bzredis.contract.keys import key
 from bzredis.ports import Applied
-from bzredis.store.client import Store, _array, _header
+from bzredis.store.client import Store, _header
 from bzredis.store.script import Limits, script
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, Stream
 
@@ -40,9 +40,9 @@ class Bounds:
 
 
 BOUNDS: Final = {
-    RATINGS: Bounds(12.3, 23, 1_260, 2_110, 500, 190),
-    INSIGHTS: Bounds(12.3, 23, 1_400, 2_250, 495, 190),
-    CONSENSUS: Bounds(14.9, 22, 1_570, 2_280, 490, 280),
+    RATINGS: Bounds(10.8, 23, 1_130, 2_070, 530, 190),
+    INSIGHTS: Bounds(10.8, 23, 1_290, 2_230, 530, 190),
+    CONSENSUS: Bounds(14.8, 23, 1_550, 2_290, 530, 280),
 }
 STREAMS = pytest.mark.parametrize("stream", BOUNDS, ids=lambda stream: stream.name)
 
@@ -89,7 +89,7 @@ class Filled:
         with redis.Redis.from_url(self.peer.server.url, protocol=2) as client:
             client.response_callbacks.clear()
             name = key("bz", self.stream, "events")
-            args = (_header(given), _array(given.packed))
+            args = (_header(given), b"".join(given.packed))
             found = Counter(client).count(text, [name], args)
         self.next += count
         return found
@@ -122,7 +122,7 @@ def test_what_an_event_takes(server: Peer, stream: Stream) -> None:
 
 def _overhead(stream: Stream, first: int) -> float:
     given = batch(stream, first, BATCH)
-    sent = len(_header(given)) + len(_array(given.packed))
+    sent = len(_header(given)) + len(b"".join(given.packed))
     frames = sum(len(frame(stream, n).encode()) for n in range(first, first + BATCH))
     return sent / BATCH - 2 * frames / BATCH
 

@@ -8,8 +8,9 @@
 --
 -- KEYS[1]  PREFIX:STREAM:events; all other keys share its stem, and so its slot
 -- ARGV[1]  MessagePack: log id, number of the first change, subscription, window, host,
---          since or false, whether the sender may hold what is lacking before the first
--- ARGV[2]  the batch, a MessagePack array of changes (kinds.py)
+--          since or false, whether the sender may hold what is lacking before the first,
+--          of each change its bytes
+-- ARGV[2]  the changes (packed.lua)
 -- ARGV[3]  there where permissions are to be checked first
 --
 -- Redis undoes nothing. So each change first reads and checks all that it will touch and
@@ -97,19 +98,18 @@ end
 
 local function run()
   if ARGV[3] or not server.has_clock then permissions().check() end
-  local id, first, subscription, window, host, since, may_hold =
+  local id, first, subscription, window, host, since, may_hold, sizes =
     unpack(cmsgpack.unpack(ARGV[1]))
-  local changes = cmsgpack.unpack(ARGV[2])
   local log = { id = id, first = first, subscription = subscription, window = window,
     since = since, key = '', position = -1 }
   local stamp = nil
   now, stamp = coverage.read(log)
   if now.upstream == '' then coverage.change('upstream', host) end
   if now.upstream ~= host then return { 'foreign', now.upstream } end
-  if first > log.position + 1 and (may_hold or #changes == 0) then
+  if first > log.position + 1 and (may_hold or #sizes == 0) then
     return { 'behind', log.position }
   end
-  local results, last = apply_all(log, changes, stamp)
+  local results, last = apply_all(log, packed.changes(sizes), stamp)
   return { 'applied', last, results, state.symbols, fetched, tonumber(now.since) or false,
     tonumber(now['until']) or false, now.subscription, now.reader, now.holes }
 end

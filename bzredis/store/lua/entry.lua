@@ -10,35 +10,41 @@ local in_hand = { wrote = false, entry = false, kept = false, history = '', vers
 -- An entry's fields, name and value by turns: what is not known has none. One table for
 -- all, for a new one for each message takes longer than all that goes into it.
 local fields, count = {}, 0
+local NAMES = { 'envelope', 'action', 'record', 'symbol', 'timestamp', 'received', 'source',
+  'version', 'published', 'effect', 'news' }
+local values = {} -- of these
 local heads = set.heads
 
-local function put(name, value)
-  if value and value ~= '' then
-    fields[count + 1], fields[count + 2] = name, value
-    count = count + 2
+-- Puts what is known behind so many; returns how many it is then.
+local function put(count, names, values)
+  local fields = fields
+  for i = 1, #names do
+    local value = values[i]
+    if value and value ~= '' then
+      fields[count + 1], fields[count + 2] = names[i], value
+      count = count + 2
+    end
   end
+  return count
 end
 
 -- The first write of each message. Only where it succeeded is the message known. `news`:
 -- whether it says something else than was known; `headline`: of what a deletion takes away.
 local function log(change, symbol, effect, published, news, headline, shift)
-  in_hand.version, in_hand.published = whole(change[at.version]), whole(published)
-  count = 0
-  put('envelope', change[at.envelope])
-  put('action', change[at.action])
-  put('record', change[at.record])
-  put('symbol', symbol)
-  put('timestamp', change[at.timestamp])
-  put('received', change[at.received])
-  put('source', change[at.source])
-  put('version', in_hand.version)
-  put('published', in_hand.published)
-  put('effect', effect)
-  put('news', news and '1')
-  headline = headline or change[at.headline]
-  for i = 1, #heads do put(heads[i], headline[i]) end
-  put('shift', shift)
-  put('raw', change[at.raw])
+  local version = whole(change[at.version])
+  published = published == change[at.version] and version or whole(published)
+  in_hand.version, in_hand.published = version, published
+  values[1], values[2], values[3] = change[at.envelope], change[at.action], change[at.record]
+  values[4], values[5], values[6] = symbol, change[at.timestamp], change[at.received]
+  values[7], values[8], values[9] = change[at.source], version, published
+  values[10], values[11] = effect, news and '1'
+  local last = put(put(0, NAMES, values), heads, headline or change[at.headline])
+  if shift and shift ~= '' then
+    fields[last + 1], fields[last + 2] = 'shift', shift
+    last = last + 2
+  end
+  fields[last + 1], fields[last + 2] = 'raw', change[at.raw]
+  count = last + 2
   in_hand.wrote = true
   local entry = call('XADD', server.EVENTS, 'MAXLEN', '~', set.events_maxlen, '*',
     unpack(fields, 1, count))
@@ -82,15 +88,15 @@ local function keep(symbol, entry)
     unpack(fields, 1, count))
 end
 
--- Replaces a hash whole by the change that was logged last. Our own fields first: Redis
--- finds the first ones fastest.
-local function write_hash(key, change, named, symbol)
+-- Replaces a hash whole by the change that was logged last, with these fields behind our
+-- own, for Redis finds the first ones fastest; what is replaced by it goes.
+local function write_hash(key, change, symbol, replaced, ...)
   local timestamp, record = change[at.moments][2], change[at.record]
-  call('DEL', key)
+  call('DEL', key, unpack(replaced))
   call('HSET', key, '_version', in_hand.version, '_action', change[at.action], '_symbol',
     symbol, '_published', in_hand.published, '_timestamp', timestamp, '_record', record,
     '_received', change[at.received], '_source', change[at.source], '_event',
-    in_hand.entry, unpack(named))
+    in_hand.entry, ...)
   if symbol == '' then call('HDEL', key, '_symbol') end
   if timestamp == '' then call('HDEL', key, '_timestamp') end
   if record == '' then call('HDEL', key, '_record') end

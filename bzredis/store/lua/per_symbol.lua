@@ -115,7 +115,7 @@ local function show_consensus(standing, change, was, is, news, shift, event)
     call('HSET', latest, '_version', whole(change[at.version]), '_received', change[at.received])
     if is.updated_at then call('HSET', latest, 'updated_at', is.updated_at) end
   else
-    local fields = change[at.fields]
+    local fields = { packed.fields(change) }
     for _, name in ipairs(was and COMPARED or {}) do
       if was[name] then
         fields[#fields + 1] = '_previous_' .. name
@@ -126,7 +126,7 @@ local function show_consensus(standing, change, was, is, news, shift, event)
       fields[#fields + 1] = '_shift'
       fields[#fields + 1] = shift
     end
-    entry.write_hash(latest, change, fields, symbol)
+    entry.write_hash(latest, change, symbol, {}, unpack(fields))
   end
   entry.notify(symbol, event)
 end
@@ -160,7 +160,7 @@ local function message(change)
   elseif deletes and not outdated and (own or leads) then effect = 'record' end
 
   local was = stands and here.shown and as_map(call('HGETALL', here.latest))
-  local is = stands and as_map(change[at.fields])
+  local is = stands and as_map({ packed.fields(change) })
   local shift = was and shift_of(was, is) or ''
   local goes = leaves_here or ends
   local news = goes or (stands and not (was and same_figures(was, is)))

@@ -12,6 +12,7 @@ end
 
 local lines = {} -- symbol -> its timeline, as it stands in this batch
 local touched = {} -- those whose `latest` has to be made anew
+local shown = {} -- those that have one: when, symbol, …
 
 local OURS = 4 -- fields before those of the headline
 local head_fields, head_news = set.head_fields, set.head_news
@@ -73,7 +74,7 @@ local function leave(line, record)
 end
 
 local function enter(line, record, published)
-  line.count = line.count + call('ZADD', line.timeline, published, record)
+  line.count = line.count + call('ZADD', line.timeline, entry.in_hand.published, record)
   local stays_top = line.top == record and published >= line.score
   if not line.top or stays_top or order.above(published, record, line.score, line.top) then
     line.top, line.score, line.written = record, published, true
@@ -86,11 +87,11 @@ end
 local function room_for(line, record, published)
   local over = line.count + 1 - set.timeline_length
   if over <= 0 then return true, {} end
-  local found = call('ZRANGE', line.timeline, '0', whole(over - 1), 'WITHSCORES')
-  local oldest = {}
-  for i = 1, #found, 2 do oldest[#oldest + 1] = found[i] end
-  local stays = order.above(published, record, tonumber(found[#found]), oldest[#oldest])
-  if not stays then oldest[#oldest] = nil end
+  local last = over == 1 and '0' or whole(over - 1)
+  local found, oldest = call('ZRANGE', line.timeline, '0', last, 'WITHSCORES'), {}
+  for i = 1, over do oldest[i] = found[2 * i - 1] end
+  local stays = order.above(published, record, tonumber(found[2 * over]), oldest[over])
+  if not stays then oldest[over] = nil end
   return stays, oldest
 end
 
@@ -128,7 +129,7 @@ local function message(change)
 
   local published = publication(change, stored)
   local enters = line and not deletes
-  local stays, replaced = true, nil
+  local stays, replaced = true, {}
   if enters and before ~= line then
     stays, replaced = room_for(line, record, published)
   end
@@ -153,9 +154,9 @@ local function message(change)
   if is_top then touch(line, event) end
   if before and (deletes or before ~= line) then leave(before, record) end
   if enters and stays then enter(line, record, published) end
-  for i = 1, replaced and #replaced or 0 do
+  for i = 1, #replaced do
     leave(line, replaced[i])
-    call('DEL', stem .. 'record:' .. replaced[i])
+    replaced[i] = stem .. 'record:' .. replaced[i] -- goes with the hash
   end
   if news then entry.keep(symbol, event) end
   if effect ~= 'none' then
@@ -163,11 +164,14 @@ local function message(change)
     if stored then concern(stored.symbol) end
   end
   if not stays then
-    call('DEL', key)
+    call('DEL', key, unpack(replaced))
     return effect
   end
-  local fields = deletes and {} or change[at.fields]
-  entry.write_hash(key, change, fields, symbol)
+  if deletes then
+    entry.write_hash(key, change, symbol, replaced)
+  else
+    entry.write_hash(key, change, symbol, replaced, packed.fields(change))
+  end
   -- Nothing else would ever remove a tombstone, or a record without a symbol.
   if deletes or symbol == '' then call('EXPIRE', key, set.tombstone_s) end
   return effect
@@ -188,7 +192,7 @@ local function refresh_latest(line)
   end
   if top then
     call('COPY', stem .. 'record:' .. top, line.latest, 'REPLACE')
-    call('ZADD', server.SYMBOLS, server.now, line.symbol)
+    shown[#shown + 1], shown[#shown + 2] = server.now, line.symbol
   else
     call('DEL', line.latest)
     call('ZREM', server.SYMBOLS, line.symbol)
@@ -213,6 +217,9 @@ local function finish()
     local fine, why = pcall(refresh_latest, touched[i])
     if not fine then stale[touched[i].symbol], problem = touched[i].event, why end
   end
+  local fine, why = pcall(server.add, server.SYMBOLS, 'CH', shown)
+  if not fine then problem = why end
+  for i = 2, fine and 0 or #shown, 2 do stale[shown[i]] = lines[shown[i]].event end
   if before ~= '' or problem then
     coverage.change('stale', next(stale) and cmsgpack.pack(stale) or '')
     coverage.due = true

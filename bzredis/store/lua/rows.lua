@@ -28,7 +28,7 @@ end
 -- Whether a frame says something else than what stands: a field that both have differs.
 -- Not what is ours, nor `updated`: of insights it is in ms here and in s there.
 local function says_other(change, key)
-  local fields, names, values = change[at.fields], {}, {}
+  local fields, names, values = { packed.fields(change) }, {}, {}
   for i = 1, #fields, 2 do
     local name = fields[i]
     if not string.find(name, '^_[^_]') and name ~= 'updated' then

@@ -2,7 +2,7 @@
 
 local call, whole = redis.call, server.whole
 local SEEN = server.internal .. 'seen'
-local CHUNK = 2000 -- Lua's stack holds some 8,000 values
+local CHUNK = server.CHUNK
 local ROW = string.byte('r') -- begins what a row of REST left (fingerprints.py)
 
 -- Stamps are µs, and one order within and across batches: also where TIME steps back.
@@ -19,16 +19,15 @@ local known = {} -- print -> its stamp
 local remembered = {} -- stamp, print, …: what is to be written
 
 local function look_up(changes, first)
-  local prints = {}
+  local prints, count = {}, 0
   for i = first, #changes do
-    local change = changes[i]
-    local is_mark = change[at.kind] ~= 'message' and change[at.kind] ~= 'rejected'
-    for j = 1, is_mark and 0 or #change[at.known_by] do
-      prints[#prints + 1] = change[at.known_by][j]
-    end
+    local kind = changes[i][at.kind]
+    local known_by = (kind == 'message' or kind == 'rejected') and changes[i][at.known_by] or {}
+    for j = 1, #known_by do prints[count + j] = known_by[j] end
+    count = count + #known_by
   end
-  for from = 1, #prints, CHUNK do
-    local to = math.min(from + CHUNK - 1, #prints)
+  for from = 1, count, CHUNK do
+    local to = math.min(from + CHUNK - 1, count)
     local scores = server.read('ZMSCORE', SEEN, unpack(prints, from, to))
     for i = from, to do
       local score = scores[i - from + 1]
@@ -52,12 +51,13 @@ local function first_seen(change)
 end
 
 local function remember(prints)
+  local last = #remembered
   for i = 1, #prints do
     local print = prints[i]
     if not known[print] then
       known[print] = stamp.last
-      remembered[#remembered + 1] = stamp.text
-      remembered[#remembered + 1] = print
+      remembered[last + 1], remembered[last + 2] = stamp.text, print
+      last = last + 2
     end
   end
 end
@@ -65,10 +65,7 @@ end
 -- The first stamp of a print stays. At times what is older than set.remembered_us goes,
 -- but never the newest ones.
 local function write(trims)
-  for from = 1, #remembered, CHUNK do
-    local to = math.min(from + CHUNK - 1, #remembered)
-    call('ZADD', SEEN, 'NX', unpack(remembered, from, to))
-  end
+  server.add(SEEN, 'NX', remembered)
   local spare = trims and call('ZCARD', SEEN) - set.remembered_least or 0
   if spare <= 0 then return end
   local old = call('ZCOUNT', SEEN, '-inf', whole(server.now_us - set.remembered_us))

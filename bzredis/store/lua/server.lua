@@ -22,6 +22,16 @@ local function read(command, key, ...)
   return found
 end
 
+local CHUNK = 2000 -- Lua's stack holds some 8,000 values
+
+-- ZADD with an option, of any number of scores and members by turns.
+local function add(key, option, members)
+  for from = 1, #members, CHUNK do
+    local to = math.min(from + CHUNK - 1, #members)
+    redis.call('ZADD', key, option, unpack(members, from, to))
+  end
+end
+
 local function check_type(key, wanted)
   local found = redis.call('TYPE', key).ok
   if found ~= wanted and found ~= 'none' then
@@ -37,5 +47,5 @@ return {
   EVENTS = KEYS[1], SYMBOLS = stem .. 'symbols', stem = stem,
   internal = stem .. 'internal:', has_clock = not clock.err, now_us = now_us,
   now = whole(math.floor(now_us / 1000)), whole = whole, refuse = refuse,
-  read = read, check_type = check_type,
+  read = read, add = add, check_type = check_type, CHUNK = CHUNK,
 }
