@@ -12,7 +12,7 @@ from benching.measures.work import logged, resident, worked
 from benching.turn import Turn
 
 LIMIT: Final = 120.0  # s for one load
-LOOK: Final = 0.005  # s between looks at the log's length
+LOOK: Final = 0.02  # s between looks at the log's length
 
 
 async def load(
