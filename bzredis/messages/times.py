@@ -24,6 +24,9 @@ _UTC = re.compile(
 )
 # A time of day whose hour may have one digit, as in 9:30:00, or be one of twelve.
 _CLOCK = re.compile(r"([0-9]{1,2})((?::[0-9:.]+)?)(?:\s*([AP])\.?M\.?)?", re.IGNORECASE)
+_PLAIN = re.compile(  # a date, and a time of it to the second
+    r"\d{4}-\d\d-\d\d ((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d)", re.ASCII
+)
 _MIDNIGHT = re.compile(r"00:00:00(\.0+)?", re.ASCII)
 _EPOCH = re.compile(r"(\d{1,20})(?:\.(\d{1,9})\d*)?", re.ASCII)
 NOON = 12
@@ -102,6 +105,19 @@ def published(day: str, clock: str) -> int | None:
     time that comes twice, when summer time ends, the first is meant. A date that tells
     the time as well is taken at its word, but midnight is how a mere date gets written.
     """
+    if found := _PLAIN.fullmatch(f"{day} {clock}"):  # as a rule
+        begin = _eastern_minute(day, found[1])
+        if begin is not None:
+            return begin + int(found[2]) * 1_000
+    return _published(day, clock)
+
+
+@lru_cache(maxsize=1_024)  # what comes in one go shares it
+def _eastern_minute(day: str, minute: str) -> int | None:
+    return _published(day, minute)
+
+
+def _published(day: str, clock: str) -> int | None:
     day = day.strip()
     if whole := _RFC3339.fullmatch(day):
         on_day, at_time, fraction, offset = whole.groups()

@@ -40,7 +40,7 @@ from bzredis.streams.stream import Head, Reading, Stream, Table, Weight, head
 # Plain digits only; whole or fraction may be missing.
 _PRICE = re.compile(r"[+-]?(?=\.?\d)\d{0,18}(?:\.\d{0,18})?", re.ASCII)
 _EXACT = Context(prec=120)  # digits: what these prices can differ by has fewer
-_CENT = Decimal("0.01")
+_CENT, _HUNDRED = Decimal("0.01"), Decimal(100)
 
 
 @attrs.frozen
@@ -76,11 +76,15 @@ def price_target_change(current: str, prior: str) -> tuple[str, str] | None:
     if not (_PRICE.fullmatch(now) and _PRICE.fullmatch(was)):
         return None
     before = Decimal(was)
-    change = _EXACT.add(_EXACT.subtract(Decimal(now), before), 0)  # never -0
+    change = _EXACT.subtract(Decimal(now), before)
     if not before:
-        return f"{change:f}", ""
-    percent = _EXACT.divide(_EXACT.multiply(change, 100), before)
-    return f"{change:f}", f"{_EXACT.add(_EXACT.quantize(percent, _CENT), 0):f}"
+        return _digits(change), ""
+    percent = _EXACT.divide(_EXACT.multiply(change, _HUNDRED), before)
+    return _digits(change), _digits(_EXACT.quantize(percent, _CENT))
+
+
+def _digits(number: Decimal) -> str:
+    return f"{number:f}" if number else f"{number.copy_abs():f}"  # never -0
 
 
 def read(envelope: Envelope, _sole: str) -> Reading:

@@ -4,10 +4,11 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bzredis.messages.times import (
+    EASTERN,
     NS,
     NS_PER_MS,
     comparable,
@@ -148,6 +149,14 @@ def test_no_text_is_too_strange(text: str) -> None:
     found = instant(text)
     assert found is None or 0 < found < (LAST.timestamp() + 1) * NS
     published(text, text)
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 31)))  # noqa: DTZ001
+@example(datetime(2024, 3, 10, 2, 30, 15))  # noqa: DTZ001 - there is no such time
+@example(datetime(2024, 11, 3, 1, 59, 59))  # noqa: DTZ001 - there are two
+def test_a_plain_publication_is_new_yorks_time_to_the_second(wall: datetime) -> None:
+    expected = wall.replace(microsecond=0, tzinfo=EASTERN).timestamp() * 1_000
+    assert published(f"{wall:%Y-%m-%d}".zfill(10), f"{wall:%H:%M:%S}") == expected
 
 
 @given(st.integers(0, int(LAST.timestamp()) * 1000))

@@ -32,8 +32,8 @@ class Bounds:
 
 
 BOUNDS: Final = {
-    RATINGS: Bounds(169, 6.5),
-    INSIGHTS: Bounds(142, 6.5),
+    RATINGS: Bounds(159, 6.5),
+    INSIGHTS: Bounds(143, 6.5),
     CONSENSUS: Bounds(354, 6),
 }
 
