@@ -105,11 +105,12 @@ class Backlog:
 
         They stay until `confirm`: what a call returned, the next returns again.
         """
-        if not (items := self.queue.back(limit)) and self.disk.count:
+        if items := self.queue.back(limit):
+            return items
+        if self.disk.count:
             async with self.disk.lock:
                 items = await self.disk.oldest(limit)
-        await trio.lowlevel.checkpoint()
-        return items or self.queue.fresh(limit)
+        return items or self.queue.fresh(limit)  # at once: others' turn is at Redis
 
     def following(self, items: Sequence[Item], limit: int) -> list[Item]:
         """Return what `oldest` will return after these, as it looks now.
