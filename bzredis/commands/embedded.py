@@ -195,12 +195,15 @@ class Server:
 
 
 @asynccontextmanager
-async def running(folder: Path, first: int = 0) -> AsyncIterator[Server]:
+async def running(
+    folder: Path, first: int = 0, binary: Path | None = None
+) -> AsyncIterator[Server]:
     """Run a server in `folder` until the end of the block, however that comes.
 
     It listens on port `first`, or the next one that is free; 0: on any.
     """
-    binary = await trio.to_thread.run_sync(server_binary)
+    if binary is None:
+        binary = await trio.to_thread.run_sync(server_binary)
     server = Server(binary, folder, first=first)
     await server.start()
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from benching import told
 from benching.feed.feeder import Feeder
 from benching.rounds import Options, Rounds
 from benching.sides import SIDES
+from benching.turn import SERVER
 from bzredis.commands.embedded import server_binary
 from bzredis.errors import ConfigError
 
@@ -66,11 +68,18 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--only", nargs="+", choices=MEASURES, help="only these measures")
     add("--long", action="store_true", help="also what symbols and 10⁶ events cost")
     add("--quick", action="store_true", help="within a minute, and so less exact")
+    add("--server", type=_program, metavar="FILE", help="redis-server to measure on")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
     given = parser.parse_args(arguments)
     if given.json and not given.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no folder {given.json.parent}")
     return given
+
+
+def _program(name: str) -> Path:
+    if found := shutil.which(name):
+        return Path(found)
+    raise argparse.ArgumentTypeError(f"there is no program {name}")
 
 
 async def main(rounds: Rounds) -> bool:
@@ -95,7 +104,7 @@ def run(given: argparse.Namespace) -> int:
     with Feeder() as feeder:
         rounds = Rounds(feeder, options(given))
         try:
-            server_binary()
+            SERVER.set(given.server or server_binary())
         except ConfigError as error:
             print(f"bzredis: {error}", file=sys.stderr)
             return 2

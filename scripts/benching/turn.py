@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -17,6 +18,8 @@ from benching.feed.frames import Stream
 from benching.sides import Place, Side, started
 from bzredis.commands import embedded
 
+# The server that is measured on; None: the one that the demo would start.
+SERVER: ContextVar[Path | None] = ContextVar("SERVER", default=None)
 CONNECT: Final = 30.0  # s for a side to connect
 LOOK: Final = 0.02  # s between looks whether it has
 
@@ -42,7 +45,7 @@ async def server() -> AsyncIterator[tuple[embedded.Server, Any, Path]]:
     """Run a fresh Redis, with a client of it and a folder."""
     with TemporaryDirectory(prefix="bzredis-bench-") as name:
         folder = Path(name)
-        async with embedded.running(folder / "redis") as running:
+        async with embedded.running(folder / "redis", binary=SERVER.get()) as running:
             client = redis.Redis.from_url(running.url)
             try:
                 yield running, client, folder

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 from benching import page, told
+from benching.__main__ import parsed
 from benching.feed import frames
 from benching.found import Figures, Found
+
+from bzredis.commands.embedded import server_binary
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,10 +72,22 @@ def test_each_lap_brings_other_messages_of_the_next_day(stream: frames.Stream) -
         assert b["content"]["updated"] - a["content"]["updated"] == 2 * day
 
 
-def test_it_measures_the_bridge(tmp_path: Path) -> None:
-    file = tmp_path / "found.json"
+def test_a_server_that_is_not_there_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed(["--server", "no-such-server"])
+    assert "there is no program no-such-server" in capsys.readouterr().err
+
+
+def test_it_measures_the_bridge_on_the_server_that_is_named(tmp_path: Path) -> None:
+    file, log = tmp_path / "found.json", tmp_path / "ran"
+    server = tmp_path / "server"
+    server.write_text(f'#!/bin/sh\necho ran >>"{log}"\nexec "{server_binary()}" "$@"\n')
+    server.chmod(0o755)
     command = [sys.executable, "-P", "-m", "benching", "--quick", "--events", "300"]
     command += ["--sides", "bridge", "--only", "throughput", "--json", str(file)]
+    command += ["--server", str(server)]
     path = os.pathsep.join([str(ROOT / "scripts"), str(ROOT)])
     done = subprocess.run(
         command,
@@ -91,6 +106,7 @@ def test_it_measures_the_bridge(tmp_path: Path) -> None:
     }
     sides = found["measures"]["throughput"]
     assert {*sides} == {"bridge", "writes"}
+    assert {*log.read_text().split()} == {"ran"}
     rate = sides["bridge"]["events_per_s"]
     assert {*rate} == {"median", "min", "max", "values"}
     assert rate["min"] > 0 < sides["writes"]["redis_us"]["median"]
