@@ -83,9 +83,9 @@ class Line:
 
     async def answer(self, limit: float) -> Any:
         """Return the answer to the oldest command that has none yet."""
+        wire, reader = self._wire, self._reader
         # Others have a turn, also where the answer is there at once.
         await trio.lowlevel.checkpoint()
-        wire, reader = self._wire, self._reader
         while (answer := reader.gets()) is False:  # no answer of Redis' is False
             data = await _done(wire, partial(wire.recv, CHUNK), wait_readable, limit)
             if not data:

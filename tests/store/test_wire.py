@@ -157,6 +157,25 @@ async def test_others_have_a_turn_where_each_answer_is_there_at_once() -> None:
     assert turns > asked // 2  # none without
 
 
+async def test_one_that_is_closed_in_others_turn_was_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by a store that is closed while a batch is on its way."""
+    ours, theirs = socket.socketpair()
+    made = SimpleNamespace(_sock=ours)
+
+    async def closed() -> None:
+        made._sock = None
+        ours.close()
+
+    with ours, theirs:
+        line = Line(made)
+        await line.send(("X",), LIMIT)
+        monkeypatch.setattr(trio.lowlevel, "checkpoint", closed)
+        with pytest.raises(RedisConnectionError):
+            await line.answer(LIMIT)
+
+
 async def test_one_that_is_not_open_is_not_connected_by_who_looks() -> None:
     made = Redis(host="127.0.0.1", port=1).connection_pool.make_connection()
     assert not Line(made).is_silent
