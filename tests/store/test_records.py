@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from store.servers import Peer, deleted, latest, message, rating, stamp
+from store.servers import Peer, deleted, latest, message, new_log, rating, stamp
 
+from bzredis.errors import StoreDown
 from bzredis.streams import INSIGHTS, RATINGS
 
 DAYS_35 = 35 * 86_400
@@ -258,6 +259,17 @@ def test_a_timeline_made_shorter_shrinks(peer: Peer) -> None:
     assert len(peer.redis.keys("bz:ratings:record:*")) == 4
 
 
+def test_a_timeline_made_much_shorter_shrinks_at_once(peer: Peer) -> None:
+    """By more records than Lua's stack holds values, some 8,000."""
+    peer.one(rating("old", minute=0))
+    lost = {f"lost{n}": n for n in range(8_000)}
+    peer.redis.zadd("bz:ratings:timeline:AAPL", lost)
+    store = peer.store(timeline_length=1)
+    assert peer.one(rating("new", minute=1), store=store) == "latest"
+    assert latest(peer) == "new"
+    assert peer.redis.keys("bz:ratings:record:*") == ["bz:ratings:record:new"]
+
+
 def test_a_record_that_moves_and_is_too_old_there_is_gone(peer: Peer) -> None:
     store = peer.store(timeline_length=2)
     peer.apply(
@@ -324,6 +336,26 @@ def test_a_hash_written_by_hand_stops_nothing(peer: Peer) -> None:
     assert "x" not in peer.hash("ratings:record:a")
     assert peer.hash("ratings:record:b")["_published"]
     assert latest(peer) == "c"
+
+
+def test_a_change_is_told_once_when_all_of_it_stands(peer: Peer) -> None:
+    store, log, frame = peer.store(), new_log(), rating("a")
+    peer.one(
+        rating("b", symbol="X"), log=log, store=store
+    )  # what is permitted is known
+    peer.redis.delete("bz:ratings:symbols")
+    peer.redis.set("bz:ratings:symbols", "not a sorted set")
+    with peer.redis.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe("bz:ratings:changed")
+        channel.get_message(timeout=60)  # the answer
+        with pytest.raises(StoreDown, match="WRONGTYPE"):
+            peer.one(frame, log=log, first=1, store=store)
+        peer.redis.delete("bz:ratings:symbols")
+        assert peer.one(frame, log=log, first=1) == "again"
+        peer.redis.publish("bz:ratings:changed", "end")
+        told = [channel.get_message(timeout=60)["data"] for _ in range(2)]
+    assert told == [f"AAPL {peer.hash('ratings:latest:AAPL')['_event']}", "end"]
+    assert latest(peer) == "a"
 
 
 # ------------------------------------------------------------ whose records changed

@@ -154,9 +154,14 @@ local function message(change)
   if is_top then touch(line, event) end
   if before and (deletes or before ~= line) then leave(before, record) end
   if enters and stays then enter(line, record, published) end
-  for i = 1, #replaced do
+  for i = #replaced, 1, -1 do
+    local old = stem .. 'record:' .. replaced[i]
     leave(line, replaced[i])
-    replaced[i] = stem .. 'record:' .. replaced[i] -- goes with the hash
+    replaced[i] = old -- goes with the hash, but for what Lua's stack would not hold
+    if i > server.CHUNK then
+      call('DEL', old)
+      replaced[i] = nil
+    end
   end
   if news then entry.keep(symbol, event) end
   if effect ~= 'none' then
@@ -197,7 +202,6 @@ local function refresh_latest(line)
     call('DEL', line.latest)
     call('ZREM', server.SYMBOLS, line.symbol)
   end
-  entry.notify(line.symbol, line.event)
 end
 
 -- Makes `latest` of what was touched anew, and what an earlier batch could not; notes of
@@ -220,6 +224,10 @@ local function finish()
   local fine, why = pcall(server.add, server.SYMBOLS, 'CH', shown)
   if not fine then problem = why end
   for i = 2, fine and 0 or #shown, 2 do stale[shown[i]] = lines[shown[i]].event end
+  for i = 1, #touched do
+    local line = touched[i]
+    if not stale[line.symbol] then entry.notify(line.symbol, line.event) end
+  end
   if before ~= '' or problem then
     coverage.change('stale', next(stale) and cmsgpack.pack(stale) or '')
     coverage.due = true
