@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from fakes import ROOMY
 
 from bzredis.backlog import spool as module
-from bzredis.backlog.spool import Spool, left_alone, opened
+from bzredis.backlog.spool import FORMAT, Spool, left_alone, opened
+from bzredis.changes.kinds import Change, Mark, Rejected
 from bzredis.errors import SpoolFull, SpoolLocked, SpoolUnusable
 from bzredis.ports import Item, Log
 
@@ -75,11 +77,31 @@ def test_damage_twice_is_set_aside_twice(folder: Path) -> None:
 def test_another_format_is_not_misread(folder: Path) -> None:
     path = waiting(folder, 1)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 4")
+        db.execute("PRAGMA user_version = 3")
     spool, news = opened(folder, TARGET, ROOMY)
     with closing(spool):
-        assert "format 4" in news
+        assert "format 3" in news
         assert spool.count("ratings") == 0
+
+
+def test_what_is_packed_in_another_order_is_of_another_format() -> None:
+    """Redis would take one part of a change for another."""
+    kinds = (*get_args(Mark), Rejected, Change)
+    packed = {kind.__name__: " ".join(kind.__struct_fields__) for kind in kinds}
+    came = "t received known_by remember raw"
+    assert (FORMAT, packed) == (
+        4,
+        {
+            "Opened": "t",
+            "Heard": "t sent",
+            "Replayed": "t",
+            "Filled": "t ids",
+            "GaveUp": "t ids keep",
+            "Rejected": f"{came} reason",
+            "Change": f"{came} symbol action record version source envelope timestamp"
+            " published dated moments headline has_market updated fields",
+        },
+    )
 
 
 def test_nor_is_one_that_told_no_format(folder: Path) -> None:
