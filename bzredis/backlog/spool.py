@@ -20,9 +20,7 @@ import attrs
 from bzredis.errors import SpoolFull, SpoolLocked, SpoolUnusable
 from bzredis.ports import Item, Log
 
-FORMAT: Final = (
-    4  # of the file, and how changes are packed; another one is set aside, not misread
-)
+FORMAT: Final = 4  # of file and changes (kinds.py); another is set aside, not misread
 # s to wait for another process that holds the file's lock, a backup say. The backlog
 # tries again anyway, and a stop, which has 5 s in all, makes several calls in turn.
 BUSY: Final = 0.05

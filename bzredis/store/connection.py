@@ -129,6 +129,7 @@ class Connection:
     _ahead: dict[Ask, tuple[Redis, Line]] = attrs.field(
         init=False, repr=False, factory=dict
     )
+    _known: set[str] = attrs.field(init=False, repr=False, factory=set)  # hashes
 
     def __attrs_post_init__(self) -> None:
         self.first = self._node = self._last = _client(self.url)
@@ -152,9 +153,12 @@ class Connection:
 
         async def ran(node: Redis) -> Any:
             try:
-                return await self._asked(node, ask.by_hash, ask, following)
+                answer = await self._asked(node, ask.by_hash, ask, following)
             except NoScriptError:
+                self._known.discard(ask.script.sha)
                 return await self._asked(node, ask.by_text)
+            self._known.add(ask.script.sha)
+            return answer
 
         for other in [each for each in self._ahead if each.keys == ask.keys]:
             if other is not ask:
@@ -220,7 +224,8 @@ class Connection:
         try:
             if not was_sent:
                 await line.send(words, ANSWER)
-            if following:
+            # A server that never knows a hash would answer it before the text comes.
+            if following and not line.is_last and following.script.sha in self._known:
                 await line.send(following.by_hash, ANSWER)
             answer = await line.answer(ANSWER)
             is_fine = True
@@ -228,9 +233,9 @@ class Connection:
             is_fine = not line.waiting
             raise
         finally:
-            if not is_fine:
+            if not is_fine or (line.is_last and not line.waiting):
                 _drop(node, line)
-            elif following:
+            elif following and line.waiting:
                 self._ahead[following] = node, line
             else:
                 self._spare.append((node, line))
@@ -258,10 +263,11 @@ class Connection:
         self._spare.append((node, Line(node.connection_pool.get_connection())))
 
     def _let_go(self) -> None:
+        """Ask nothing more over what is open; what was asked is still answered."""
         while self._spare:
             _drop(*self._spare.pop())
-        while self._ahead:
-            _drop(*self._ahead.popitem()[1])
+        for _, line in self._ahead.values():
+            line.is_last = True
 
     def _after(self, node: Redis) -> Redis:
         """Return who is tried after a node: by turns, any may be gone for longer."""
@@ -305,6 +311,8 @@ class Connection:
 
     def close(self) -> None:
         self._let_go()
+        while self._ahead:
+            _drop(*self._ahead.popitem()[1])
         self._node.close()
         for each in (self.first, *self._named):
             each.close()

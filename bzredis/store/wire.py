@@ -43,6 +43,7 @@ class Line:
 
     connection: Any
     waiting: int = 0  # commands that were sent and have no answer yet
+    is_last: bool = False  # after that answer nothing more is asked over it
     _reader: hiredis.Reader = attrs.field(init=False, repr=False)
 
     @_reader.default

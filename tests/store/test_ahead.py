@@ -32,6 +32,14 @@ def batches(number: int, size: int = 2, log: Log | None = None) -> list[Batch]:
     ]
 
 
+async def begun(peer: Peer, stream: Stream = RATINGS) -> Store:
+    """Return a store that has seen the server know its script, with nothing written."""
+    store, question = peer.store(), Batch(new_log(), 0, [], None)
+    for _ in range(2):
+        await store.apply(stream, question)
+    return store
+
+
 def calls(peer: Peer) -> int:
     """Return how many scripts were run since they were last counted."""
     told: dict[str, Any] = peer.redis.info("commandstats")
@@ -57,7 +65,7 @@ async def arrived(is_here: Callable[[], bool]) -> None:
 async def test_it_takes_effect_at_once_and_its_call_only_asks_for_the_answer(
     peer: Peer,
 ) -> None:
-    store = peer.store()
+    store = await begun(peer)
     first, second, third = batches(3)
     await store.apply(RATINGS, first)  # the script is known now
     calls(peer)
@@ -73,7 +81,7 @@ async def test_it_takes_effect_at_once_and_its_call_only_asks_for_the_answer(
 
 
 async def test_many_in_a_row_over_one_connection(peer: Peer) -> None:
-    store = peer.store()
+    store = await begun(peer)
     given = batches(20)
     await store.apply(RATINGS, given[0])
     calls(peer)  # resets all counts
@@ -92,7 +100,7 @@ async def test_where_another_comes_it_is_as_any_that_was_sent_before(
     peer: Peer,
 ) -> None:
     """The answer that nobody asks for is nobody else's."""
-    store = peer.store()
+    store = await begun(peer)
     first, second, third = batches(3)
     whole = Batch(first.log, 0, [*first.packed, *second.packed, *third.packed], None)
     await store.apply(RATINGS, first)
@@ -109,7 +117,7 @@ async def test_where_another_comes_it_is_as_any_that_was_sent_before(
 
 
 async def test_what_is_behind_what_was_refused_is_refused_too(peer: Peer) -> None:
-    store = peer.store()
+    store = await begun(peer)
     first, second, third = batches(3)
     await store.apply(RATINGS, first)
     with peer.config(maxmemory="1", maxmemory_policy="noeviction"):
@@ -125,7 +133,7 @@ async def test_what_is_behind_what_was_refused_is_refused_too(peer: Peer) -> Non
 
 
 async def test_what_is_behind_a_gap_waits_for_what_is_held(peer: Peer) -> None:
-    store = peer.store()
+    store = await begun(peer)
     first, second, third = batches(3)
     await store.apply(RATINGS, first)
     peer.redis.flushall()  # it came back emptied
@@ -156,7 +164,7 @@ async def test_a_script_that_redis_does_not_know_comes_with_its_text(
 
 
 async def test_where_the_connection_ends_nothing_is_lost_or_doubled(peer: Peer) -> None:
-    store = peer.store()
+    store = await begun(peer)
     given, failed = batches(6), 0
     await store.apply(RATINGS, given[0])
     for batch, following in zip(given[1:], [*given[2:], None], strict=True):
@@ -177,7 +185,7 @@ async def test_where_the_connection_ends_nothing_is_lost_or_doubled(peer: Peer) 
 async def test_where_its_call_is_cancelled_it_is_not_asked_for_any_more(
     peer: Peer,
 ) -> None:
-    store = peer.store()
+    store = await begun(peer)
     first, second, third = batches(3)
     await store.apply(RATINGS, first)
     with trio.CancelScope() as scope:
@@ -206,10 +214,44 @@ async def test_each_stream_has_its_own(peer: Peer) -> None:
     store.close()
 
 
+async def test_what_one_stream_is_refused_takes_no_answer_from_another(
+    peer: Peer,
+) -> None:
+    store = await begun(peer)
+    first, second, third = batches(3)
+    await store.apply(RATINGS, first, second)
+    peer.redis.set("bz:insights:events", "no stream")
+    with pytest.raises(StoreDown, match="WRONGTYPE"):
+        await store.apply(INSIGHTS, batches(1)[0])
+    answer = await store.apply(RATINGS, second, third)
+    assert isinstance(answer, Applied)
+    assert answer.results == ("latest", "latest")
+    # Who answers so may not be who is meant any more: nothing more goes that way.
+    assert not store._at._ahead
+    assert not store._at._spare
+    answer = await store.apply(RATINGS, third)
+    assert isinstance(answer, Applied)
+    assert answer.results == ("latest", "latest")
+    store.close()
+
+
+async def test_a_server_that_forgets_the_script_each_time_costs_no_connection(
+    peer: Peer,
+) -> None:
+    store = await begun(peer)
+    calls(peer)  # resets all counts
+    for batch, following in pairwise(batches(8)):
+        peer.redis.script_flush()
+        answer = await store.apply(RATINGS, batch, following)
+        assert isinstance(answer, Applied)
+        assert "again" not in answer.results
+    assert peer.redis.info("stats")["total_connections_received"] <= 1
+    store.close()
+
+
 def test_a_store_that_closes_leaves_nothing_on_its_way(peer: Peer) -> None:
     async def some() -> Store:
-        store = peer.store()
-        await store.apply(RATINGS, batches(1)[0])
+        store = await begun(peer)
         await store.apply(RATINGS, *batches(2))
         assert store._at._ahead
         return store
