@@ -104,7 +104,9 @@ class Behind:
 class Store(Protocol):
     """Redis: `bzredis.store.client`. All may raise StoreDown, `apply` StoreForeign.
 
-    `write_status` raises StoreEvicts where nothing there is to be relied on.
+    `apply` may send at once what its next call will bring, `following`: what came of
+    it, only that call tells. `write_status` raises StoreEvicts where nothing there is
+    to be relied on.
     """
 
     async def apply(

@@ -11,8 +11,8 @@ from typing import Any, cast
 import attrs
 
 from bzredis.contract.keys import internal, key
-from bzredis.store.connection import Connection, Script
-from bzredis.store.script import KEYS_OF_STATUS, UNDECLARED, lua
+from bzredis.store.connection import Connection
+from bzredis.store.script import KEYS_OF_STATUS, UNDECLARED, Script, lua
 from bzredis.streams import Stream
 
 

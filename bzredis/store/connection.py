@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from hashlib import sha1
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -32,6 +31,7 @@ from redis.sentinel import SentinelManagedConnection
 from bzredis.errors import StoreDown, StoreSlow, StoreUnready
 from bzredis.store import failures, sentinel
 from bzredis.store.failures import ANSWER
+from bzredis.store.script import Ask
 from bzredis.store.wire import Line
 
 T = TypeVar("T")
@@ -63,48 +63,6 @@ def _client(url: str) -> Redis:
         redis_connect_func=_greet,  # with `client_name` a name would be a condition
     )
     return client
-
-
-@attrs.frozen
-class Script:
-    """A script's text, and the hash that Redis knows it by."""
-
-    text: str = attrs.field(repr=False)
-    sha: str = attrs.field(init=False)
-
-    @sha.default
-    def _hash(self) -> str:
-        return sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis' name for it
-
-    def run(
-        self, redis: Redis, *, keys: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> Any:
-        """Run it, with its text where Redis does not know it, which then remembers it.
-
-        Without SCRIPT LOAD, which some hosters and proxies do not have.
-        """
-        try:
-            return redis.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            pass
-        return redis.eval(self.text, len(keys), *keys, *args)
-
-
-@attrs.frozen(eq=False)
-class Ask:
-    """A script, and what it is given in one call."""
-
-    script: Script
-    keys: Sequence[str]
-    args: Sequence[str | bytes | int] = attrs.field(repr=False)
-
-    @property
-    def by_hash(self) -> tuple[str | bytes | int, ...]:
-        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
-
-    @property
-    def by_text(self) -> tuple[str | bytes | int, ...]:
-        return "EVAL", self.script.text, len(self.keys), *self.keys, *self.args
 
 
 @attrs.define

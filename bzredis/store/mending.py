@@ -14,8 +14,7 @@ import msgspec
 
 from bzredis.contract.keys import internal, key, pattern
 from bzredis.store.client import Store
-from bzredis.store.connection import Script
-from bzredis.store.script import lua
+from bzredis.store.script import Script, lua
 from bzredis.streams import Stream
 
 PAGE: Final = 200  # entries of some KB each

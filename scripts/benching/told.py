@@ -141,7 +141,7 @@ def _refill(out: Console, told: dict[str, Any]) -> None:
 
 
 def _flat(out: Console, told: dict[str, Any]) -> None:
-    names = ("itself µs", "Redis µs", "both µs", "RSS MB", "Redis MB")
+    names = ("itself µs", "Redis µs", "both µs", "RSS MB", "used MB")
     table = _table("", "", *names)
     keys = ("side_us", "redis_us", "both_us", "rss_mb", "redis_mb")
     for measure, prefix, words in (
