@@ -32,12 +32,21 @@ def batches(number: int, size: int = 2, log: Log | None = None) -> list[Batch]:
     ]
 
 
-async def begun(peer: Peer, stream: Stream = RATINGS) -> Store:
-    """Return a store that has seen the server know its script, with nothing written."""
+async def begun(peer: Peer, *streams: Stream) -> Store:
+    """Return a store that has seen the server know its scripts; nothing is written."""
     store, question = peer.store(), Batch(new_log(), 0, [], None)
-    for _ in range(2):
+    for stream in 2 * (streams or (RATINGS,)):
         await store.apply(stream, question)
     return store
+
+
+async def taken(store: Store, *given: Batch) -> None:
+    """Send batches, each with the next one behind it; each is news to Redis."""
+    for batch, following in zip(given, [*given[1:], None], strict=True):
+        answer = await store.apply(RATINGS, batch, following)
+        assert isinstance(answer, Applied)
+        assert answer.last == batch.first + len(batch.packed) - 1
+        assert "again" not in answer.results
 
 
 def calls(peer: Peer) -> int:
@@ -83,15 +92,10 @@ async def test_it_takes_effect_at_once_and_its_call_only_asks_for_the_answer(
 async def test_many_in_a_row_over_one_connection(peer: Peer) -> None:
     store = await begun(peer)
     given = batches(20)
-    await store.apply(RATINGS, given[0])
     calls(peer)  # resets all counts
-    for batch, following in pairwise(given[1:]):
-        answer = await store.apply(RATINGS, batch, following)
-        assert isinstance(answer, Applied)
-        assert answer.last == batch.first + 1
-    assert await store.apply(RATINGS, given[-1])
+    await taken(store, *given)
     assert peer.redis.info("stats")["total_connections_received"] == 0
-    assert calls(peer) == len(given) - 1
+    assert calls(peer) == len(given)
     assert len(records(peer)) == len({*records(peer)}) == 40
     store.close()
 
@@ -124,10 +128,7 @@ async def test_what_is_behind_what_was_refused_is_refused_too(peer: Peer) -> Non
         with pytest.raises(StoreDown, match="full"):
             await store.apply(RATINGS, second, third)
         assert len(records(peer)) == 2
-    for batch, following in ((second, third), (third, None)):
-        answer = await store.apply(RATINGS, batch, following)
-        assert isinstance(answer, Applied)
-        assert "again" not in answer.results
+    await taken(store, second, third)
     assert len(records(peer)) == 6
     store.close()
 
@@ -139,26 +140,18 @@ async def test_what_is_behind_a_gap_waits_for_what_is_held(peer: Peer) -> None:
     peer.redis.flushall()  # it came back emptied
     assert await store.apply(RATINGS, second, third) == Behind(-1)
     assert not peer.redis.exists("bz:ratings:events")
-    for batch, following in ((first, second), (second, third), (third, None)):
-        assert isinstance(await store.apply(RATINGS, batch, following), Applied)
+    await taken(store, first, second, third)
     assert len(records(peer)) == 6
     store.close()
 
 
-@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("was_known", [True, False])
 async def test_a_script_that_redis_does_not_know_comes_with_its_text(
-    peer: Peer, *, is_known: bool
+    peer: Peer, *, was_known: bool
 ) -> None:
-    store = peer.store()
-    given = batches(4)
-    if is_known:
-        await store.apply(RATINGS, given[0])
-        peer.redis.script_flush()
-    for batch, following in pairwise(given[is_known:]):
-        answer = await store.apply(RATINGS, batch, following)
-        assert isinstance(answer, Applied)
-        assert "again" not in answer.results
-    assert isinstance(await store.apply(RATINGS, given[-1]), Applied)
+    store = await begun(peer) if was_known else peer.store()
+    peer.redis.script_flush()
+    await taken(store, *batches(4))
     assert len(records(peer)) == 8
     store.close()
 
@@ -200,8 +193,8 @@ async def test_where_its_call_is_cancelled_it_is_not_asked_for_any_more(
 
 
 async def test_each_stream_has_its_own(peer: Peer) -> None:
-    store = peer.store()
     streams: tuple[Stream, ...] = (RATINGS, INSIGHTS)
+    store = await begun(peer, *streams)
     given = {stream: batches(4, log=new_log()) for stream in streams}
     for n in range(4):
         for stream in streams:
