@@ -78,7 +78,7 @@ LIBRARIES = {
     "prometheus_client": ["commands.health.metrics"],
     "redis": [
         *("store.client", "store.connection", "store.failures"),
-        *("store.script", "store.sentinel", "store.wire"),
+        *("store.sentinel", "store.wire"),
         "reader.asking",
     ],
     "rich": ["commands.*"],

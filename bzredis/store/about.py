@@ -12,7 +12,8 @@ import attrs
 
 from bzredis.contract.keys import internal, key
 from bzredis.store.connection import Connection
-from bzredis.store.script import KEYS_OF_STATUS, UNDECLARED, Script, lua
+from bzredis.store.script import KEYS_OF_STATUS, UNDECLARED, lua
+from bzredis.store.wire import Script
 from bzredis.streams import Stream
 
 

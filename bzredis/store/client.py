@@ -17,7 +17,8 @@ from bzredis.contract.keys import internal, key, pattern
 from bzredis.errors import StoreDown, StoreEvicts, StoreForeign
 from bzredis.ports import Applied, Batch, Behind, Coverage, Hole, Sign
 from bzredis.store.connection import Connection
-from bzredis.store.script import Ask, Limits, Script, script, status_script
+from bzredis.store.script import Limits, script, status_script
+from bzredis.store.wire import Ask, Script
 from bzredis.streams import Stream
 
 T = TypeVar("T")

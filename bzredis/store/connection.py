@@ -31,8 +31,7 @@ from redis.sentinel import SentinelManagedConnection
 from bzredis.errors import StoreDown, StoreSlow, StoreUnready
 from bzredis.store import failures, sentinel
 from bzredis.store.failures import ANSWER
-from bzredis.store.script import Ask
-from bzredis.store.wire import Line
+from bzredis.store.wire import Ask, Line
 
 T = TypeVar("T")
 

@@ -14,7 +14,8 @@ import msgspec
 
 from bzredis.contract.keys import internal, key, pattern
 from bzredis.store.client import Store
-from bzredis.store.script import Script, lua
+from bzredis.store.script import lua
+from bzredis.store.wire import Script
 from bzredis.streams import Stream
 
 PAGE: Final = 200  # entries of some KB each

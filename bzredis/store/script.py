@@ -1,17 +1,14 @@
-"""Scripts; and what applies a batch: the parts of `lua/`, joined for one stream."""
+"""The script that applies a batch: the parts of `lua/`, joined for one stream."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from hashlib import sha1
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 import attrs
-from redis import Redis
-from redis.exceptions import NoScriptError
 
 from bzredis.changes.kinds import Change, Filled, GaveUp, Heard, Rejected
 from bzredis.contract.fields import GAP
@@ -48,48 +45,6 @@ KEYS_OF_STATUS: Final = ("status", "alive", "internal:holder")
 
 # Tells Dragonfly that we use keys that a call does not name. A comment to all others.
 UNDECLARED: Final = "--!df flags=allow-undeclared-keys"
-
-
-@attrs.frozen
-class Script:
-    """A script's text, and the hash that Redis knows it by."""
-
-    text: str = attrs.field(repr=False)
-    sha: str = attrs.field(init=False)
-
-    @sha.default
-    def _hash(self) -> str:
-        return sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis' name for it
-
-    def run(
-        self, redis: Redis, *, keys: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> Any:
-        """Run it, with its text where Redis does not know it, which then remembers it.
-
-        Without SCRIPT LOAD, which some hosters and proxies do not have.
-        """
-        try:
-            return redis.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            pass
-        return redis.eval(self.text, len(keys), *keys, *args)
-
-
-@attrs.frozen(eq=False)
-class Ask:
-    """A script, and what it is given in one call."""
-
-    script: Script
-    keys: Sequence[str]
-    args: Sequence[str | bytes | int] = attrs.field(repr=False)
-
-    @property
-    def by_hash(self) -> tuple[str | bytes | int, ...]:
-        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
-
-    @property
-    def by_text(self) -> tuple[str | bytes | int, ...]:
-        return "EVAL", self.script.text, len(self.keys), *self.keys, *self.args
 
 
 @attrs.frozen

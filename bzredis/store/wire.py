@@ -1,4 +1,4 @@
-"""Commands over a connection of redis-py's, on the event loop and without a thread.
+"""Scripts, and their way over a connection of redis-py's: on the event loop, no thread.
 
 redis-py connects, logs in and packs, and hiredis reads the answer. What lies between
 is done here: a thread in its place would be handed each batch, and hand back
@@ -11,16 +11,18 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from hashlib import sha1
 from typing import Any, Final, TypeVar
 
 import attrs
 import hiredis
 import trio
+from redis import Redis
 from redis._parsers.base import BaseParser  # its table of errors stands nowhere else
 from redis._parsers.encoders import Encoder
 from redis.connection import PythonRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from trio.lowlevel import wait_readable, wait_writable
 
@@ -30,6 +32,48 @@ CHUNK: Final = 64 * 1024  # bytes a read
 # hiredis' own way to pack copies a batch twice, which takes as long as ten messages do.
 _encoder: Any = Encoder  # neither has types
 _packing: Any = PythonRespSerializer(6_000, _encoder("utf-8", "strict", False).encode)
+
+
+@attrs.frozen
+class Script:
+    """A script's text, and the hash that Redis knows it by."""
+
+    text: str = attrs.field(repr=False)
+    sha: str = attrs.field(init=False)
+
+    @sha.default
+    def _hash(self) -> str:
+        return sha1(self.text.encode()).hexdigest()  # noqa: S324 - Redis' name for it
+
+    def run(
+        self, redis: Redis, *, keys: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> Any:
+        """Run it, with its text where Redis does not know it, which then remembers it.
+
+        Without SCRIPT LOAD, which some hosters and proxies do not have.
+        """
+        try:
+            return redis.evalsha(self.sha, len(keys), *keys, *args)
+        except NoScriptError:
+            pass
+        return redis.eval(self.text, len(keys), *keys, *args)
+
+
+@attrs.frozen(eq=False)
+class Ask:
+    """A script, and what it is given in one call."""
+
+    script: Script
+    keys: Sequence[str]
+    args: Sequence[str | bytes | int] = attrs.field(repr=False)
+
+    @property
+    def by_hash(self) -> tuple[str | bytes | int, ...]:
+        return "EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args
+
+    @property
+    def by_text(self) -> tuple[str | bytes | int, ...]:
+        return "EVAL", self.script.text, len(self.keys), *self.keys, *self.args
 
 
 @attrs.define(eq=False)

@@ -29,7 +29,8 @@ from bzredis.changes.kinds import Change, GaveUp, Heard, Opened, Packed
 from bzredis.messages.times import EASTERN, rfc3339
 from bzredis.ports import Applied, Batch, Coverage, Log, Presence, Sign
 from bzredis.store.client import Store
-from bzredis.store.script import Script, script
+from bzredis.store.script import script
+from bzredis.store.wire import Script
 from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS, STREAMS, Stream
 
 UPSTREAM: Final = "api.benzinga.com"
