@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener
 
 
-def listening(at: Listener, option: str, waiting: int) -> socket.socket:
-    """Return a socket that listens there. Raises ConfigError, which names the option.
+class Taken(ConfigError):
+    """Somebody has that port: another may be free."""
 
+
+def listening(at: Listener, option: str, waiting: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises ConfigError, which names the option; Taken, where the port is another's.
     `waiting`: connections that the kernel may hold until they are taken.
     """
     family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
@@ -22,7 +28,8 @@ def listening(at: Listener, option: str, waiting: int) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise ConfigError(
+        kind = Taken if error.errno == errno.EADDRINUSE else ConfigError
+        raise kind(
             f"{option}: nobody can listen at {at}: {error.strerror}; name another"
             " address or port"
         ) from None

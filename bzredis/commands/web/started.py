@@ -17,7 +17,7 @@ import trio
 
 from bzredis.commands.form import STOPPED, endings
 from bzredis.commands.logs import add_secret, configure_logs
-from bzredis.commands.running.listening import listening
+from bzredis.commands.running.listening import Taken, listening
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener, is_loopback, listener
 from bzredis.settings.config import Config
@@ -127,18 +127,12 @@ def opened_near(config: Config) -> Iterator[Opened]:
         with ExitStack() as stack:
             try:
                 made = stack.enter_context(opened(config, str(port)))
-            except ConfigError:
-                if port == PORT + PORTS - 1 or not is_taken(port):
+            except Taken:
+                if port == PORT + PORTS - 1:
                     raise
                 continue
             yield made
             return
-
-
-def is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return not probe.connect_ex(("127.0.0.1", port))
 
 
 def board(config: Config, listen: str | None, origins: Sequence[str]) -> int:
