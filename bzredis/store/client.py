@@ -43,10 +43,6 @@ class Store:
     _at: Connection = attrs.field(init=False, repr=False)
     # By stream, made when it is wanted.
     _apply: dict[str, Script] = attrs.field(init=False, repr=False, factory=dict)
-    # By stream, what was sent behind the last batch.
-    _ahead: dict[str, tuple[Batch, Ask]] = attrs.field(
-        init=False, repr=False, factory=dict
-    )
     _permitted: set[str] = attrs.field(init=False, factory=set)  # streams, till refused
     _status: Script = attrs.field(init=False, repr=False)
     _evicted: bytes = attrs.field(init=False, default=b"")  # run and keys, at first
@@ -68,18 +64,14 @@ class Store:
         StoreDown, and StoreForeign where what Redis has came from elsewhere; the same
         batch may be sent again, and takes effect once.
         """
-        ahead, ask = self._ahead.pop(stream.name, None), None
-        if ahead and _is_same(ahead[0], batch):
-            ask = ahead[1]
-        then = self._ask(stream, following) if following else None
+        is_known = stream.name in self._permitted  # else the next is asked otherwise
+        then = self._ask(stream, following) if following and is_known else None
         try:
-            answer = await self._at.script(ask or self._ask(stream, batch), then)
+            answer = await self._at.script(self._ask(stream, batch), then)
         except StoreDown:
             self._permitted.discard(stream.name)  # the next server may know us less
             raise
         self._permitted.add(stream.name)
-        if following and then:
-            self._ahead[stream.name] = following, then
         return _told(*answer)
 
     def _ask(self, stream: Stream, batch: Batch) -> Ask:
@@ -179,13 +171,6 @@ class Store:
 
     def close(self) -> None:
         self._at.close()
-
-
-def _is_same(one: Batch, other: Batch) -> bool:
-    """Tell whether these are the same changes of the same log."""
-    return (one.log.id, one.first, one.packed) == (
-        *(other.log.id, other.first, other.packed),
-    )
 
 
 def _header(batch: Batch) -> bytes:

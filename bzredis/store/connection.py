@@ -81,9 +81,9 @@ class Connection:
     _others: tuple[Redis, ...] = attrs.field(init=False, repr=False, default=())
     _look_again: float = attrs.field(init=False, repr=False, default=0.0)
     # Lines for scripts that nobody uses now, each with whose it is; and those over
-    # which something was sent ahead.
+    # which something was sent ahead, by its first key.
     _spare: list[tuple[Redis, Line]] = attrs.field(init=False, repr=False, factory=list)
-    _ahead: dict[Ask, tuple[Redis, Line]] = attrs.field(
+    _ahead: dict[str, tuple[Ask, Redis, Line]] = attrs.field(
         init=False, repr=False, factory=dict
     )
     _known: set[str] = attrs.field(init=False, repr=False, factory=set)  # hashes
@@ -117,9 +117,6 @@ class Connection:
             self._known.add(ask.script.sha)
             return answer
 
-        for other in [each for each in self._ahead if each.keys == ask.keys]:
-            if other is not ask:
-                _drop(*self._ahead.pop(other))
         return await self._told(ran)
 
     async def _told(self, call: Callable[[Redis], Awaitable[T]]) -> T:
@@ -193,19 +190,18 @@ class Connection:
             if not is_fine or (line.is_last and not line.waiting):
                 _drop(node, line)
             elif following and line.waiting:
-                self._ahead[following] = node, line
+                self._ahead[following.keys[0]] = following, node, line
             else:
                 self._spare.append((node, line))
         return answer
 
     def _sent_ahead(self, node: Redis, ask: Ask) -> Line | None:
         """Return the line over which this was sent to a node, if it was."""
-        if not (found := self._ahead.pop(ask, None)):
+        sent, whose, line = self._ahead.pop(ask.keys[0], (None, node, None))
+        if line is not None and (sent != ask or whose is not node):
+            _drop(whose, line)
             return None
-        if found[0] is node:
-            return found[1]
-        _drop(*found)
-        return None
+        return line
 
     def _open(self, node: Redis) -> Line | None:
         """Take a line to a node that is still good; None where there is none."""
@@ -223,7 +219,7 @@ class Connection:
         """Ask nothing more over what is open; what was asked is still answered."""
         while self._spare:
             _drop(*self._spare.pop())
-        for _, line in self._ahead.values():
+        for _, _, line in self._ahead.values():
             line.is_last = True
 
     def _after(self, node: Redis) -> Redis:
@@ -269,7 +265,7 @@ class Connection:
     def close(self) -> None:
         self._let_go()
         while self._ahead:
-            _drop(*self._ahead.popitem()[1])
+            _drop(*self._ahead.popitem()[1][1:])
         self._node.close()
         for each in (self.first, *self._named):
             each.close()

@@ -59,7 +59,7 @@ class Script:
         return redis.eval(self.text, len(keys), *keys, *args)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
 class Ask:
     """A script, and what it is given in one call."""
 
