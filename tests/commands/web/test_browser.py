@@ -239,8 +239,12 @@ def test_redis_goes_and_comes_and_there_is_a_start_of_all(
             expect(other.locator("h1")).to_have_text("Redis is away")
             other.evaluate(MARKED)
             trio.run(peer.server.start)
-            week_into(peer)
+            # What it follows is no longer the page that said that Redis is away.
+            expect(other.locator("h1")).to_have_text("AAPL")
+            wrote = week_into(peer)
             expect(other.locator(".firms tbody tr").first).to_contain_text("Evercore")
+            wrote.rate(firm="Later & Co", ticker="AAPL")
+            expect(other.locator(".firms tbody")).to_contain_text("Later & Co")
             page.bring_to_front()
             expect(
                 page.locator("#rows tr").filter(has_text="AAPL").first

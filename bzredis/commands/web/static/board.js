@@ -200,13 +200,14 @@ async function readOnce() {
   document.title = found.title;
   const strip = found.getElementById("strip");
   if (strip) put("strip", strip.innerHTML);
-  body.dataset.events = found.body.dataset.events || "";
+  follow(found.body.dataset.events || "");
 }
 
 // ---- what the board says
 
+// A browser has six connections to a server: a page that nobody sees needs none.
 function open() {
-  if (source || !body.dataset.events) return;
+  if (source || poll || document.hidden || !body.dataset.events) return;
   source = new EventSource(body.dataset.events);
   const on = (name, what) =>
     source.addEventListener(name, (event) => {
@@ -235,12 +236,19 @@ function open() {
   });
 }
 
+// Another page may have come in the place of this one, which wants to be told of others.
+function follow(events) {
+  if (body.dataset.events === events) return;
+  body.dataset.events = events;
+  close();
+  open();
+}
+
 function close() {
   if (source) source.close();
   source = null;
 }
 
-// A browser has six connections to a server: a page that nobody sees needs none.
 function seen() {
   if (document.hidden) {
     close();
@@ -248,14 +256,14 @@ function seen() {
   }
   look();
   if (poll) read();
-  else open();
+  open();
 }
 
 sayState();
 setInterval(() => {
   look();
   tellOfRows();
-  if (!document.hidden && !poll) open();
+  open();
 }, 1000);
 document.addEventListener("visibilitychange", seen);
 // Out of the browser's memory it is as old as it was.
