@@ -12,8 +12,9 @@ import attrs
 from platformdirs import user_config_path, user_state_path
 
 from bzredis.errors import ConfigError
-from bzredis.settings.config import FILE_VARIABLE, Config, Setting, settle
+from bzredis.settings.config import FILE_VARIABLE, Config
 from bzredis.settings.options import unquoted
+from bzredis.settings.settle import Setting, settle
 
 APP = "bzredis"
 LONGEST = 65_536  # bytes of a file that is read as text

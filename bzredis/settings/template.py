@@ -7,8 +7,9 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
-from bzredis.settings.config import FILE_VARIABLE, Setting, Token, settle
+from bzredis.settings.config import FILE_VARIABLE, Token
 from bzredis.settings.names import PREFIX
+from bzredis.settings.settle import Setting, settle
 from bzredis.settings.written import as_text, as_toml
 
 WIDTH: Final = 79

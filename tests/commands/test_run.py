@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bzredis.bridge.bridge import Bridge
 from bzredis.commands.run import assemble
-from bzredis.settings.config import configure
+from bzredis.settings.settle import configure
 from bzredis.store.client import Store
 
 HERE, PORT = "ws://127.0.0.1:8765", "ws://127.0.0.1:8766"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener, Origin, redis_url
-from bzredis.settings.config import OPTIONS, Config, Token, configure
+from bzredis.settings.config import OPTIONS, Config, Token
+from bzredis.settings.settle import configure
 from bzredis.store.connection import Connection
 from bzredis.streams.installed import stream as named
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bzredis.errors import ConfigError
-from bzredis.settings.config import OPTIONS, configure
+from bzredis.settings.config import OPTIONS
+from bzredis.settings.settle import configure
 
 SECRET = "s3cret-t0ken"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bzredis.errors import ConfigError
-from bzredis.settings.config import Config, configure
+from bzredis.settings.config import Config
+from bzredis.settings.settle import configure
 from bzredis.simulator.market.catalogue import COMPANIES
 
 APPLE, MICROSOFT = "US0378331005", "US5949181045"

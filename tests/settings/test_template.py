@@ -9,7 +9,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from bzredis.settings.config import OPTIONS, Config, Token, configure
+from bzredis.settings.config import OPTIONS, Config, Token
+from bzredis.settings.settle import configure
 from bzredis.settings.template import WIDTH, template
 
 TOKEN, STATE = Path('/home/me/ä "b"/token'), Path("/home/me/state")

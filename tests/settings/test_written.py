@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bzredis.settings.config import OPTIONS, Setting, configure, settle
+from bzredis.settings.config import OPTIONS
+from bzredis.settings.settle import Setting, configure, settle
 from bzredis.settings.written import as_json, as_text, as_toml
 
 

@@ -13,7 +13,7 @@ from streams.offered import EXAMPLE, GUIDANCE, MODULE, entry_points, offer
 
 from bzredis.commands.cli import bzredis as program
 from bzredis.errors import ConfigError
-from bzredis.settings.config import configure
+from bzredis.settings.settle import configure
 from bzredis.streams import RATINGS
 from bzredis.streams.installed import OURS, names, offers, stream
 

@@ -33,8 +33,9 @@ from bzredis.commands.web.started import Opened, opened_near
 from bzredis.errors import ConfigError, StoreDown, first
 from bzredis.reader import ReaderError
 from bzredis.settings.addresses import Origin, redis_urls
-from bzredis.settings.config import Config, configure
+from bzredis.settings.config import Config
 from bzredis.settings.file import Found
+from bzredis.settings.settle import configure
 from bzredis.simulator import Settings, Simulator
 from bzredis.store.client import Store
 from bzredis.streams.installed import stream

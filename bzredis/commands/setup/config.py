@@ -14,8 +14,9 @@ import click
 from bzredis import __version__
 from bzredis.commands.form import ALL, with_options
 from bzredis.settings import credentials
-from bzredis.settings.config import Setting, Token
+from bzredis.settings.config import Token
 from bzredis.settings.file import Found, expanded
+from bzredis.settings.settle import Setting
 from bzredis.settings.written import HIDDEN, as_json, as_text
 
 NARROWEST: Final = 20  # columns that a value has at the least

@@ -20,7 +20,7 @@ from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
 from bzredis.settings import credentials
-from bzredis.settings.config import FILE_VARIABLE, TOKEN_VARIABLE, Token, configure
+from bzredis.settings.config import FILE_VARIABLE, TOKEN_VARIABLE, Token
 from bzredis.settings.file import (
     APP,
     default_file,
@@ -29,6 +29,7 @@ from bzredis.settings.file import (
     place,
     read_toml,
 )
+from bzredis.settings.settle import configure
 from bzredis.settings.template import template
 
 TRIES: Final = 3  # that who types a token has

@@ -25,7 +25,7 @@ from bzredis.commands.logs import add_secret
 from bzredis.commands.run import assemble
 from bzredis.errors import ConfigError
 from bzredis.settings.addresses import Listener, listener
-from bzredis.settings.config import configure
+from bzredis.settings.settle import configure
 
 LIMIT = 60.0  # s for an answer, on a busy machine too
 NOW = 1_728_069_666_880  # ms

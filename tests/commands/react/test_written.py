@@ -11,7 +11,7 @@ import pytest
 
 from bzredis.commands.react.written import Asked, reactions, streams
 from bzredis.errors import ConfigError
-from bzredis.settings.config import configure
+from bzredis.settings.settle import configure
 
 TEXT = """
 prefix = "bz"

@@ -14,8 +14,8 @@ from bzredis.commands.run import assemble, proxies
 from bzredis.commands.running.start import TOLD_NO_REST, TOLD_WAITS, say_start
 from bzredis.errors import ConfigError
 from bzredis.ports import Item
-from bzredis.settings.config import settle
 from bzredis.settings.file import Found
+from bzredis.settings.settle import settle
 
 
 def given(**flags: str) -> Found:

@@ -23,7 +23,7 @@ from bzredis.commands.react.reaction import Happening, React
 from bzredis.commands.react.taking.entries import happening
 from bzredis.commands.react.taking.patient import Patient
 from bzredis.errors import ConfigError
-from bzredis.settings.config import configure
+from bzredis.settings.settle import configure
 from bzredis.streams import RATINGS, STREAMS
 
 HOME = "homeassistant/device/bzredis"

@@ -10,7 +10,7 @@ import pytest
 import bzredis
 from bzredis.commands.setup.checks import memory, told
 from bzredis.commands.setup.checks.memory import BINARY, Need, in_units, need, of_symbol
-from bzredis.settings.config import configure
+from bzredis.settings.settle import configure
 from bzredis.streams import STREAMS
 from bzredis.streams.installed import stream
 
