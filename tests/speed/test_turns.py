@@ -76,5 +76,5 @@ async def test_a_frame_is_with_redis_within_two_turns(
         trio.lowlevel.remove_instrument(turns)
     found = [sent[envelope] - came[envelope] for envelope in awaited]
     assert len(found) == EVENTS
-    # One of them may wait for a connection, where a status is on its way over the other.
+    # One may wait for a connection, where a status is on its way over the other.
     assert min(found) <= MOST, f"{found}: who hands it on to whom?"
