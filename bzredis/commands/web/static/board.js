@@ -4,6 +4,9 @@
 const SILENT = 5000; // ms without a sign from the board, after which nothing is known
 const POLLS = 3; // of a widget that may fail
 const AT_MOST = 1000; // ms between two readings of the page
+// ms until a symbol is read again though nobody said that it changed: its record may have
+// gone to another one, or have been removed by hand.
+const AGAIN = 15000;
 const ROWS = 50; // in the list
 const SAY = 10000; // ms between what a screen reader is told of what comes
 
@@ -17,7 +20,9 @@ let source = null;
 let serial = body.dataset.serial;
 let reading = false;
 let again = false;
-let lastRead = 0;
+let missed = false; // it could not be read
+let lastRead = 0; // by a clock that nobody sets
+let opened = 0;
 let paused = false;
 let held = []; // rows, while the list is paused or the page is being read
 let said = "";
@@ -116,7 +121,10 @@ function hear() {
 
 function look() {
   const limit = poll ? POLLS * poll : SILENT;
-  if (Date.now() - heard > limit) beSilent();
+  const isPast = (at) => Math.abs(Date.now() - at) > limit; // a clock may be set back
+  if (!isPast(heard)) return;
+  beSilent();
+  if (isPast(opened)) close(); // it may be half open, of which nobody is told
 }
 
 // What was fresh when it was asked is not known to be so any more.
@@ -158,9 +166,9 @@ async function read() {
   try {
     do {
       again = false;
-      const wait = lastRead + AT_MOST - Date.now();
+      const wait = lastRead + AT_MOST - performance.now();
       if (wait > 0) await new Promise((done) => setTimeout(done, wait));
-      lastRead = Date.now();
+      lastRead = performance.now();
       await readOnce();
     } while (again);
   } finally {
@@ -171,6 +179,7 @@ async function read() {
 
 async function readOnce() {
   let text;
+  missed = true;
   try {
     const answer = await fetch(location.href, {
       cache: "no-store",
@@ -178,11 +187,12 @@ async function readOnce() {
     });
     text = await answer.text();
   } catch {
-    return; // it is gone; when it is back, it says so
+    return; // it is read again as soon as there is a sign of the board
   }
   const found = new DOMParser().parseFromString(text, "text/html");
   const page = found.getElementById("page");
   if (!page) return;
+  missed = false;
   if (poll) hear();
   serial = found.body.dataset.serial || serial;
   const parts = [...page.querySelectorAll("[data-part]")];
@@ -209,6 +219,7 @@ async function readOnce() {
 function open() {
   if (source || poll || document.hidden || !body.dataset.events) return;
   source = new EventSource(body.dataset.events);
+  opened = Date.now();
   const on = (name, what) =>
     source.addEventListener(name, (event) => {
       hear();
@@ -220,6 +231,7 @@ function open() {
   on("strip", (data) => {
     put("strip", data);
     sayState();
+    if (isToBeRead()) read();
   });
   on("cards", (data) => put("cards", data));
   on("moved", (data) => put("moved", data));
@@ -234,6 +246,14 @@ function open() {
   source.addEventListener("error", () => {
     if (source && source.readyState === EventSource.CLOSED) close();
   });
+}
+
+function isToBeRead() {
+  if (document.querySelector("#strip [data-trouble]")) return false; // told when it is over
+  const events = body.dataset.events;
+  const isOfSymbols = events.includes("symbols=") && document.querySelector("#page [data-part]");
+  const isOld = performance.now() - lastRead > AGAIN;
+  return missed || events.endsWith("page=away") || Boolean(isOfSymbols && isOld);
 }
 
 // Another page may have come in the place of this one, which wants to be told of others.
