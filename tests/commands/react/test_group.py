@@ -289,3 +289,34 @@ def test_what_was_trimmed_unread_is_known(
     log: dict[str, object], mine: dict[str, object], count: int | None
 ) -> None:
     assert missed(log, mine) == count
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_an_emptied_log_is_read_from_its_start_though_nothing_was_read_before(
+    redis: Patient, peer: Peer, *, is_new: bool
+) -> None:
+    """A process that was just started knows of the log what its group knew."""
+    add(peer, 1)
+    if not is_new:
+        before = a_group(redis)
+        await before.open()
+        await before.passed_over(await before.read(10))
+    one = a_group(redis, group.NOW)
+    await one.open()
+    peer.redis.flushall()
+    add(peer, 2)
+    assert await one.read(10) == []
+    assert told(await one.read(10)) == ["2"]
+
+
+async def test_a_group_that_was_removed_goes_on_where_it_was(
+    redis: Patient, peer: Peer
+) -> None:
+    """Though this process read nothing of it: all before was reacted to, or was not."""
+    add(peer, 1)
+    one = a_group(redis, group.NOW)
+    await one.open()
+    peer.redis.xgroup_destroy(LOG, "g")
+    add(peer, 2)
+    assert await one.read(10) == []
+    assert told(await one.read(10)) == ["2"]

@@ -67,9 +67,8 @@ class Group:
     _last: dict[str, str] = attrs.field(init=False, factory=dict)  # id read, by stream
     _beat: float = attrs.field(init=False, default=float("-inf"))
     _told: set[str] = attrs.field(init=False, factory=set)
-    _ending: set[Key] = attrs.field(
-        init=False, factory=set
-    )  # that are acknowledged now
+    # Those that are acknowledged now.
+    _ending: set[Key] = attrs.field(init=False, factory=set)
     _claiming: trio.Lock = attrs.field(init=False, factory=trio.Lock)
     _anew: set[str] = attrs.field(init=False, factory=set)  # whose group was gone
 
@@ -90,6 +89,8 @@ class Group:
         """Make the group where it is not there yet, and tell of what it missed."""
         await self._make()
         for stream in self.streams:
+            if last := await trimmed.delivered(self.redis, self.log(stream), self.name):
+                self._last[stream.name] = last
             await self._look_back(stream)
             await self._forget_the_dead(stream)
 

@@ -34,6 +34,19 @@ async def told(redis: Patient, at: str, group: str, stream: str) -> bool:
     return count != 0
 
 
+async def delivered(redis: Patient, at: str, group: str) -> str | None:
+    """Return the last entry of a log that a group was given; None: not known.
+
+    The group may be gone before anything else is read of it.
+    """
+    try:
+        [groups] = await redis.once(("XINFO GROUPS", at))
+    except StoreDown:  # it was emptied just now
+        return None
+    mine = (each["last-delivered-id"] for each in groups if each["name"] == group)
+    return next(mine, None)
+
+
 def missed(log_: Mapping[str, Any], mine: Mapping[str, Any]) -> int | None:
     """Return how many entries were trimmed before they were read; None: some. Pure."""
     last, first = mine["last-delivered-id"], (log_.get("first-entry") or ("",))[0]
