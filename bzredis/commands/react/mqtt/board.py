@@ -17,6 +17,7 @@ from bzredis.commands.react.mqtt.payloads import (
     ONLINE,
     STALE,
     bridge_device,
+    sensors,
     state,
     symbol_device,
 )
@@ -38,7 +39,7 @@ class State:
 
     whose: tuple[str, str]  # stream and symbol
     message: Message
-    record: str  # of which it tells; "" of none
+    shown: tuple[str | None, ...]  # the record of which it tells, and what sensors show
     currency: str
 
 
@@ -58,6 +59,7 @@ class Board:
     # One at a time reads and sends: else what is older might be sent later.
     _lock: trio.Lock = attrs.field(init=False, factory=trio.Lock)
     _told: dict[tuple[str, str], State] = attrs.field(init=False, factory=dict)
+    _fresh: dict[str, bytes] = attrs.field(init=False, factory=dict)  # told, by topic
     _is_born: bool = attrs.field(init=False, default=False)  # Home Assistant, anew
     _left_over: set[str] = attrs.field(init=False, factory=set)  # devices of before
 
@@ -66,22 +68,27 @@ class Board:
     async def tell_all(self, link: Link) -> None:
         """Say all that there is to say. Raises Lost."""
         async with self._lock:
-            keys = [self._redis.key(each.name, "alive") for each in self._streams]
-            alive = await self._redis.ask(*(("EXISTS", key) for key in keys))
+            fresh = await self._which_are_fresh(self._redis.ask)
             states = [
                 each
                 for about in self._streams
                 for each in await self._states(about, self._watched, self._redis.ask)
             ]
-            fresh = [
-                (self.topics.stream(about.name), FRESH if is_fresh else STALE)
-                for about, is_fresh in zip(self._streams, alive, strict=True)
-            ]
             messages = [*self._devices(states), *(each.message for each in states)]
             online = (self.topics.availability, ONLINE)
             await link.publish([*messages, *fresh, online])
             self._told = {each.whose: each for each in states}
+            self._fresh = dict(fresh)
             self.link = link
+
+    async def _which_are_fresh(self, ask: Ask) -> list[Message]:
+        """Read it; raises StoreDown."""
+        keys = [self._redis.key(each.name, "alive") for each in self._streams]
+        alive = await ask(*(("EXISTS", key) for key in keys))
+        return [
+            (self.topics.stream(about.name), FRESH if is_fresh else STALE)
+            for about, is_fresh in zip(self._streams, alive, strict=True)
+        ]
 
     def _devices(self, states: Sequence[State]) -> Iterator[Message]:
         streams = [each.name for each in self._streams]
@@ -142,6 +149,7 @@ class Board:
             if happened.kind in {"stale", "fresh"}:
                 topic = self.topics.stream(happened.stream)
                 messages.append((topic, happened.kind.encode()))
+                self._fresh[topic] = happened.kind.encode()
             await self.link.publish(messages)
         except Lost:
             return ""
@@ -165,9 +173,16 @@ class Board:
         ]
 
     async def look_again(self, link: Link) -> None:
-        """Send what changed without an entry: it was forgotten, say. Raises Lost."""
+        """Send what changed without an entry: it was forgotten, say. Raises Lost.
+
+        Also which streams are fresh: that may have turned twice between two looks.
+        """
         with suppress(StoreDown):
             async with self._lock:
+                fresh = await self._which_are_fresh(self._redis.once)
+                turned = [each for each in fresh if self._fresh.get(each[0]) != each[1]]
+                await link.publish(turned)
+                self._fresh |= dict(turned)
                 for about in self._streams:
                     moved = sorted(await self._moved(about))
                     states = await self._states(about, moved, self._redis.once)
@@ -177,17 +192,18 @@ class Board:
     async def _moved(self, about: Stream) -> set[str]:
         """Return the symbols whose `latest` is another record than was told, or gone.
 
-        An entry names one symbol; of a record that left another one, there are two.
+        An entry names one symbol; of a record that left another one, there are two. And
+        of what says something else than was told no entry need tell: it was mended.
         """
-        found = set[str]()
+        found, shown = set[str](), [each.field for each in sensors(about)]
         for some in _batches(self._watched):
             keys = [self._redis.key(about.name, "latest", each) for each in some]
-            asked = (("HMGET", key, "_version", "_record") for key in keys)
+            asked = (("HMGET", key, "_version", "_record", *shown) for key in keys)
             for each, now in zip(some, await self._redis.once(*asked), strict=True):
                 told = self._told.get((about.name, each))
                 if told is not None:
                     was_there, is_there = told.message[1] != NOTHING, now[0] is not None
-                    if was_there != is_there or told.record != (now[1] or ""):
+                    if was_there != is_there or told.shown != (now[1] or "", *now[2:]):
                         found.add(each)
         return found
 
@@ -205,7 +221,10 @@ class Board:
                     State(
                         (about.name, each),
                         (topic, state(about, latest)),
-                        latest.get("_record", ""),
+                        (
+                            latest.get("_record", ""),
+                            *(latest.get(each.field) for each in sensors(about)),
+                        ),
                         latest.get("currency", ""),
                     )
                 )

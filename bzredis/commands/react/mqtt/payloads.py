@@ -37,6 +37,11 @@ SENSORS: Final = (
     Sensor("Consensus", "consensus", "consensus_rating", "mdi:account-group"),
 )
 
+
+def sensors(stream: Stream) -> tuple[Sensor, ...]:
+    return tuple(each for each in SENSORS if each.stream == stream.name)
+
+
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
 

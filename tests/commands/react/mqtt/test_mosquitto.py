@@ -149,6 +149,24 @@ async def test_what_no_entry_tells_of_leaves_its_state(
         assert len(seen.came) == count + 2
 
 
+async def test_what_changed_without_an_entry_is_told(
+    watch: Watch, broker: Mosquitto, bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `rebuild` mends it; and a sign of life that came while nobody looked."""
+    monkeypatch.setattr("bzredis.commands.react.mqtt.mqtt.LOOK", 0.1)
+    redis, alive = bridge.peer.redis, "bz:ratings:alive"
+    sign = redis.get(alive)
+    redis.delete(alive)
+    async with keeping(broker.url, bridge.peer):
+        seen = await here(watch, broker)
+        assert seen.last("bzredis/ratings") == b"stale"
+        redis.set(alive, sign)
+        await until(lambda: seen.last("bzredis/ratings") == b"fresh")
+        redis.hset("bz:ratings:latest:AAPL", "pt_current", "1.25")
+        topic = "bzredis/ratings/AAPL"
+        await until(lambda: b'"pt_current":1.25' in (seen.last(topic) or b""))
+
+
 async def test_home_assistant_is_told_again_when_it_starts(
     broker: Mosquitto, watch: Watch, bridge: Bridge
 ) -> None:
