@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
@@ -13,6 +14,7 @@ import attrs
 from bzredis.commands.looks.asked import reader_at
 from bzredis.commands.looks.drawn.sheet import Sheet
 from bzredis.reader import Entry, Gap, Reader, ReaderError, Status
+from bzredis.reader.following import START, Follower
 from bzredis.settings.config import Config
 
 KEPT: Final = 200  # changes: more than the highest terminal has lines
@@ -29,6 +31,7 @@ class Seen:
     came: dict[str, list[Entry | Gap]]  # oldest first
     sheet: Sheet | None
     history: tuple[Entry, ...]
+    places: dict[str, Follower]  # in the logs, after that
 
 
 @attrs.define
@@ -44,7 +47,7 @@ class Watched:
     history: tuple[Entry, ...] = ()  # of the symbol's consensus, newest first
     trouble: str = ""  # why Redis cannot be asked
     since: datetime | None = None  # … and since when
-    _after: dict[str, str] = attrs.field(factory=dict)
+    _places: dict[str, Follower] = attrs.field(factory=dict)
     _looks: int = 0
     _turn: int = 0
     _reader: Reader | None = None
@@ -57,22 +60,23 @@ class Watched:
             self._reader = reader_at(url, self.config.prefix)
         reader, symbol = self._reader, self.symbol
         states = {name: reader.status(name) for name in self.streams}
-        came = {name: self._on(reader, name) for name in self.streams}
+        read = {name: self._on(reader, name) for name in self.streams}
+        came = {name: ones for name, (ones, _) in read.items()}
+        places = {name: place for name, (_, place) in read.items()}
         found, history = self.sheet, self.history
         if symbol and (
             not self._looks % AGAIN or any(map(self._news_of, came.values()))
         ):
             found = Sheet.read(reader, symbol, self.streams)
             history = reader.history("consensus", symbol)
-        return Seen(states, came, found, history)
+        return Seen(states, came, found, history, places)
 
     def take(self, seen: Seen) -> list[Entry | Gap]:
         """Have this drawn from now on; return what is news in it, oldest first."""
         self.states, self.sheet, self.history = seen.states, seen.sheet, seen.history
         self.trouble, self.since = "", None
         self._looks += 1
-        for name, ones in seen.came.items():
-            self._after[name] = ones[-1].id if ones else self._after.get(name, "0")
+        self._places = seen.places
         came = chain.from_iterable(map(self._news_of, seen.came.values()))
         found = sorted(came, key=_came)
         self.news.extendleft(found)
@@ -89,10 +93,19 @@ class Watched:
         if not error.passes:
             raise error
 
-    def _on(self, reader: Reader, name: str) -> list[Entry | Gap]:
-        if name in self._after:
-            return [*reader.events(name, self._after[name], follow=False)]
-        return [*reversed(reader.recent(name, FIRST))]
+    def _on(self, reader: Reader, name: str) -> tuple[list[Entry | Gap], Follower]:
+        """Read on in a log; return what came, and the place after it."""
+        if name not in self._places:
+            first = [*reversed(reader.recent(name, FIRST))]
+            return first, reader.follower(name, first[-1].id if first else START)
+        # A copy: this look may fail at the next log, and is made again then.
+        found, place = list[Entry | Gap](), copy(self._places[name])
+        while True:
+            place.look()
+            came = place.answer(reader.ask(*place.ask()))
+            if not came:
+                return found, place
+            found += came
 
     def _news_of(self, ones: Sequence[Entry | Gap]) -> list[Entry | Gap]:
         """Return what is to be told: of the symbol, if one is watched."""

@@ -24,7 +24,7 @@ from store.servers import Peer, new_log, rating, running
 from bzredis.commands.looks.drawn import live
 from bzredis.commands.looks.drawn.pen import Pen
 from bzredis.commands.looks.watching import Watched
-from bzredis.reader import ReaderError
+from bzredis.reader import Entry, ReaderError
 from bzredis.settings.addresses import redis_urls
 from bzredis.settings.config import Config
 from bzredis.streams import INSIGHTS
@@ -120,6 +120,29 @@ def test_a_symbol_is_read_again_where_something_was_said_of_it(peer: Peer) -> No
     assert len(found.take(found.look())) == 1
     assert found.sheet is not None
     assert found.sheet.is_there
+
+
+def test_a_queue_that_deletes_what_it_reads_is_no_gap(peer: Peer) -> None:
+    one, log = watched(peer), "bz:ratings:events"
+    for number in range(4):
+        entry = peer.redis.xadd(log, {"action": "created", "news": "1"})
+        if number:  # before we look
+            peer.redis.xdel(log, entry)
+        one.take(one.look())
+        one.take(one.look())
+    assert [type(each) for each in one.news] == [Entry]
+
+
+def test_a_log_that_begins_anew_with_lower_ids_is_followed(peer: Peer) -> None:
+    """As where Redis was emptied, and its clock is behind what it was."""
+    one, log = watched(peer), "bz:ratings:events"
+    peer.redis.xadd(log, {"action": "created", "news": "1"})
+    one.take(one.look())
+    peer.redis.delete(log)
+    peer.redis.xadd(log, {"action": "created", "news": "1"}, "5-0")
+    one.take(one.look())  # nobody can tell whether that was seen
+    peer.redis.xadd(log, {"action": "created", "news": "1"}, "6-0")
+    assert [each.id for each in one.take(one.look())] == ["6-0"]
 
 
 def test_what_will_not_pass_is_no_outage(peer: Peer) -> None:
