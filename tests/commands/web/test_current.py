@@ -49,6 +49,15 @@ def test_what_goes_without_an_entry_goes(
     expect(page.locator(".firms tbody tr")).to_have_count(0)
 
 
+def test_what_changed_last_is_on_the_list_of_that(seen: Seen, wrote: Wrote) -> None:
+    """Nobody named its symbols, so a new one is none of those that it waits for."""
+    page = seen.page
+    page.goto("/watch")
+    expect(page.locator("#lines")).to_contain_text("AAPL")
+    say(wrote, "NEWCOMER", "First & Co")
+    expect(page.locator("#lines")).to_contain_text("NEWCOMER")
+
+
 def test_a_page_that_could_not_be_read_once_is_read_again(
     seen: Seen, wrote: Wrote
 ) -> None:
