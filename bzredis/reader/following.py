@@ -119,7 +119,13 @@ class Follower:
             self.after = last  # nothing stands between
         if before in {NOW, START} or not place(before) < place(first) <= place(last):
             return
-        if self._idle if upto is None or total is None else upto + found >= total:
+        if upto is None or total is None:
+            is_whole = self._idle
+        elif total < upto:  # the log is another one, and all of it came since
+            is_whole = total <= log.get("length", total)
+        else:
+            is_whole = upto + found >= total
+        if is_whole:
             return
         self._added = here
         yield Gap(

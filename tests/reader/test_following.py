@@ -52,6 +52,19 @@ def test_it_begins_at_the_end_and_then_waits_for_what_comes() -> None:
     assert at.after == "7-0"
 
 
+@pytest.mark.parametrize(("length", "is_told"), [(100, True), (150, False)])
+def test_another_log_that_was_trimmed_is_told(length: int, *, is_told: bool) -> None:
+    """As where the reader slept while Redis was emptied, and much came since."""
+    at = follower("5-0")
+    at.answer(look("1-0", "5-0", added=500))
+    at.look()
+    came = [f"{number}-0" for number in range(10, 10 + BATCH)]
+    answer = look("10-0", "200-0", *came, added=150)
+    answer[0]["length"] = length
+    told = ids(at.answer(answer))
+    assert told == (["gap 5-0", *came] if is_told else came)
+
+
 def test_in_no_log_it_begins_with_whatever_comes_first() -> None:
     at = follower()
     at.answer([None, []])
