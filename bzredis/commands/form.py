@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +16,7 @@ from typing import Any, Final, NoReturn, cast
 import click
 
 from bzredis.commands.logs import add_secret, redact
+from bzredis.commands.running.called import examples, shown, typed
 from bzredis.errors import ConfigError
 from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, default_file, find, load
@@ -27,8 +26,6 @@ from bzredis.settings.names import meant, nearest
 # configuration is wrong; where Ctrl-C came before it was done.
 STOPPED, WRONG, INTERRUPTED = 0, 2, 128 + signal.SIGINT
 ALL: Final = frozenset(option.name for option in OPTIONS)
-
-CALLED = "BRIDGE_COMMAND"  # in it scripts/bridge says how it was called
 
 Command = Callable[..., int]
 
@@ -50,7 +47,9 @@ class Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if place := self.places.get(cmd_name):
-            return cast("click.Command", getattr(import_module(place), cmd_name))
+            found = cast("click.Command", getattr(import_module(place), cmd_name))
+            found.help = examples(found.help or "")
+            return found
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
@@ -66,7 +65,7 @@ class Group(click.Group):
         except ConfigError as error:
             code = _complain(str(error))
         except click.UsageError as error:
-            path = error.ctx.command_path if error.ctx else APP
+            path = error.ctx.command_path if error.ctx else shown()
             code = _complain(f"{_said(error)} ({path} --help tells more)")
         except click.ClickException as error:
             code = _complain(error.format_message())
@@ -107,21 +106,6 @@ def endings() -> list[signal.Signals]:
     ignores_hangup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     hangup = [] if ignores_hangup else [signal.SIGHUP]
     return [signal.SIGINT, signal.SIGTERM, *hangup]
-
-
-def program() -> list[str]:
-    """Return what a person has to type to run us, from here."""
-    if called := os.environ.get(CALLED, ""):
-        return [called]
-    typed = Path(sys.argv[0])
-    if shutil.which(APP) or typed.name not in {APP, "__main__.py"}:
-        return [APP]
-    return [str(typed)] if typed.name == APP else [sys.executable, "-m", APP]
-
-
-def typed(words: str) -> str:
-    """Return words in which each `bzredis …` is what a person has to type from here."""
-    return words.replace(f"`{APP} ", f"`{shlex.join(program())} ")
 
 
 def _complain(words: str) -> int:

@@ -19,6 +19,7 @@ from fakes import Said
 from bzredis import __version__
 from bzredis.bridge.status import CONTRACT
 from bzredis.commands import cli, form, logs, run, simulate
+from bzredis.commands.running import called
 from bzredis.contract import fields
 from bzredis.contract.asyncapi import document
 from bzredis.contract.keys import KEYS
@@ -47,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def invoke(*arguments: str) -> Result:
-    env = {form.CALLED: "bzredis"}  # as if it were installed, whoever runs this
+    env = {called.CALLED: "bzredis"}  # as if it were installed, whoever runs this
     return CliRunner().invoke(cli.bzredis, arguments, prog_name="bzredis", env=env)
 
 

@@ -27,6 +27,7 @@ from bzredis.commands.looks.asked import streams
 from bzredis.commands.looks.words import lasted
 from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.commands.run import assemble, run_to_the_end
+from bzredis.commands.running.called import typed
 from bzredis.commands.running.followed import whole
 from bzredis.commands.simulate import further
 from bzredis.commands.web.started import Opened, opened_near
@@ -258,7 +259,5 @@ async def _take_away(say: Say, bridge: Bridge, config: Config) -> None:
         else:
             say(f"\n{keys} are taken away.")
             return
-    say(
-        f"\n{keys} could not be taken away: {words}. The next `bzredis demo --redis …`"
-        " takes them away at its end."
-    )
+    again = "The next `bzredis demo --redis …` takes them away at its end."
+    say(f"\n{keys} could not be taken away: {words}. {typed(again)}")

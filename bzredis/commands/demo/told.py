@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from bzredis.changes.kinds import Change, Incoming, Source, unpack
-from bzredis.commands.form import program
+from bzredis.commands.running.called import program, shown
 from bzredis.reader import Entry, Gap
 from bzredis.settings.config import NAMES, Config
 from bzredis.streams import Stream
@@ -89,7 +89,7 @@ class Place:
 
     def farewell(self) -> list[str]:
         """Return how to go on, after the end."""
-        ours = shlex.join(program())
+        ours = shown()
         again = f"{ours} demo" if self.port else f"{ours} demo --redis …"
         return [
             f"`{again}` starts it again. While it runs, from another terminal:",

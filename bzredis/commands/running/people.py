@@ -14,6 +14,7 @@ import attrs
 import click
 
 from bzredis.commands.looks.words import clock, lasted, one_line
+from bzredis.commands.running.called import typed
 
 COLOURS: Final = {"warning": "yellow", "error": "red", "critical": "red"}
 NARROW: Final = 40  # columns; to break lines for less would leave a word in each
@@ -39,7 +40,7 @@ class ForPeople:
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> str:
         """Return a line, as structlog's last processor does."""
         said = line(event, has_time=self.has_time)
-        text, level = self.hide(one_line(said)), event["level"]
+        text, level = self.hide(typed(one_line(said))), event["level"]
         if (width := self._width()) >= NARROW:
             text = FILLED(text, width)
         is_coloured = self.terminal is not None and "NO_COLOR" not in os.environ

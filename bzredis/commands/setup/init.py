@@ -15,7 +15,8 @@ from warnings import catch_warnings, simplefilter
 
 import click
 
-from bzredis.commands.form import INTERRUPTED, endings, typed
+from bzredis.commands.form import INTERRUPTED, endings
+from bzredis.commands.running.called import typed
 from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError

@@ -20,7 +20,7 @@ from redis import Redis
 
 from bzredis.commands.demo.board import ENDS
 from bzredis.commands.demo.told import MADE_UP
-from bzredis.commands.form import CALLED
+from bzredis.commands.running.called import CALLED
 
 LEFT = "\x1b[?1049l"  # the screen
 COMMANDS = ("scripts/bridge watch AAPL --redis", "scripts/bridge get AAPL --redis")

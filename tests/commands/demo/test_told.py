@@ -19,8 +19,8 @@ from bzredis.changes.kinds import Heard
 from bzredis.commands.demo import lines
 from bzredis.commands.demo.board import folded
 from bzredis.commands.demo.told import Place, Tally
-from bzredis.commands.form import CALLED, program
 from bzredis.commands.looks.drawn.pen import Pen
+from bzredis.commands.running.called import CALLED, program
 from bzredis.reader import Entry, Gap
 from bzredis.settings.addresses import redis_urls
 from bzredis.settings.config import Config
