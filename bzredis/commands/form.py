@@ -27,6 +27,8 @@ from bzredis.settings.names import meant, nearest
 STOPPED, WRONG, INTERRUPTED = 0, 2, 128 + signal.SIGINT
 ALL: Final = frozenset(option.name for option in OPTIONS)
 
+WHOLE: Final = 1_000  # characters, which no first sentence has
+
 Command = Callable[..., int]
 
 
@@ -44,6 +46,18 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.places, *super().list_commands(ctx)]
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List them, of each the first sentence, whole: click would cut it."""
+        found = (
+            (name, self.get_command(ctx, name)) for name in self.list_commands(ctx)
+        )
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(WHOLE)) for name, each in found if each]
+            )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if place := self.places.get(cmd_name):

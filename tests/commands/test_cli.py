@@ -76,6 +76,15 @@ def test_alone_it_shows_its_commands() -> None:
         assert f"\n  {name} " in result.stdout
 
 
+@pytest.mark.parametrize("group", [[], ["service"]])
+def test_what_each_command_does_is_told_whole_in_a_line(group: list[str]) -> None:
+    listed = invoke(*group, "--help").stdout.partition("\nCommands:\n")[2]
+    for line in listed.splitlines():
+        assert line.endswith("."), line
+        assert not line.endswith("...")
+        assert line[2] != " "
+
+
 def test_it_knows_its_version() -> None:
     assert invoke("--version").stdout == f"bzredis {__version__}\n"
 

@@ -82,7 +82,7 @@ def board(
     count: int | None,
     **forms: bool,
 ) -> int:
-    """Show all that stands in Redis in the browser, and what comes at once.
+    """Show all that stands in Redis in the browser, as it comes.
 
     With --text, --csv or --json it prints the newest rating of each symbol instead, the
     last change first. The exit code is 2 where Redis cannot be asked for that.
