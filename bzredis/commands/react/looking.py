@@ -218,6 +218,8 @@ async def _tried(done: React, one: Failure) -> bool:
         await done(one.happened)
     except NotDone as error:
         what = one.happened
+        if error.output:
+            _say(error.output)
         _say(f"{what.stream} {what.symbol or what.kind}: {error}")
         return False
     return True

@@ -22,7 +22,8 @@ FILLED: Final = partial(
     fill, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
 )
 # What the processors before put there, and what has a place of its own.
-ASIDE: Final = {"timestamp", "level", "logger", "event", "error", "exception", "stack"}
+BELOW: Final = ("stack", "exception", "output")
+ASIDE: Final = {"timestamp", "level", "logger", "event", "error", *BELOW}
 OUR_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -47,7 +48,7 @@ class ForPeople:
         if level in COLOURS and is_coloured:
             shown = click.style(f"{level}:", fg=COLOURS[level], bold=True)
             text = text.replace(f"{level}:", shown, 1)
-        more = [event[each] for each in ("stack", "exception") if event.get(each)]
+        more = [event[each] for each in BELOW if event.get(each)]
         return "\n".join([text, *more])
 
     def _width(self) -> int:
