@@ -20,7 +20,7 @@ import trio
 from bzredis.backlog.statefolder import locked
 from bzredis.bridge.bridge import Bridge
 from bzredis.commands import embedded
-from bzredis.commands.demo.told import SYMBOL, Place, Tally
+from bzredis.commands.demo.told import SYMBOL, Place, Tally, filled
 from bzredis.commands.form import ALL, STOPPED, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.looks.asked import streams
@@ -257,7 +257,7 @@ async def _take_away(say: Say, bridge: Bridge, config: Config) -> None:
         except StoreDown as error:
             words = str(error)
         else:
-            say(f"\n{keys} are taken away.")
+            say(f"\n{filled(f'{keys} are taken away.')}")
             return
     again = "The next `bzredis demo --redis …` takes them away at its end."
-    say(f"\n{keys} could not be taken away: {words}. {typed(again)}")
+    say(f"\n{filled(f'{keys} could not be taken away: {words}. {typed(again)}')}")

@@ -136,6 +136,7 @@ def lines_in_order(text: str) -> None:
     assert re.search(".*?".join(parts), text, re.DOTALL), text
     live = re.findall(r"^\d\d:\d\d:\d\d  .*$", text, re.MULTILINE)
     assert 0 < len(live) < 40, "as many as one can follow"
+    assert [each for each in text.splitlines() if len(each) > WIDTH] == []
 
 
 def test_who_has_read_enough_ends_it(look: Look) -> None:
