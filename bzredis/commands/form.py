@@ -16,7 +16,9 @@ from typing import Any, Final, NoReturn, cast
 import click
 
 from bzredis.commands.logs import add_secret, redact
+from bzredis.commands.looks.words import one_line
 from bzredis.commands.running.called import examples, shown, typed
+from bzredis.commands.running.people import fitting
 from bzredis.errors import ConfigError
 from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, default_file, find, load
@@ -77,12 +79,12 @@ class Group(click.Group):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except ConfigError as error:
-            code = _complain(str(error))
+            code = complain(str(error))
         except click.UsageError as error:
             path = error.ctx.command_path if error.ctx else shown()
-            code = _complain(f"{_said(error)} ({path} --help tells more)")
+            code = complain(f"{_said(error)} ({path} --help tells more)")
         except click.ClickException as error:
-            code = _complain(error.format_message())
+            code = complain(error.format_message())
         except click.Abort:  # at a question
             code = INTERRUPTED
         sys.exit(code)
@@ -122,8 +124,11 @@ def endings() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *hangup]
 
 
-def _complain(words: str) -> int:
-    click.echo(f"{APP}: {redact(' '.join(typed(words).split()))}", err=True)
+def complain(words: str) -> int:
+    """Say in a line what is wrong, on a terminal broken between words."""
+    if sys.stderr is not None:
+        line = f"{APP}: {redact(one_line(typed(words)))}"
+        click.echo(fitting(line, sys.stderr), err=True)
     return WRONG
 
 

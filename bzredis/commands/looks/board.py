@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, put, put_json, reading
+from bzredis.commands.form import complain, with_options
+from bzredis.commands.looks.asked import PLACE, empty, put, put_json, reading
 from bzredis.errors import ConfigError
 from bzredis.reader import Rating
 from bzredis.settings.config import Config
@@ -106,9 +106,7 @@ def board(
     elif found:
         _draw(found)
     else:
-        click.echo(
-            f"bzredis: no symbol is here yet under the prefix {config.prefix}", err=True
-        )
+        complain(empty(config))
     return 0
 
 

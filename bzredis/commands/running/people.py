@@ -42,8 +42,7 @@ class ForPeople:
         """Return a line, as structlog's last processor does."""
         said = line(event, has_time=self.has_time)
         text, level = self.hide(typed(one_line(said))), event["level"]
-        if (width := self._width()) >= NARROW:
-            text = FILLED(text, width)
+        text = fitting(text, self.terminal)
         is_coloured = self.terminal is not None and "NO_COLOR" not in os.environ
         if level in COLOURS and is_coloured:
             shown = click.style(f"{level}:", fg=COLOURS[level], bold=True)
@@ -51,13 +50,14 @@ class ForPeople:
         more = [event[each] for each in BELOW if event.get(each)]
         return "\n".join([text, *more])
 
-    def _width(self) -> int:
-        if self.terminal is None:
-            return 0
-        try:
-            return os.get_terminal_size(self.terminal.fileno()).columns
-        except (AttributeError, OSError, ValueError):
-            return 0
+
+def fitting(text: str, stream: TextIO | None) -> str:
+    """Return a line broken between words, where that is a terminal and needs it."""
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns if stream else 0
+    except (AttributeError, OSError, ValueError):  # it is none
+        width = 0
+    return FILLED(text, width) if width >= NARROW else text
 
 
 def line(event: MutableMapping[str, Any], *, has_time: bool = True) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from bzredis import __version__
-from bzredis.commands.form import ALL, with_options
+from bzredis.commands.form import ALL, complain, with_options
 from bzredis.commands.running.called import typed
 from bzredis.settings import credentials
 from bzredis.settings.config import Token
@@ -49,7 +49,7 @@ def _check(token: Token | None) -> None:
     if token.path is None or not credentials.gives_once(expanded(token.path)):
         credentials.read(token)
     if words := credentials.exposed(token):
-        click.echo(f"bzredis: {words}", err=True)
+        complain(words)
 
 
 def _document(found: Found) -> dict[str, Any]:
