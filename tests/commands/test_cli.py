@@ -259,6 +259,7 @@ def test_a_folder_is_no_file_of_options(home: Path, command: str) -> None:
     ("content", "words"),
     [
         (b"prefix = ", "is no TOML"),
+        (b"prefix = bz", "(at line 1, column 10); text stands in quotes"),
         (b"\xff", "is not text in UTF-8"),
         (b"prefx = 'a'", "prefx: there is no such option; is prefix meant?"),
         (b"token = 't0ken-0123456789'", "a token has no place among settings"),
