@@ -191,7 +191,7 @@ def _asked(
             raise ConfigError(f"--{flag}: {MEANT_FOR_ONE}")
         if not written:
             words = f"no reaction is named, and no [[{REACTIONS}]] stands in"
-            raise ConfigError(f"{words} {found.file}")
+            raise ConfigError(f"{words} {found.file}; `bzredis manual` shows one")
         return written
     by_name = {each.name: each for each in written}
     does = given.get("does", {})

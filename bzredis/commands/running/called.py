@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -35,8 +36,19 @@ def shown() -> str:
 
 
 def typed(words: str) -> str:
-    """Return words in which each `bzredis …` is what a person has to type from here."""
-    return words.replace(f"`{APP} ", f"`{shown()} ")
+    """Return words in which each `bzredis …` is what a person has to type from here.
+
+    And each `pip install …` what installs it where we are.
+    """
+    words = words.replace(f"`{APP} ", f"`{shown()} ")
+    return words.replace("`pip install ", f"`{shlex.join(installer())} ")
+
+
+def installer() -> list[str]:
+    """Return what installs libraries beside us: an environment of uv has no pip."""
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip", "install"]
+    return ["uv", "pip", "install", "--python", sys.executable]
 
 
 def examples(words: str) -> str:

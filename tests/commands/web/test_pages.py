@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -19,6 +20,7 @@ from store.servers import Peer
 
 from bzredis.commands.cli import bzredis
 from bzredis.commands.looks import board as looks
+from bzredis.commands.running.called import installer
 from bzredis.commands.web import started
 from bzredis.commands.web.door.guard import POLICY, is_this_machine
 from bzredis.contract.schemas import of
@@ -224,7 +226,8 @@ def test_a_place_that_is_taken_and_what_is_not_installed(
     monkeypatch.setattr(there, lambda name: None if name == "nh3" else name)
     done = run.invoke(bzredis, ["board"])
     assert done.exit_code == 2
-    assert "with `pip install nh3`" in done.stderr
+    installs = shlex.join([*installer(), "nh3"])
+    assert f"with `{installs}`" in done.stderr
 
 
 def test_the_demo_takes_the_next_place_that_is_free(
