@@ -97,7 +97,7 @@ def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
     """Return what stands below the board all the time."""
     newest = Text.from_ansi(kept.newest)
     newest.stylize(ODD)
-    came = followed.tally.words(followed.streams)
+    came = followed.tally.short(followed.streams)
     return [
         Text(("─" if pen.letters else "-") * pen.width, FAINT),
         *([newest] if newest.plain else []),

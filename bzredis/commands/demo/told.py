@@ -163,11 +163,17 @@ class Tally:
         came = f"{told}: {', '.join(parts) or 'nothing came'}{aside}"
         return filled(f"{name:{width}}  {came}")
 
+    def short(self, names: Sequence[str]) -> str:
+        """Say in a few words what came, of all of these."""
+        news = sum(self.news[name] for name in names)
+        return f"{self._counts(names).total():,} messages, {news:,} of them news"
+
+    def _counts(self, names: Sequence[str]) -> Counter[str]:
+        return sum((self.results.get(name, Counter()) for name in names), Counter())
+
     def words(self, names: Sequence[str]) -> str:
         """Say what came, of all of these."""
-        counts: Counter[str] = Counter()
-        for name in names:
-            counts += self.results.get(name, Counter())
+        counts = self._counts(names)
         news = sum(self.news[name] for name in names)
         twice = sum(counts[each] for each in TWICE)
         kinds = {

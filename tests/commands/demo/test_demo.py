@@ -61,6 +61,7 @@ def test_the_instructions_stand_below_the_board_all_the_time(look: Look) -> None
             assert MADE_UP in each
             assert all(command in each for command in COMMANDS)
             assert max(map(len, each.splitlines())) <= WIDTH
+            assert re.search(rf"{ENDS} · [\d,]+ messages, [\d,]+ of them news", each)
         [url] = {*re.findall(r"In the browser: (http://127\.0\.0\.1:\d+/)", shown)}
         assert 'class="symbol"' in httpx.get(url, timeout=LIMIT).text
         terminal.type("q")

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -173,6 +174,12 @@ def test_a_summary_in_words(tally: Tally) -> None:
         "  insights   nothing came\n"
         "  consensus  1 without a symbol"
     )
+
+
+def test_a_few_words_below_the_board(tally: Tally) -> None:
+    came = sum(map(Counter.total, tally.results.values()))
+    said = tally.short(["ratings", "insights", "consensus"])
+    assert said == f"{came} messages, 2 of them news"
 
 
 def test_what_was_there_in_a_line(tally: Tally) -> None:
