@@ -53,11 +53,16 @@ class ForPeople:
 
 def fitting(text: str, stream: TextIO | None) -> str:
     """Return a line broken between words, where that is a terminal and needs it."""
-    try:
-        width = os.get_terminal_size(stream.fileno()).columns if stream else 0
-    except (AttributeError, OSError, ValueError):  # it is none
-        width = 0
+    width = columns(stream)
     return FILLED(text, width) if width >= NARROW else text
+
+
+def columns(stream: TextIO | None) -> int:
+    """Return how wide a terminal is just now; 0 of what is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream else 0
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def line(event: MutableMapping[str, Any], *, has_time: bool = True) -> str:
