@@ -19,9 +19,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
-    from bzredis.commands.cli import bzredis  # noqa: PLC0415 - most of the start is this import
+    # Most of the start are these imports.
+    from bzredis.commands.cli import bzredis  # noqa: PLC0415
+    from bzredis.commands.running.called import shown  # noqa: PLC0415
 
-    bzredis.main(prog_name="bzredis")
+    bzredis.main(prog_name=shown())
 
 
 def _occupy_standard_streams() -> None:

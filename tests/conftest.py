@@ -11,6 +11,7 @@ import trio
 from fakes import Disk, Rig, Said
 from hypothesis import HealthCheck, settings
 
+from bzredis.commands.running.called import CALLED
 from bzredis.errors import FeedLost
 
 # How long a machine takes that does other work beside is no fault of a test's.
@@ -27,6 +28,12 @@ settings.register_profile(
 def pytest_configure(config: pytest.Config) -> None:
     is_seeded = config.getoption("hypothesis_seed", None) is not None
     settings.load_profile("any machine" if is_seeded else "the same")
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have hints say `bzredis`, as if it were installed, whoever runs this."""
+    monkeypatch.setenv(CALLED, "bzredis")
 
 
 @pytest.fixture

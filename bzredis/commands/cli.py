@@ -8,6 +8,7 @@ import click
 
 from bzredis import __version__
 from bzredis.commands.form import Group
+from bzredis.settings.file import APP
 
 # Each is loaded when it is asked for: who runs the bridge for months needs no board.
 PLACES: Final = {
@@ -37,7 +38,7 @@ PLACES: Final = {
     places={name: f"bzredis.commands.{place}" for name, place in PLACES.items()},
     invoke_without_command=True,
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.version_option(__version__, message=f"{APP} %(version)s")
 @click.pass_context
 def bzredis(context: click.Context) -> None:
     """Keep Redis current with Benzinga's analyst ratings, insights and consensus.

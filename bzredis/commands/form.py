@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +16,9 @@ from typing import Any, Final, NoReturn, cast
 import click
 
 from bzredis.commands.logs import add_secret, redact
+from bzredis.commands.looks.words import one_line
+from bzredis.commands.running.called import examples, shown, typed
+from bzredis.commands.running.people import fitting
 from bzredis.errors import ConfigError
 from bzredis.settings.config import FILE_VARIABLE, OPTIONS, TOKEN_VARIABLE
 from bzredis.settings.file import APP, default_file, find, load
@@ -28,7 +29,7 @@ from bzredis.settings.names import meant, nearest
 STOPPED, WRONG, INTERRUPTED = 0, 2, 128 + signal.SIGINT
 ALL: Final = frozenset(option.name for option in OPTIONS)
 
-CALLED = "BRIDGE_COMMAND"  # in it scripts/bridge says how it was called
+WHOLE: Final = 1_000  # characters, which no first sentence has
 
 Command = Callable[..., int]
 
@@ -48,9 +49,23 @@ class Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.places, *super().list_commands(ctx)]
 
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """List them, of each the first sentence, whole: click would cut it."""
+        found = (
+            (name, self.get_command(ctx, name)) for name in self.list_commands(ctx)
+        )
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(WHOLE)) for name, each in found if each]
+            )
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if place := self.places.get(cmd_name):
-            return cast("click.Command", getattr(import_module(place), cmd_name))
+            found = cast("click.Command", getattr(import_module(place), cmd_name))
+            found.help = examples(found.help or "")
+            return found
         return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
@@ -64,12 +79,12 @@ class Group(click.Group):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except ConfigError as error:
-            code = _complain(str(error))
+            code = complain(str(error))
         except click.UsageError as error:
-            path = error.ctx.command_path if error.ctx else APP
-            code = _complain(f"{_said(error)} ({path} --help tells more)")
+            path = error.ctx.command_path if error.ctx else shown()
+            code = complain(f"{_said(error)} ({path} --help tells more)")
         except click.ClickException as error:
-            code = _complain(error.format_message())
+            code = complain(error.format_message())
         except click.Abort:  # at a question
             code = INTERRUPTED
         sys.exit(code)
@@ -109,23 +124,11 @@ def endings() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, *hangup]
 
 
-def program() -> list[str]:
-    """Return what a person has to type to run us, from here."""
-    if called := os.environ.get(CALLED, ""):
-        return [called]
-    typed = Path(sys.argv[0])
-    if shutil.which(APP) or typed.name not in {APP, "__main__.py"}:
-        return [APP]
-    return [str(typed)] if typed.name == APP else [sys.executable, "-m", APP]
-
-
-def typed(words: str) -> str:
-    """Return words in which each `bzredis …` is what a person has to type from here."""
-    return words.replace(f"`{APP} ", f"`{shlex.join(program())} ")
-
-
-def _complain(words: str) -> int:
-    click.echo(f"{APP}: {redact(' '.join(typed(words).split()))}", err=True)
+def complain(words: str) -> int:
+    """Say in a line what is wrong, on a terminal broken between words."""
+    if sys.stderr is not None:
+        line = f"{APP}: {redact(one_line(typed(words)))}"
+        click.echo(fitting(line, sys.stderr), err=True)
     return WRONG
 
 

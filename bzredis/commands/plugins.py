@@ -26,7 +26,7 @@ NONE: Final = f"""No package here brings a stream of its own (entry points {GROU
     help="A list of objects: name, origin, package, version, path, and what is wrong.",
 )
 def plugins(*, as_json: bool) -> int:
-    """List the streams that there are: built in, and of installed packages.
+    """List the streams that there are: built in, and installed.
 
     `--stream NAME` has one followed. The exit code is 1 where one cannot be.
     """

@@ -12,8 +12,9 @@ import click
 import structlog
 import trio
 
-from bzredis.commands.form import Command, Finite, endings, program, with_options
+from bzredis.commands.form import Command, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
+from bzredis.commands.running.called import shown
 from bzredis.errors import ConfigError
 from bzredis.settings.config import TOKEN_VARIABLE, Config
 from bzredis.simulator import Further, Settings, Simulator
@@ -114,7 +115,7 @@ async def _simulate(simulator: Simulator, named: Sequence[str]) -> str:
             at = f"ws://127.0.0.1:{port}"
             click.echo(f"upstream is at {at}, its token is {token}")
             click.echo(
-                f"try: {TOKEN_VARIABLE}={token} {shlex.join(program())} run"
+                f"try: {TOKEN_VARIABLE}={token} {shown()} run"
                 f" {shlex.join(['--upstream', at, '--prefix', PREFIX, *named])}"
             )
             await anext(signals)

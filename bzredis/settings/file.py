@@ -17,6 +17,7 @@ from bzredis.settings.options import unquoted
 from bzredis.settings.settle import Setting, settle
 
 APP = "bzredis"
+NO_VALUE = "Invalid value"  # what tomllib calls text without quotes, among others
 LONGEST = 65_536  # bytes of a file that is read as text
 
 
@@ -101,7 +102,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML: {error}") from None
+        hint = "; text stands in quotes" if str(error).startswith(NO_VALUE) else ""
+        raise ConfigError(f"{path}: is no TOML: {error}{hint}") from None
 
 
 def read_text(path: Path, where: str) -> str:

@@ -33,10 +33,10 @@ from bzredis.commands import embedded
 from bzredis.commands.demo import board
 from bzredis.commands.demo.followed import Followed
 from bzredis.commands.demo.told import SYMBOL, Place, Tally
-from bzredis.commands.form import CALLED
 from bzredis.commands.looks.drawn import live
 from bzredis.commands.looks.drawn.pen import Pen
 from bzredis.commands.looks.watching import Watched
+from bzredis.commands.running.called import CALLED
 from bzredis.ports import Applied, Batch, Log, Sign
 from bzredis.reader import StreamName
 from bzredis.settings.addresses import redis_urls

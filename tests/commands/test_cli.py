@@ -19,6 +19,7 @@ from fakes import Said
 from bzredis import __version__
 from bzredis.bridge.status import CONTRACT
 from bzredis.commands import cli, form, logs, run, simulate
+from bzredis.commands.running import called
 from bzredis.contract import fields
 from bzredis.contract.asyncapi import document
 from bzredis.contract.keys import KEYS
@@ -47,7 +48,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def invoke(*arguments: str) -> Result:
-    env = {form.CALLED: "bzredis"}  # as if it were installed, whoever runs this
+    env = {called.CALLED: "bzredis"}  # as if it were installed, whoever runs this
     return CliRunner().invoke(cli.bzredis, arguments, prog_name="bzredis", env=env)
 
 
@@ -73,6 +74,15 @@ def test_alone_it_shows_its_commands() -> None:
     )
     for name in names.split():
         assert f"\n  {name} " in result.stdout
+
+
+@pytest.mark.parametrize("group", [[], ["service"]])
+def test_what_each_command_does_is_told_whole_in_a_line(group: list[str]) -> None:
+    listed = invoke(*group, "--help").stdout.partition("\nCommands:\n")[2]
+    for line in listed.splitlines():
+        assert line.endswith("."), line
+        assert not line.endswith("...")
+        assert line[2] != " "
 
 
 def test_it_knows_its_version() -> None:
@@ -249,6 +259,7 @@ def test_a_folder_is_no_file_of_options(home: Path, command: str) -> None:
     ("content", "words"),
     [
         (b"prefix = ", "is no TOML"),
+        (b"prefix = bz", "(at line 1, column 10); text stands in quotes"),
         (b"\xff", "is not text in UTF-8"),
         (b"prefx = 'a'", "prefx: there is no such option; is prefix meant?"),
         (b"token = 't0ken-0123456789'", "a token has no place among settings"),

@@ -21,7 +21,7 @@ import structlog
 from bzredis.commands import logs
 from bzredis.commands.demo.board import log_kept
 from bzredis.commands.logs import add_secret, configure_logs, redact
-from bzredis.commands.running.people import ForPeople
+from bzredis.commands.running import people
 from bzredis.settings.config import Config
 from bzredis.upstream import rest, websocket  # noqa: F401 - they quieten their libraries
 
@@ -92,7 +92,7 @@ def test_on_a_terminal_people_read_it() -> None:
 def test_a_secret_is_not_broken_in_two_where_a_line_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ForPeople, "_width", lambda _: 40)
+    monkeypatch.setattr(people, "columns", lambda _: 40)
     terminal = Terminal()
     secret = "correct horse battery staple"
     configure_logs("info", [secret], terminal)

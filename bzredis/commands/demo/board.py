@@ -10,14 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from textwrap import wrap
-from typing import Any, Final
+from typing import Final
 
 import trio
 from rich.text import Text
 
 from bzredis.commands.demo.followed import Followed
-from bzredis.commands.demo.told import FROM, MADE_UP, Place
+from bzredis.commands.demo.told import FROM, MADE_UP, Place, folded
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.looks import screen
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
@@ -25,7 +24,6 @@ from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.settings.config import Config
 
 ENDS: Final = "q or Ctrl-C ends it"
-WHOLE: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
 KEPT: Final = 200  # lines of the log, for the end
 SHOWN: Final = 60.0  # s that one of them stands on the board
 
@@ -95,19 +93,11 @@ async def show(
                 changed.tell()
 
 
-def folded(command: str, width: int) -> list[str]:
-    """Return a command in lines that fit, and that a shell takes as one."""
-    quoted = "'" in command  # a blank in there ends no word
-    lines = [command] if quoted else wrap(command, width - len("    " + " \\"), **WHOLE)
-    first, *others = [f"{line} \\" for line in lines[:-1]] + lines[-1:]
-    return [f"  {first}", *(f"    {line}" for line in others)]
-
-
 def foot(followed: Followed, place: Place, kept: Kept, pen: Pen) -> list[Text]:
     """Return what stands below the board all the time."""
     newest = Text.from_ansi(kept.newest)
     newest.stylize(ODD)
-    came = followed.tally.words(followed.streams)
+    came = followed.tally.short(followed.streams)
     return [
         Text(("─" if pen.letters else "-") * pen.width, FAINT),
         *([newest] if newest.plain else []),

@@ -20,13 +20,14 @@ import trio
 from bzredis.backlog.statefolder import locked
 from bzredis.bridge.bridge import Bridge
 from bzredis.commands import embedded
-from bzredis.commands.demo.told import SYMBOL, Place, Tally
+from bzredis.commands.demo.told import SYMBOL, Place, Tally, filled
 from bzredis.commands.form import ALL, STOPPED, Finite, endings, with_options
 from bzredis.commands.logs import configure_logs
 from bzredis.commands.looks.asked import streams
 from bzredis.commands.looks.words import lasted
 from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.commands.run import assemble, run_to_the_end
+from bzredis.commands.running.called import typed
 from bzredis.commands.running.followed import whole
 from bzredis.commands.simulate import further
 from bzredis.commands.web.started import Opened, opened_near
@@ -256,9 +257,7 @@ async def _take_away(say: Say, bridge: Bridge, config: Config) -> None:
         except StoreDown as error:
             words = str(error)
         else:
-            say(f"\n{keys} are taken away.")
+            say(f"\n{filled(f'{keys} are taken away.')}")
             return
-    say(
-        f"\n{keys} could not be taken away: {words}. The next `bzredis demo --redis …`"
-        " takes them away at its end."
-    )
+    again = "The next `bzredis demo --redis …` takes them away at its end."
+    say(f"\n{filled(f'{keys} could not be taken away: {words}. {typed(again)}')}")

@@ -9,7 +9,15 @@ from typing import Final
 import trio
 
 from bzredis.commands.demo.followed import Followed
-from bzredis.commands.demo.told import FROM, MADE_UP, Place, width
+from bzredis.commands.demo.told import (
+    FROM,
+    MADE_UP,
+    WIDTH,
+    Place,
+    filled,
+    folded,
+    width,
+)
 from bzredis.commands.looks.drawn import live, news
 from bzredis.commands.looks.drawn.pen import SIGNS, Pen
 from bzredis.commands.looks.screen import EVERY, look
@@ -18,7 +26,7 @@ from bzredis.commands.outlet import Outlet
 from bzredis.reader import Entry, Gap
 
 CATCH_UP: Final = 15.0  # s; what is still missing then comes among what is new
-SYMBOL, FIRM, SAYS = 8, 19, 24  # letters of the columns; who has more moves the rest
+SYMBOL, FIRM, SAYS = 8, 19, 22  # letters of the columns; who has more moves the rest
 
 
 async def write(outlet: Outlet, followed: Followed, place: Place) -> None:
@@ -27,9 +35,9 @@ async def write(outlet: Outlet, followed: Followed, place: Place) -> None:
     It ends where nobody reads that any more.
     """
     say = partial(_say, outlet)
-    say(f"{MADE_UP}\n{place.words}\n")
+    say(f"{MADE_UP}\n{filled(place.words)}\n")
     await _catch_up(say, followed)
-    commands = (f"  {each}" for each in place.commands())
+    commands = (line for each in place.commands() for line in folded(each))
     say("\n".join(["", *place.in_browser(), FROM, *commands]))
     say("Ctrl-C ends the demo.\n")
     told = {str(name): f"{name}: fresh" for name in followed.streams}
@@ -40,7 +48,7 @@ async def write(outlet: Outlet, followed: Followed, place: Place) -> None:
         states = live.states_in_words(pen, followed)
         for key, words in states.items():
             if told.get(key) != words:
-                say(f"{_time(pen)}  {words}")
+                say(filled(f"{_time(pen)}  {words}"))
         told = states
         for each in found:
             say(line(pen, each))
@@ -72,7 +80,7 @@ def _say(outlet: Outlet, text: str) -> None:
 def line(pen: Pen, one: Entry | Gap) -> str:
     """Write a change in columns that stay where they are."""
     if isinstance(one, Gap):
-        return f"{_time(pen)}  {news.gap(pen, one).plain}"
+        return filled(f"{_time(pen)}  {news.gap(pen, one).plain}")
     sign = SIGNS.get(way(one) or "")
     letter = " " if sign is None else sign.letter if pen.letters else sign.ascii
     says = news.says(pen, one)
@@ -83,7 +91,8 @@ def line(pen: Pen, one: Entry | Gap) -> str:
         f"{letter} {says if isinstance(says, str) else says[0]:{SAYS}}",
         news.target(pen, one),
     )
-    return "  ".join(columns).rstrip()
+    row = "  ".join(columns).rstrip()
+    return row if len(row) <= WIDTH else "  ".join(each.rstrip() for each in columns)
 
 
 def _time(pen: Pen) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import attrs
 
 from bzredis.changes.kinds import Change, Incoming, Source, unpack
-from bzredis.commands.form import program
+from bzredis.commands.running.called import program, shown
 from bzredis.reader import Entry, Gap
 from bzredis.settings.config import NAMES, Config
 from bzredis.streams import Stream
@@ -24,10 +25,31 @@ FROM: Final = "Look at it from another terminal:"
 NAME: Final = 9  # letters at the least: `consensus`
 TWICE: Final = ("duplicate", "again")  # what Redis answers to a copy
 NOBODY: Final = "unattributed"
+WIDTH: Final = 80  # columns of what is no board
+WHOLE: Final[Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def _client() -> str:
     return next(filter(shutil.which, CLIENTS), "")
+
+
+def filled(line: str) -> str:
+    """Return words that fit; what goes on in another line stands further in."""
+    own = len(line) - len(line.lstrip())
+    inner = " " * (own + len("  "))
+    return textwrap.fill(line, WIDTH, subsequent_indent=inner, **WHOLE)
+
+
+def folded(command: str, width: int = WIDTH) -> list[str]:
+    """Return a command in lines that fit, and that a shell takes as one."""
+    quoted = "'" in command  # a blank in there ends no word
+    lines = (
+        [command]
+        if quoted
+        else textwrap.wrap(command, width - len("    " + " \\"), **WHOLE)
+    )
+    first, *others = [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+    return [f"  {first}", *(f"    {line}" for line in others)]
 
 
 @attrs.frozen
@@ -89,12 +111,12 @@ class Place:
 
     def farewell(self) -> list[str]:
         """Return how to go on, after the end."""
-        ours = shlex.join(program())
+        ours = shown()
         again = f"{ours} demo" if self.port else f"{ours} demo --redis …"
         return [
-            f"`{again}` starts it again. While it runs, from another terminal:",
-            *(f"  {each}" for each in self.commands()),
-            f"For the real data: `{ours} init`, then `{ours} run`.",
+            filled(f"`{again}` starts it again. While it runs, from another terminal:"),
+            *(line for each in self.commands() for line in folded(each)),
+            filled(f"For the real data: `{ours} init`, then `{ours} run`."),
         ]
 
 
@@ -137,20 +159,27 @@ class Tally:
         symbols = len(self.symbols.get(name, ()))
         told = f"news about {symbols:,} symbols" if symbols else "no news"
         nobodys = self.results.get(name, Counter())[NOBODY]
-        aside = f" ({nobodys:,} of nobody's)" if nobodys else ""
-        return f"{name:{width}}  {told}: {', '.join(parts) or 'nothing came'}{aside}"
+        aside = f" ({nobodys:,} without a symbol)" if nobodys else ""
+        came = f"{told}: {', '.join(parts) or 'nothing came'}{aside}"
+        return filled(f"{name:{width}}  {came}")
+
+    def short(self, names: Sequence[str]) -> str:
+        """Say in a few words what came, of all of these."""
+        news = sum(self.news[name] for name in names)
+        return f"{self._counts(names).total():,} messages, {news:,} of them news"
+
+    def _counts(self, names: Sequence[str]) -> Counter[str]:
+        return sum((self.results.get(name, Counter()) for name in names), Counter())
 
     def words(self, names: Sequence[str]) -> str:
         """Say what came, of all of these."""
-        counts: Counter[str] = Counter()
-        for name in names:
-            counts += self.results.get(name, Counter())
+        counts = self._counts(names)
         news = sum(self.news[name] for name in names)
         twice = sum(counts[each] for each in TWICE)
         kinds = {
             "were news": news,
             "came twice": twice,
-            "of nobody's": counts[NOBODY],
+            "without a symbol": counts[NOBODY],
             "could not be used": counts["rejected"] + counts["refused"],
         }
         kinds["said nothing new"] = max(0, counts.total() - sum(kinds.values()))
@@ -161,6 +190,6 @@ class Tally:
         """Return what came, in words: in all, and of each stream."""
         wide = width(names)
         return [
-            f"What came to Redis in {lasted}: {self.words(names)}.",
-            *(f"  {name:{wide}}  {self.words([name])}" for name in names),
+            filled(f"What came to Redis in {lasted}: {self.words(names)}."),
+            *(filled(f"  {name:{wide}}  {self.words([name])}") for name in names),
         ]

@@ -46,6 +46,17 @@ def place_of(url: RedisURL) -> str | Redis:
     return url.url
 
 
+def place(config: Config) -> str:
+    """Return where one looks."""
+    shown = ", ".join(each.shown for each in config.redis)
+    return f"under {config.prefix} in {shown}"
+
+
+def empty(config: Config) -> str:
+    """Say that nothing is there: one may have meant another Redis."""
+    return f"no symbol is here yet, {place(config)}"
+
+
 @contextmanager
 def reading(config: Config) -> Iterator[Reader]:
     """Give a reader; of several nodes of a cluster one that answers.

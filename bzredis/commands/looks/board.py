@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, put, put_json, reading
+from bzredis.commands.form import complain, with_options
+from bzredis.commands.looks.asked import PLACE, empty, put, put_json, reading
 from bzredis.errors import ConfigError
 from bzredis.reader import Rating
 from bzredis.settings.config import Config
@@ -82,7 +82,7 @@ def board(
     count: int | None,
     **forms: bool,
 ) -> int:
-    """Show all that stands in Redis in the browser, and what comes at once.
+    """Show all that stands in Redis in the browser, as it comes.
 
     With --text, --csv or --json it prints the newest rating of each symbol instead, the
     last change first. The exit code is 2 where Redis cannot be asked for that.
@@ -106,9 +106,7 @@ def board(
     elif found:
         _draw(found)
     else:
-        click.echo(
-            f"bzredis: no symbol is here yet under the prefix {config.prefix}", err=True
-        )
+        complain(empty(config))
     return 0
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Final
 
 import click
 
-from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, put_json, reading, streams
+from bzredis.commands.form import complain, with_options
+from bzredis.commands.looks.asked import PLACE, empty, put_json, reading, streams
 from bzredis.commands.looks.words import nearest
 from bzredis.reader import Reader
 from bzredis.settings.config import Config
@@ -71,7 +70,6 @@ def _tell(symbol: str, known: tuple[str, ...], config: Config) -> None:
     near = nearest(symbol, known)
     words = f"the nearest there are: {', '.join(near)}" if near else "nor anything near"
     if not known:
-        words = f"no symbol is here yet under the prefix {config.prefix}"
+        words = empty(config)
     shown = symbol if symbol.isprintable() else repr(symbol)
-    if sys.stderr is not None:
-        click.echo(f"bzredis: there is nothing about {shown}; {words}", err=True)
+    complain(f"there is nothing about {shown}; {words}")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from bzredis.commands.form import with_options
-from bzredis.commands.looks.asked import PLACE, put_json, reading, streams
+from bzredis.commands.looks.asked import PLACE, place, put_json, reading, streams
 from bzredis.commands.looks.words import health
 from bzredis.reader import Status
 from bzredis.settings.config import Config
@@ -44,7 +44,9 @@ def show(config: Config, *, as_json: bool = False) -> bool:
         from bzredis.commands.looks.drawn.streams import draw  # noqa: PLC0415
 
         pen = Pen()
-        pen.show(*draw(pen, states))
+        is_empty = not any(each.text for each in states.values())
+        head = [f"Nothing stands {place(config)}.", ""] if is_empty else []
+        pen.show(*head, *draw(pen, states))
     return all(each.fresh for each in states.values())
 
 

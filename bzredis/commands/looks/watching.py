@@ -13,6 +13,7 @@ import attrs
 
 from bzredis.commands.looks.asked import reader_at
 from bzredis.commands.looks.drawn.sheet import Sheet
+from bzredis.commands.running.called import typed
 from bzredis.reader import Entry, Gap, Reader, ReaderError, Status
 from bzredis.reader.following import START, Follower
 from bzredis.settings.config import Config
@@ -89,7 +90,7 @@ class Watched:
         self._reader = None
         self._turn += 1
         self._looks = 0  # the symbol is read again, too
-        self.trouble, self.since = str(error), self.since or datetime.now(UTC)
+        self.trouble, self.since = typed(str(error)), self.since or datetime.now(UTC)
         if not error.passes:
             raise error
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from bzredis.commands.running.called import typed
+
 if TYPE_CHECKING:  # a bridge has words, too, and reads nothing of what it writes
     from bzredis.reader import Entry, Insight, Rating, Span, Status
 
@@ -174,7 +176,7 @@ def health(status: Status, now: datetime) -> Health:
     if status.fresh:
         return Health("fresh", fresh=True)
     if not status.text:
-        return Health("no bridge", NOBODY)
+        return Health("no bridge", typed(NOBODY))
     if status.state == "live":
         return _not_yet(status, now)
     word = one_line(status.text.get("state", "unknown"))

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 import click
 
-from bzredis.commands.form import with_options
+from bzredis.commands.form import complain, with_options
 from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.words import counted
 from bzredis.commands.mending.asked import PLACE, Progress, keys, named, with_store
@@ -99,7 +99,7 @@ async def _symbols(
     there = [each for each in found if each]
     for symbol in symbols:
         if not any(each.symbol == symbol for each in there):
-            click.echo(f"bzredis: there is nothing about {symbol!r}", err=True)
+            complain(f"there is nothing about {symbol!r}")
     if not there:
         return NOT_DONE
     put("".join(f"{each.words()}\n" for each in there))
@@ -129,7 +129,7 @@ async def _everything(config: Config, store: Store, *, yes: bool) -> int:
     await _see_to_it_that_none_runs(streams, config)
     counts = {at.stream.name: await _number(at) for at in streams}
     if not any(counts.values()):
-        click.echo(f"bzredis: nothing stands under {config.prefix}", err=True)
+        complain(f"nothing stands under {config.prefix}")
         return NOT_DONE
     for name, count in counts.items():
         put(f"{config.prefix}:{name}: all {counted(count, 'key')}, the log too\n")

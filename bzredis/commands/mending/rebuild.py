@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 import click
 
-from bzredis.commands.form import with_options
+from bzredis.commands.form import complain, with_options
 from bzredis.commands.looks.asked import put, put_json
 from bzredis.commands.looks.words import counted, one_line
 from bzredis.commands.mending.asked import PLACE, Progress, keys, named, with_store
@@ -88,7 +88,7 @@ def rebuild(
             put("".join(f"{line}\n" for line in lines(each, verify=verify)))
     unknown = [s for s in wanted if not any(s in each.symbols for each in reports)]
     for symbol in unknown:
-        click.echo(f"bzredis: there is nothing about {symbol!r}", err=True)
+        complain(f"there is nothing about {symbol!r}")
     is_well = all(not each.busy and (not verify or each.is_well) for each in reports)
     return 0 if is_well and not unknown else DIFFERS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
@@ -10,12 +9,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, NoReturn, TypeVar, cast
 
-import click
 import msgspec
 import trio
 from rich.text import Text
 
-from bzredis.commands.form import STOPPED, endings
+from bzredis.commands.form import STOPPED, complain, endings
 from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn import news
 from bzredis.commands.looks.drawn.pen import FAINT, ODD, STRONG, Pen
@@ -186,7 +184,7 @@ async def _until_ended(
 
         async def end() -> NoReturn:
             await anext(signals)
-            _say("it was ended before all was done; what is left is kept on")
+            complain("it was ended before all was done; what is left is kept on")
             scope.cancel()
             await trio.sleep_forever()
 
@@ -209,7 +207,7 @@ async def _again(name: str, make: Make, redis: Patient) -> int:
                 left += not tried[key]
             if tried[key]:
                 await failures.drop(redis, name, [each])
-    _say(f"{len(tried) - left:,} of {len(tried):,} done, {left:,} failed again")
+    complain(f"{len(tried) - left:,} of {len(tried):,} done, {left:,} failed again")
     return LEFT if left else STOPPED
 
 
@@ -218,11 +216,8 @@ async def _tried(done: React, one: Failure) -> bool:
         await done(one.happened)
     except NotDone as error:
         what = one.happened
-        _say(f"{what.stream} {what.symbol or what.kind}: {error}")
+        if error.output:
+            complain(error.output)
+        complain(f"{what.stream} {what.symbol or what.kind}: {error}")
         return False
     return True
-
-
-def _say(words: str) -> None:
-    if sys.stderr is not None:
-        click.echo(f"bzredis: {words}", err=True)

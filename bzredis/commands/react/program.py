@@ -2,7 +2,7 @@
 
 It gets one line of JSON on standard input, and the same in variables (`BZ_…`) as far as
 these can hold it. Exit code 0 means done; else the last line on its standard error says
-why not.
+why not, and what it wrote there before goes along with that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import attrs
 import msgspec
 import trio
 
-from bzredis.commands.looks.words import one_line
+from bzredis.commands.looks.words import clean, one_line
 from bzredis.commands.outlet import MISSING, Outlet
 from bzredis.commands.react.reaction import Happening, NotDone, React
 from bzredis.errors import ConfigError
@@ -34,7 +34,7 @@ MERCY: Final = 1.0  # s between SIGTERM and SIGKILL
 # s after its end in which what it wrote is read: something that it left running may
 # hold the pipe open for ever.
 LATE: Final = 0.2
-TAIL: Final = 4_096  # bytes of what it complained that are kept
+TAIL: Final = 4_096  # bytes of what it writes that are kept until one knows its end
 LONGEST_REASON: Final = 300  # characters
 NOT_A_NAME: Final = re.compile(r"[^A-Z0-9_]")
 
@@ -126,12 +126,17 @@ class _Program:
             with trio.move_on_after(self.seconds):
                 await self._through(process, line(happened), tail)
             code = process.returncode
+        except trio.Cancelled:
+            self._pass_on(tail)
+            raise
         finally:
             await _ended(process)
         if code is None:
-            raise NotDone(f"it took longer than {self.seconds:g} s, and was ended")
+            words = f"it took longer than {self.seconds:g} s, and was ended"
+            raise NotDone(words, "\n".join(_lines(tail)))
         if code:
-            raise NotDone(_reason(code, bytes(tail)))
+            raise NotDone(_reason(code, tail), "\n".join(_lines(tail)[:-1]))
+        self._pass_on(tail)
 
     async def _through(
         self, process: trio.Process, given: bytes, tail: bytearray
@@ -147,9 +152,13 @@ class _Program:
 
     async def _hear(self, pipe: trio.abc.ReceiveStream, tail: bytearray) -> None:
         async for some in pipe:
-            self.say(some.decode(errors="replace"))
             tail += some
+            self._pass_on(tail[:-TAIL])
             del tail[:-TAIL]
+
+    def _pass_on(self, written: bytearray) -> None:
+        if written:
+            self.say(written.decode(errors="replace"))
 
 
 async def _give(pipe: trio.abc.SendStream, given: bytes) -> None:
@@ -179,9 +188,14 @@ def _signal(process: trio.Process, number: signal.Signals) -> None:
         os.killpg(process.pid, number)
 
 
-def _reason(code: int, tail: bytes) -> str:
-    lines = [one_line(each) for each in tail.decode(errors="replace").splitlines()]
-    last = next((each for each in reversed(lines) if each), "")
+def _lines(tail: bytearray) -> list[str]:
+    """Return what was written, without what a terminal would obey."""
+    text = clean(tail.decode(errors="replace")).rstrip()
+    return text.splitlines()
+
+
+def _reason(code: int, tail: bytearray) -> str:
+    last = one_line(next(reversed(_lines(tail)), ""))
     if code < 0:
         with suppress(ValueError):
             words = f"it was ended by {signal.Signals(-code).name}"

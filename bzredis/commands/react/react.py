@@ -121,9 +121,9 @@ def react(found: Found, name: str, command: tuple[str, ...], **asked: Any) -> in
     Several processes of one NAME share the work.
 
     \b
-      bzredis react up --when 'direction == "up" and action != "deleted"' \
+      bzredis react up --when 'direction == "up" and action != "deleted"' \\
         --stream ratings -- ./up.sh
-      bzredis react cuts --when '_pt_change_pct < -10' --notify ntfy://my-topic
+      bzredis react cuts --when '_pt_change_pct < -10' --notify ntfy://mine
       bzredis react stale --on stale -- mail -s 'The ratings are stale' me
       bzredis react home --mqtt mqtt://home.local --watch AAPL,MSFT
 
@@ -191,7 +191,7 @@ def _asked(
             raise ConfigError(f"--{flag}: {MEANT_FOR_ONE}")
         if not written:
             words = f"no reaction is named, and no [[{REACTIONS}]] stands in"
-            raise ConfigError(f"{words} {found.file}")
+            raise ConfigError(f"{words} {found.file}; `bzredis manual` shows one")
         return written
     by_name = {each.name: each for each in written}
     does = given.get("does", {})

@@ -33,7 +33,14 @@ class Happening:
 
 
 class NotDone(Exception):
-    """A reaction failed, for the reason told in one line; it is tried again."""
+    """A reaction failed, for the reason told in one line; it is tried again.
+
+    `output` is what it wrote besides.
+    """
+
+    def __init__(self, reason: str, output: str = "") -> None:
+        super().__init__(reason)
+        self.output = output
 
 
 # Returning is what acknowledges; raises NotDone. Whoever is cancelled did nothing.

@@ -24,7 +24,8 @@ from bzredis.streams import Stream
 from bzredis.streams.field import Field, Type
 
 MISSING: Final = (
-    "--when needs rule-engine, which is not installed: pip install 'bzredis[react]'"
+    "--when needs the library rule-engine: install it where bzredis is, with"
+    " `pip install rule-engine`"
 )
 # Parts within parts, as each `or` makes of all before it: what Python has room for.
 DEEPEST: Final = 100

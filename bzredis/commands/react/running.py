@@ -13,6 +13,7 @@ import trio
 
 from bzredis.commands.react.reaction import Happening, NotDone, React
 from bzredis.commands.react.taking import failures
+from bzredis.commands.react.taking.complaints import Complaints
 from bzredis.commands.react.taking.entries import (
     RAW,
     happening,
@@ -91,8 +92,12 @@ class Running:
     group: Group
     stop: trio.Event
     _held: dict[Key, Held] = attrs.field(init=False, factory=dict)
+    _complaints: Complaints = attrs.field(init=False)
     _changed: trio.Event = attrs.field(init=False, factory=trio.Event)
     _saying: bool = attrs.field(init=False, default=False)  # what went stale or fresh
+
+    def __attrs_post_init__(self) -> None:
+        self._complaints = Complaints(self.name)
 
     async def run(self) -> None:
         """Run until `stop` is set and what ran then has ended, or had its time."""
@@ -106,6 +111,7 @@ class Running:
                 if "stale" in self.wanted.kinds:
                     workers.start_soon(self._watch)
                 nursery.start_soon(self._end, work)
+                nursery.start_soon(self._complaints.remind)
             work.cancel()
         with trio.move_on_after(LAST_WORDS) as limit, suppress(StoreDown):
             limit.shield = True
@@ -210,7 +216,7 @@ class Running:
                 await self._give_up(one, str(error), tries)
             else:
                 one.due = trio.current_time() + wait_after(tries)
-                self._complain(one.happened, str(error), tries)
+                self._failed(one.happened, error, tries)
                 self._tell()
             return
         await self._done(one)
@@ -218,7 +224,7 @@ class Running:
     async def _give_up(self, one: Held, reason: str, tries: int) -> None:
         key = failures.at(self.redis, self.name)
         await self._done(one, failures.keep(key, one.happened, reason, tries))
-        self._gave_up(one.happened, reason)
+        self._complaints.gave_up(one.happened, reason)
 
     async def _done(self, one: Held, *also: Command) -> None:
         one.begun = False
@@ -248,7 +254,7 @@ class Running:
                 await self.react(found)
             except NotDone as error:
                 reason = str(error)
-                self._complain(found, reason, tries)
+                self._failed(found, error, tries)
             else:
                 return
             if tries < TRIES:
@@ -257,22 +263,13 @@ class Running:
                 return
         key = failures.at(self.redis, self.name)
         await self.redis.ask(failures.keep(key, found, reason, TRIES))
-        self._gave_up(found, reason)
+        self._complaints.gave_up(found, reason)
 
     # ---- words and waits
 
-    def _complain(self, what: Happening, reason: str, tries: int) -> None:
-        words, count = "a reaction failed, and is tried again", f"{tries} of {TRIES}"
-        log.warning(words, **self._told(what), tries=count, error=reason)
-
-    def _gave_up(self, what: Happening, reason: str) -> None:
-        words = f"a reaction failed in the end; `react {self.name} --failed` lists it"
-        log.error(words, **self._told(what), error=reason)
-
-    def _told(self, what: Happening) -> dict[str, str]:
-        told = {"stream": what.stream, "symbol": what.symbol, "entry": what.event}
-        kind = "" if what.kind == "entry" else what.kind
-        return {"reaction": self.name, **told, "kind": kind}
+    def _failed(self, what: Happening, error: NotDone, tries: int) -> None:
+        count = f"{tries} of {TRIES}"
+        self._complaints.failed(what, str(error), count, error.output)
 
     def _tell(self) -> None:
         self._changed.set()

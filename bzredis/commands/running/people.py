@@ -14,6 +14,7 @@ import attrs
 import click
 
 from bzredis.commands.looks.words import clock, lasted, one_line
+from bzredis.commands.running.called import typed
 
 COLOURS: Final = {"warning": "yellow", "error": "red", "critical": "red"}
 NARROW: Final = 40  # columns; to break lines for less would leave a word in each
@@ -21,7 +22,8 @@ FILLED: Final = partial(
     fill, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
 )
 # What the processors before put there, and what has a place of its own.
-ASIDE: Final = {"timestamp", "level", "logger", "event", "error", "exception", "stack"}
+BELOW: Final = ("stack", "exception", "output")
+ASIDE: Final = {"timestamp", "level", "logger", "event", "error", *BELOW}
 OUR_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -39,23 +41,28 @@ class ForPeople:
     def __call__(self, _: Any, __: str, event: MutableMapping[str, Any]) -> str:
         """Return a line, as structlog's last processor does."""
         said = line(event, has_time=self.has_time)
-        text, level = self.hide(one_line(said)), event["level"]
-        if (width := self._width()) >= NARROW:
-            text = FILLED(text, width)
+        text, level = self.hide(typed(one_line(said))), event["level"]
+        text = fitting(text, self.terminal)
         is_coloured = self.terminal is not None and "NO_COLOR" not in os.environ
         if level in COLOURS and is_coloured:
             shown = click.style(f"{level}:", fg=COLOURS[level], bold=True)
             text = text.replace(f"{level}:", shown, 1)
-        more = [event[each] for each in ("stack", "exception") if event.get(each)]
+        more = [event[each] for each in BELOW if event.get(each)]
         return "\n".join([text, *more])
 
-    def _width(self) -> int:
-        if self.terminal is None:
-            return 0
-        try:
-            return os.get_terminal_size(self.terminal.fileno()).columns
-        except (AttributeError, OSError, ValueError):
-            return 0
+
+def fitting(text: str, stream: TextIO | None) -> str:
+    """Return a line broken between words, where that is a terminal and needs it."""
+    width = columns(stream)
+    return FILLED(text, width) if width >= NARROW else text
+
+
+def columns(stream: TextIO | None) -> int:
+    """Return how wide a terminal is just now; 0 of what is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream else 0
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def line(event: MutableMapping[str, Any], *, has_time: bool = True) -> str:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import click
 
-from bzredis.commands.form import Group, typed, with_options
+from bzredis.commands.form import Group, with_options
 from bzredis.commands.logs import redact
 from bzredis.commands.looks.asked import PLACE
 from bzredis.commands.looks.status import NOT_FRESH, show
+from bzredis.commands.running.called import typed
 from bzredis.commands.service.calls import shown
 from bzredis.commands.service.plan import BESIDE, STATE_HOME, Plan, is_sealed, plan
 from bzredis.commands.service.systemd import Systemd

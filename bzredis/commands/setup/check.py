@@ -10,9 +10,10 @@ import attrs
 import click
 import trio
 
-from bzredis.commands.form import ALL, program, with_options
+from bzredis.commands.form import ALL, with_options
 from bzredis.commands.logs import configure_logs, redact
 from bzredis.commands.looks.asked import put_json
+from bzredis.commands.running.called import shown
 from bzredis.commands.running.followed import sifted
 from bzredis.commands.setup.checks import here
 from bzredis.commands.setup.checks.lines import Finding, Sheet, State, code, summary
@@ -58,7 +59,7 @@ def check(found: Found, *, as_json: bool) -> int:
     with busy(pen):
         sheet = trio.run(checked, found)
     findings = [*sheet]
-    result, command = code(findings), " ".join([*program(), "run"])
+    result, command = code(findings), f"{shown()} run"
     kinds = {each.kind for each in found.settings}
     options = "flag" in kinds or found.named_by == "--config"
     words = summary(findings, command, options=options)

@@ -12,7 +12,8 @@ from typing import Any, Final
 import click
 
 from bzredis import __version__
-from bzredis.commands.form import ALL, with_options
+from bzredis.commands.form import ALL, complain, with_options
+from bzredis.commands.running.called import typed
 from bzredis.settings import credentials
 from bzredis.settings.config import Token
 from bzredis.settings.file import Found, expanded
@@ -48,7 +49,7 @@ def _check(token: Token | None) -> None:
     if token.path is None or not credentials.gives_once(expanded(token.path)):
         credentials.read(token)
     if words := credentials.exposed(token):
-        click.echo(f"bzredis: {words}", err=True)
+        complain(words)
 
 
 def _document(found: Found) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _columns() -> int:
 
 def page(found: Found, columns: int) -> Iterator[str]:
     """Yield the lines of two tables: what somebody said, and what nobody did."""
-    state = "" if found.is_there else " (not there; `bzredis init` writes one)"
+    state = "" if found.is_there else typed(" (not there; `bzredis init` writes one)")
     yield from _lines("Settings file  ", f"{found.file}{state}", columns)
     said = [each for each in found.settings if each.source]
     silent = [each for each in found.settings if not each.source]

@@ -15,14 +15,14 @@ from warnings import catch_warnings, simplefilter
 
 import click
 
-from bzredis.commands.form import INTERRUPTED, endings, typed
+from bzredis.commands.form import INTERRUPTED, complain, endings
+from bzredis.commands.running.called import typed
 from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
 from bzredis.errors import ConfigError
 from bzredis.settings import credentials
 from bzredis.settings.config import FILE_VARIABLE, TOKEN_VARIABLE, Token
 from bzredis.settings.file import (
-    APP,
     default_file,
     default_state_dir,
     expanded,
@@ -82,7 +82,7 @@ def init(named: Path | None, *, force: bool, is_piped: bool) -> int:
     else:
         _tell_how_to_give_it(secret)
     if words := credentials.exposed(Token("", path=secret)):
-        click.echo(f"{APP}: {words}", err=True)
+        complain(words)
     if os.environ.get(TOKEN_VARIABLE, "").strip():
         click.echo(f"{TOKEN_VARIABLE} is set here, and goes before that file.")
     more = f" --config {shlex.quote(str(file))}" if by == "--config" else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from http import HTTPStatus
@@ -29,6 +30,11 @@ from bzredis.commands.web.live.kept import FIELDS, Wanted
 from bzredis.reader import ReaderError
 
 LONGEST: Final = 64  # characters of a symbol or of what is searched
+# What may be a symbol where no page is: letters that a ticker can have, of a class one
+# behind a dot, where files have more; of another market what stands behind its name.
+TYPED: Final = re.compile(
+    r"/+\$?([A-Z]{1,5}([.-][A-Z])?|[A-Z-]+:[A-Z0-9.-]+)/?", re.ASCII | re.IGNORECASE
+)
 LAST: Final = Decimal("-Infinity")  # what is not known comes last
 # By what a watch-list may be sorted, and how one sees it.
 SORTS: Final = {
@@ -163,7 +169,10 @@ class Board:
         status = HTTPStatus.SERVICE_UNAVAILABLE
         return self._page("away", status, "/events?page=away", words=str(error))
 
-    async def wrong(self, _: Request, error: Exception) -> Response:
+    async def wrong(self, request: Request, error: Exception) -> Response:
+        """Lead to the page of a symbol that was typed behind the address."""
+        if found := TYPED.fullmatch(request.scope["path"]):
+            return RedirectResponse(f"/symbol/{address(found[1].upper())}", 303)
         code = error.status_code if isinstance(error, HTTPException) else 404
         return self._page("wrong", code, "/events?page=wrong")
 

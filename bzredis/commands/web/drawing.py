@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from bzredis import __version__
 from bzredis.commands.looks import words
+from bzredis.commands.running.called import shown
 from bzredis.commands.web.content import pictures
 from bzredis.commands.web.content.prose import prose
 from bzredis.commands.web.live.hub import Drawing, Hub
@@ -105,6 +106,7 @@ def environment() -> Environment:
         "COUNTS": COUNTS,
         "DIRECTIONS": DIRECTIONS,
         "VERSION": __version__,
+        "PROGRAM": shown(),
         "now": _now,
         "shares": pictures.shares,
         "scale": pictures.scale,

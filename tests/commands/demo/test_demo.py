@@ -20,7 +20,7 @@ from redis import Redis
 
 from bzredis.commands.demo.board import ENDS
 from bzredis.commands.demo.told import MADE_UP
-from bzredis.commands.form import CALLED
+from bzredis.commands.running.called import CALLED
 
 LEFT = "\x1b[?1049l"  # the screen
 COMMANDS = ("scripts/bridge watch AAPL --redis", "scripts/bridge get AAPL --redis")
@@ -61,6 +61,7 @@ def test_the_instructions_stand_below_the_board_all_the_time(look: Look) -> None
             assert MADE_UP in each
             assert all(command in each for command in COMMANDS)
             assert max(map(len, each.splitlines())) <= WIDTH
+            assert re.search(rf"{ENDS} · [\d,]+ messages, [\d,]+ of them news", each)
         [url] = {*re.findall(r"In the browser: (http://127\.0\.0\.1:\d+/)", shown)}
         assert 'class="symbol"' in httpx.get(url, timeout=LIMIT).text
         terminal.type("q")
@@ -136,6 +137,7 @@ def lines_in_order(text: str) -> None:
     assert re.search(".*?".join(parts), text, re.DOTALL), text
     live = re.findall(r"^\d\d:\d\d:\d\d  .*$", text, re.MULTILINE)
     assert 0 < len(live) < 40, "as many as one can follow"
+    assert [each for each in text.splitlines() if len(each) > WIDTH] == []
 
 
 def test_who_has_read_enough_ends_it(look: Look) -> None:

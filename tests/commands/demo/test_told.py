@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -17,10 +18,9 @@ from store.servers import consensus, pack, rating
 
 from bzredis.changes.kinds import Heard
 from bzredis.commands.demo import lines
-from bzredis.commands.demo.board import folded
-from bzredis.commands.demo.told import Place, Tally
-from bzredis.commands.form import CALLED, program
+from bzredis.commands.demo.told import Place, Tally, filled, folded
 from bzredis.commands.looks.drawn.pen import Pen
+from bzredis.commands.running.called import CALLED, program
 from bzredis.reader import Entry, Gap
 from bzredis.settings.addresses import redis_urls
 from bzredis.settings.config import Config
@@ -168,17 +168,24 @@ def test_a_summary_in_words(tally: Tally) -> None:
     names = ["ratings", "insights", "consensus"]
     assert "\n".join(tally.summary(names, "9 seconds")) == (
         "What came to Redis in 9 seconds:"
-        f" 2 were news, 1 came twice, 1 of nobody's, {rest}.\n"
+        " 2 were news, 1 came twice, 1 without a symbol,\n"
+        f"  {rest}.\n"
         f"  ratings    2 were news, 1 came twice, {rest}\n"
         "  insights   nothing came\n"
-        "  consensus  1 of nobody's"
+        "  consensus  1 without a symbol"
     )
+
+
+def test_a_few_words_below_the_board(tally: Tally) -> None:
+    came = sum(map(Counter.total, tally.results.values()))
+    said = tally.short(["ratings", "insights", "consensus"])
+    assert said == f"{came} messages, 2 of them news"
 
 
 def test_what_was_there_in_a_line(tally: Tally) -> None:
     assert tally.caught_up("ratings") == "ratings    news about 2 symbols: 5 replayed"
     assert tally.caught_up("insights") == "insights   no news: nothing came"
-    assert tally.caught_up("consensus").endswith(": 1 replayed (1 of nobody's)")
+    assert tally.caught_up("consensus").endswith(": 1 replayed (1 without a symbol)")
 
 
 CALL: Final = {
@@ -194,7 +201,7 @@ CALL: Final = {
 @pytest.mark.parametrize(
     ("told", "written"),
     [
-        (CALL, "CAT       Mizuho               ▲ Neutral → Outperform      417 → 455"),
+        (CALL, "CAT       Mizuho               ▲ Neutral → Outperform    417 → 455"),
         ({"action": "deleted"}, "CAT                              deleted"),
         (
             {"stream": "consensus", "shift": "down", "rating": "HOLD"},
@@ -210,7 +217,23 @@ def test_a_change_in_columns(told: dict[str, Any], written: str) -> None:
 
 def test_a_change_in_ascii() -> None:
     told = lines.line(Pen(letters=False), entry(**CALL))
-    assert told.endswith("  + Neutral -> Outperform     417 -> 455")
+    assert told.endswith("  + Neutral -> Outperform   417 -> 455")
+
+
+def test_what_does_not_fit_in_columns_stands_close() -> None:
+    long = {"firm": "HC Wainwright & Co.", "pt": Decimal("1417.00")}
+    told = lines.line(
+        Pen(letters=True), entry(**CALL | long | {"pt_prior": Decimal(1_000)})
+    )
+    assert len(told) <= 80
+    assert "Co.  ▲ Neutral → Outperform  1000" in told
+
+
+def test_words_that_do_not_fit_go_on_further_in() -> None:
+    first, *others = filled(f"  ratings  {'1,000 of a kind, ' * 20}").splitlines()
+    assert first.startswith("  ratings  1,000")
+    assert all(each.startswith("    ") for each in others)
+    assert max(map(len, [first, *others])) <= 80
 
 
 def test_a_gap_is_told() -> None:

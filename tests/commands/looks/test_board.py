@@ -77,7 +77,8 @@ def test_json(bridge: Bridge, peer: Peer, look: Look) -> None:
 def test_nothing_yet(peer: Peer, look: Look) -> None:
     done = look.run("board", "--text")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == "bzredis: no symbol is here yet under the prefix bz\n"
+    at = peer.server.url
+    assert done.stderr == f"bzredis: no symbol is here yet, under bz in {at}\n"
     assert look("board", "--csv").startswith("symbol,published_utc,firm,")
     assert look("board", "--json") == "[]\n"
 

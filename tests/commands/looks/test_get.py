@@ -130,7 +130,7 @@ def test_one_of_several_that_is_not_there(bridge: Bridge, look: Look) -> None:
 def test_where_nothing_is_at_all(peer: Peer, look: Look) -> None:
     done = look.run("get", "AAPL")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "no symbol is here yet under the prefix bz" in done.stderr
+    assert "no symbol is here yet, under bz in redis://" in done.stderr
     assert look.run("get", "AAPL", "--json").stdout == "{}\n"
 
 
@@ -228,3 +228,11 @@ def test_a_redis_that_is_not_there(look: Look) -> None:
 def test_nodes_of_a_cluster_of_which_one_is_gone(bridge: Bridge, look: Look) -> None:
     both = f"redis://127.0.0.1:1,{look.url}"
     assert look("board", "--text", environ={"BZREDIS_REDIS": both})
+
+
+def test_an_error_is_broken_between_words_where_the_terminal_ends(look: Look) -> None:
+    asked = ("get", "--config", f"/{'nowhere/' * 6}x.toml", "AAPL")
+    said = look.shown(*asked, code=2)
+    assert len(said.splitlines()) > 1
+    assert max(map(len, said.splitlines())) <= WIDTH
+    assert said.split() == look.run(*asked).stderr.split()

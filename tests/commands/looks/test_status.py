@@ -36,7 +36,7 @@ def test_a_bridge_that_is_well(bridge: Bridge, look: Look) -> None:
     assert "nothing waits for Redis." in of(text)
     assert "1 rejected, 1 gap, 1 reconnect." in of(text)
     assert "Past error: ConnectionClosed: the link is dead" in of(text)
-    assert "8 events, 1 of nobody's." in of(text, "consensus")
+    assert "8 events, 1 without a symbol." in of(text, "consensus")
     assert "is here." in of(text, "insights")
 
 
@@ -49,7 +49,9 @@ def test_on_a_terminal(bridge: Bridge, look: Look) -> None:
 
 def test_no_bridge_was_ever_here(peer: Peer, look: Look) -> None:
     text = look("status", code=1)
-    assert text.startswith("ratings    no bridge\n")
+    assert text.startswith(
+        f"Nothing stands under bz in {peer.server.url}.\n\nratings  "
+    )
     assert text.count("No bridge has written here yet (`bzredis run` is one).") == 3
 
 

@@ -80,6 +80,18 @@ async def test_its_complaints_are_passed_on(capfd: pytest.CaptureFixture[str]) -
             await trio.sleep(0.01)
 
 
+async def test_what_it_wrote_before_it_failed_is_told_with_that_and_not_before(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(NotDone, match=r"^why$") as raised:
+        await ran("sh", "-c", "printf 'one\\n\\n two\\033[31m\\nwhy\\n' >&2; exit 1")
+    assert raised.value.output == "one\n\n two[31m"
+    with pytest.raises(NotDone, match="took longer") as raised:
+        await ran("sh", "-c", "echo slow >&2; sleep 60", seconds=0.5)
+    assert raised.value.output == "slow"
+    assert capfd.readouterr().err == ""
+
+
 async def test_it_need_not_read_what_it_gets() -> None:
     big = Happening("entry", "ratings", "AAPL", "1-0", {"raw": "x" * 2_000_000})
     await ran("true", happened=big)

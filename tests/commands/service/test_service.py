@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import Result
 from commands.service.conftest import TOKEN, Manager, interpreter
 
+from bzredis.commands.running.called import installer
 from bzredis.commands.service import calls, plan
 
 Service = Callable[..., Result]
@@ -374,5 +376,5 @@ def test_the_board_is_a_service_of_its_own(
     monkeypatch.setattr("bzredis.commands.web.started.find_spec", lambda _: None)
     result = service("install", "--board")
     assert result.exit_code == 2
-    assert "`pip install hypercorn jinja2 " in result.stderr
+    assert f"`{shlex.join(installer())} hypercorn jinja2 " in result.stderr
     assert acts(manager) == []

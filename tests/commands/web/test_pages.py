@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import stat
 import struct
@@ -19,6 +20,7 @@ from store.servers import Peer
 
 from bzredis.commands.cli import bzredis
 from bzredis.commands.looks import board as looks
+from bzredis.commands.running.called import installer
 from bzredis.commands.web import started
 from bzredis.commands.web.door.guard import POLICY, is_this_machine
 from bzredis.contract.schemas import of
@@ -112,9 +114,30 @@ def test_what_is_no_http_harms_only_itself(board: Board, wrote: Wrote) -> None:
     assert board.get("/").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        *(("/AAPL", "/symbol/AAPL"), ("/aapl/", "/symbol/AAPL")),
+        *(("/$F", "/symbol/F"), ("/BRK.B", "/symbol/BRK.B")),
+        *(("/bf-b", "/symbol/BF-B"), ("/TSX:RCI.B", "/symbol/TSX:RCI.B")),
+        *(("/TSE:7203", "/symbol/TSE:7203"), ("//AAPL", "/symbol/AAPL")),
+        *(("/favicon.ico", ""), ("/robots.txt", ""), ("/apple-touch-icon.png", "")),
+        *(("/a.js", ""), ("/index.php", ""), ("/.env", ""), ("/wp-login", "")),
+        *(("/sitemap", ""), ("/AAPL/x", ""), ("/static/AAPL", ""), ("/api/AAPL", "")),
+        *(("/7203", ""), ("/http:", ""), ("/%0dAAPL", ""), ("/AAPL%0a", "")),
+    ],
+)
+def test_a_symbol_that_is_typed_leads_to_its_page(
+    board: Board, path: str, leads_to: str
+) -> None:
+    answer = board.get(path)
+    assert answer.headers.get("location", "") == leads_to
+    assert answer.status_code == (303 if leads_to else 404)
+
+
 def test_pages_that_are_none_and_odd_symbols(board: Board) -> None:
-    assert board.get("/nope").status_code == 404
-    assert "There is no such page" in board.get("/nope").text
+    assert board.get("/no-such-page").status_code == 404
+    assert "There is no such page" in board.get("/no-such-page").text
     answer = board.get("/symbol/AAP")
     assert answer.status_code == 404
     assert 'href="/symbol/AAPL"' in answer.text
@@ -203,7 +226,8 @@ def test_a_place_that_is_taken_and_what_is_not_installed(
     monkeypatch.setattr(there, lambda name: None if name == "nh3" else name)
     done = run.invoke(bzredis, ["board"])
     assert done.exit_code == 2
-    assert "with `pip install nh3`" in done.stderr
+    installs = shlex.join([*installer(), "nh3"])
+    assert f"with `{installs}`" in done.stderr
 
 
 def test_the_demo_takes_the_next_place_that_is_free(

@@ -25,7 +25,7 @@ NAME: Final = 9  # cells: `consensus`
 # What is counted, and in what words; what is zero is not told.
 COUNTS: Final = (
     *(("events", "event"), ("fetched", "row fetched"), ("duplicates", "duplicate")),
-    *(("unattributed", "of nobody's"), ("rejected", "rejected"), ("gaps", "gap")),
+    *(("unattributed", "without a symbol"), ("rejected", "rejected"), ("gaps", "gap")),
     ("reconnects", "reconnect"),
 )
 INVARIABLE: Final = {"unattributed", "rejected", "fetched"}

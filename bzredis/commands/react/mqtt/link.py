@@ -20,7 +20,8 @@ from bzredis.commands.react.mqtt.address import Broker
 from bzredis.errors import ConfigError
 
 MISSING: Final = (
-    "--mqtt needs paho-mqtt, which is not installed: pip install 'bzredis[mqtt]'"
+    "--mqtt needs the library paho-mqtt: install it where bzredis is, with"
+    " `pip install paho-mqtt`"
 )
 ANSWER: Final = 10.0  # s; a broker answers within milliseconds
 GOODBYE: Final = 1.0  # s that the end takes at most

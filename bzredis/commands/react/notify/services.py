@@ -24,7 +24,8 @@ from bzredis.commands.react.reaction import NotDone
 from bzredis.errors import ConfigError
 
 MISSING: Final = (
-    "--notify needs apprise, which is not installed: pip install 'bzredis[notify]'"
+    "--notify needs the library apprise: install it where bzredis is, with"
+    " `pip install apprise`"
 )
 MOODS: Final[dict[Mood, str]] = {"good": "success", "bad": "warning", "plain": "info"}
 THREADS: Final = 4  # of one service, each with a message that is on its way

@@ -11,7 +11,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bzredis.commands.form import typed
 from bzredis.commands.looks.asked import put
 from bzredis.commands.looks.drawn.pen import (
     DOWN,
@@ -24,6 +23,7 @@ from bzredis.commands.looks.drawn.pen import (
     Sign,
 )
 from bzredis.commands.looks.words import one_line
+from bzredis.commands.running.called import typed
 from bzredis.commands.setup.checks.lines import Finding, Sheet, State, merged
 
 SIGNS: Final[dict[State, Sign]] = {

@@ -22,6 +22,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bzredis.commands.running.called import typed
+
 COOKIE: Final = "bzredis-board"
 TOKEN: Final = "token"  # noqa: S105 - its name in an address
 MONTH: Final = 30 * 86_400  # s that a browser keeps it
@@ -89,7 +91,7 @@ class Guard:
         if any(self._is_it(each) for each in _given(request)):
             return None
         return PlainTextResponse(
-            TOLD_HOW,
+            typed(TOLD_HOW),
             HTTPStatus.UNAUTHORIZED,
             {"WWW-Authenticate": 'Bearer realm="bzredis"'},
         )
@@ -98,7 +100,7 @@ class Guard:
         """Take the token out of the address, where others would see it."""
         query = parse_qsl(request.url.query, keep_blank_values=True)
         if not any(name == TOKEN and self._is_it(value) for name, value in query):
-            return PlainTextResponse(TOLD_HOW, HTTPStatus.UNAUTHORIZED)
+            return PlainTextResponse(typed(TOLD_HOW), HTTPStatus.UNAUTHORIZED)
         rest = urlencode([(name, value) for name, value in query if name != TOKEN])
         path = f"/{request.url.path.lstrip('/')}"  # `//x` would lead elsewhere
         answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)

@@ -14,6 +14,7 @@ from typing import Final, NoReturn, TypeVar
 import attrs
 import trio
 
+from bzredis.commands.running.called import typed
 from bzredis.commands.web.live.kept import SHOWN, Kept, News, Wanted
 from bzredis.errors import first
 from bzredis.messages.times import EASTERN
@@ -173,7 +174,7 @@ class Hub:
                     await trio.sleep(LOOK)
                     await self._look(reader)
         except* ReaderError as group:
-            self.trouble = str(first(group))
+            self.trouble = typed(str(first(group)))
             self._turned.set()
             self.ready.set()
 
