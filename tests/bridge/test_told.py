@@ -176,6 +176,7 @@ async def test_nor_are_there_more_where_redis_fails_in_many_ways(
     assert len(lines) < FEW
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "error", [UNREACHED, FeedLost("upstream answered HTTP 429", status=TAKEN)]
 )

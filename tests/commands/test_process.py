@@ -363,6 +363,7 @@ async def test_a_bad_option_is_named_in_one_line(
     assert said.count("\n") == 1
 
 
+@pytest.mark.long
 async def test_a_second_bridge_on_a_state_folder_names_the_first(
     server: embedded.Server, upstream: Simulator, tmp_path: Path
 ) -> None:

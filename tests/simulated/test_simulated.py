@@ -27,6 +27,7 @@ MISSED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [FIXED, FRESH], ids=["fixed", "fresh"])
 def test_the_law_holds(seeds: range) -> None:
     for seed in seeds:
@@ -35,6 +36,7 @@ def test_the_law_holds(seeds: range) -> None:
             pytest.fail(f"{words}\n{shrunk(history, words, most=60)}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "seed"), MISSED.items())
 def test_what_is_taken_out_is_missed(name: str, seed: int) -> None:
     with without(name):

@@ -46,6 +46,7 @@ def answer(upstream: Simulator, symbol: str) -> dict[str, str]:
 NAMELESS = 3_000  # frames, of fifty symbols
 
 
+@pytest.mark.long
 async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one story
     upstream: Simulator,
     server: embedded.Server,
