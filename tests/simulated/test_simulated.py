@@ -21,9 +21,10 @@ MISSED = {
     **dict.fromkeys(("back-off is reset", "back-off grows", "alive: no hole"), 1),
     **dict.fromkeys(("numbers", "opened", "late-opened", "emptied"), 1),
     **dict.fromkeys(("alive: connected", "known-before", "forget"), 1),
-    **dict.fromkeys(("late-unproves", "proving"), 1),
     "alive: confirmed": 2,
     "alive: heard": 4,
+    "late-unproves": 5,
+    "proving": 15,
 }
 
 
