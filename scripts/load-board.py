@@ -12,7 +12,6 @@ import argparse
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -47,12 +46,6 @@ SYMBOLS: Final = (
 )
 AGAIN: Final = 1.0  # s between two readings of a page, as board.js has it
 PATIENCE: Final = 60.0  # s until anything has to be there
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager
@@ -153,9 +146,9 @@ async def until(holds: Any) -> None:
 
 
 async def measure(pages: int, rate: float, seconds: float, folder: Path) -> bool:
-    async with embedded.running(folder / "redis", free_port()) as server:
+    async with embedded.running(folder / "redis", embedded.free_port()) as server:
         with ExitStack() as stack:
-            port, board_port = free_port(), free_port()
+            port, board_port = embedded.free_port(), embedded.free_port()
             stack.enter_context(
                 process(
                     "simulate", "--port", str(port), f"--rate={rate}", folder=folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def pytest_configure(config: pytest.Config) -> None:
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have hints say `bzredis`, as if it were installed, whoever runs this."""
     monkeypatch.setenv(CALLED, "bzredis")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Let each worker begin with its part of the longest: the last to end are short.
+
+    At first each is given a part of the list; who is done takes from another's end.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    ends = [len(rest) * number // workers for number in range(workers + 1)]
+    items[:] = [
+        item
+        for number, (begin, end) in enumerate(pairwise(ends))
+        for item in (*long[number::workers], *rest[begin:end])
+    ]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, files
 from itertools import chain
 from pathlib import Path
+from random import SystemRandom
 
 import attrs
 import trio
@@ -31,7 +32,10 @@ GOODBYE = 2.0  # s from SIGTERM to SIGKILL
 GONE = 1.0  # s for the kernel to take a killed process away
 VERSION_LIMIT = 5.0  # s for a binary to tell its version
 PORTS = 5  # tries: someone else may take a port after we saw that it was free
-NEAR = 20  # ports that are looked at where the first of them is wanted
+NEAR = 20  # ports that are looked at where the first of them is wanted, or any
+# Systems give connections higher ports: one of these is still free when a server takes
+# it, and when it is started again.
+ANY = range(20_000, 32_000)
 INSTALLED = ("valkey-server", "redis-server")
 # Outlives us just long enough to end the server: its standard input is a pipe that only
 # we hold, and which closes when we die, however that is.
@@ -68,9 +72,10 @@ def _version(binary: Path) -> tuple[int, ...]:
     return ()
 
 
-def _free_port(first: int) -> int:
+def free_port(first: int = 0) -> int:
     """Return this port or the next one that is free; 0: any."""
-    for port in range(first, first + NEAR) if first else ():
+    near = range(first, first + NEAR) if first else ()
+    for port in (*near, *SystemRandom().sample(ANY, NEAR)):
         with suppress(OSError):
             return _bound(port)
     return _bound(0)
@@ -119,7 +124,7 @@ class Server:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fixed = self.port
         for _ in range(1 if fixed else PORTS):
-            self.port = fixed or _free_port(self.first)
+            self.port = fixed or free_port(self.first)
             if await self._started():
                 return
         said = ""

@@ -154,11 +154,18 @@ async def test_a_server_that_wants_a_password_is_ready_too(tmp_path: Path) -> No
 async def test_a_taken_port_is_exchanged_for_another(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = embedded._free_port
-    ports = iter([server.port, free(0)])
-    monkeypatch.setattr(embedded, "_free_port", lambda _: next(ports))
+    ports = iter([server.port, embedded.free_port()])
+    monkeypatch.setattr(embedded, "free_port", lambda _: next(ports))
     async with running(tmp_path / "second") as second:
         assert second.port != server.port
+
+
+def test_a_free_port_is_none_that_a_connection_may_be_given() -> None:
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if not given.exists():
+        pytest.skip("no list of them here")
+    first, last = map(int, given.read_text().split())
+    assert not {embedded.free_port() for _ in range(100)} & {*range(first, last + 1)}
 
 
 async def test_a_port_that_was_asked_for_is_not(server: Server, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ IDLE = "500"  # ms
 PATIENCE = 240  # s; the shell starts a thousand programs for it
 
 
+@pytest.mark.long
 def test_three_of_which_one_is_killed(
     consume: Callable[[Peer], Consumer], kept: Peer, feed: Feed, tmp_path: Path
 ) -> None:

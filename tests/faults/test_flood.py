@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from faults.rig import Rig
 
@@ -9,6 +10,7 @@ COUNT = 20_000
 MOST = 150  # MB; it begins with 50
 
 
+@pytest.mark.long
 async def test_a_flood_while_redis_is_away(rig: Rig) -> None:
     await rig.start()
     await rig.server.kill()

@@ -239,6 +239,7 @@ async def all_have(client: Any, kind: str) -> None:
             await trio.sleep(0.05)
 
 
+@pytest.mark.long
 async def test_all_that_stands_in_redis_is_as_the_contract_says(
     upstream: Simulator,
     server: embedded.Server,

@@ -43,6 +43,10 @@ def answer(upstream: Simulator, symbol: str) -> dict[str, str]:
     return figures({k: v for k, v in told.items() if v not in {"", "null"}})
 
 
+NAMELESS = 3_000  # frames, of fifty symbols
+
+
+@pytest.mark.long
 async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one story
     upstream: Simulator,
     server: embedded.Server,
@@ -71,7 +75,7 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
         other = Market(9)
         rng = Random(9)
         with trio.fail_after(2 * LIMIT):
-            for n in range(0, 10_000, 500):
+            for n in range(0, NAMELESS, 500):
                 for _ in range(500):
                     upstream.broadcast(other.opine(n, rng.choice(watched))[1])
                 while status.unattributed < n + 500:
@@ -92,7 +96,7 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
     values = [Decimal(each["consensus_rating_val"]) for each in (was, now)]
     change = (values[1] > values[0]) - (values[1] < values[0])
     assert now["_shift"] == {1: "up", -1: "down", 0: "same"}[change]
-    assert status.unattributed >= 10_000
+    assert status.unattributed >= NAMELESS
     for entry in entries(client, "consensus"):
         assert ("symbol" not in entry) == (entry["source"] != "rest")
     for symbol in watched:

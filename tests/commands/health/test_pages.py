@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as of_text
 from bzredis import __version__
 from bzredis.bridge.bridge import Bridge
 from bzredis.bridge.status import CONTRACT
+from bzredis.commands.embedded import free_port
 from bzredis.commands.health import http
 from bzredis.commands.health.around import TOLD_NOT_INSTALLED, looked_after, server
 from bzredis.commands.logs import add_secret
@@ -42,9 +43,7 @@ def bridge(tmp_path: Path) -> Bridge:
 @pytest.fixture
 def at() -> Listener:
     """Return an address where nobody listens yet."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return Listener("127.0.0.1", found.getsockname()[1])
+    return Listener("127.0.0.1", free_port())
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from commands.react.storm import JOBS, storm
 
 
+@pytest.mark.long
 def test_each_entry_is_handled_or_kept_whoever_is_killed(tmp_path: Path) -> None:
     came = storm(tmp_path, 300, every=60, lease=0.5, wait=0.05, most=3)
     assert came.matching == 160

@@ -9,6 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import bzredis
 
 ROOT = Path(bzredis.__file__).parent.parent
@@ -34,6 +36,7 @@ def sh(command: str, **environ: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_each_way_to_install_it_works(tmp_path: Path) -> None:
     """In a home of its own, with tools that are newly installed themselves."""
     tools, local = tmp_path / "tools", tmp_path / ".local" / "bin"

@@ -6,7 +6,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,17 +21,12 @@ from consumers.week import DAY, LAST, Bridge, Week, nanos, today
 from playwright.sync_api import Browser, Page, sync_playwright
 from store.servers import Peer, running
 
+from bzredis.commands.embedded import free_port
 from bzredis.streams import CONSENSUS, RATINGS, STREAMS, Stream
 
 OURS: Final = ("AttributeError", "KeyError", "TypeError", "ValueError", "jinja2")
 LIMIT: Final = 60.0  # s for anything that is waited for, on a busy machine too
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @attrs.define(eq=False)

@@ -105,6 +105,7 @@ def test_consensus_is_always_what_the_ratings_come_to(seed: int) -> None:
             assert found.low <= found.target <= found.high
 
 
+@pytest.mark.long
 @FEW
 @given(st.integers(0, 99))
 def test_priors_are_the_firms_last_rating(seed: int) -> None:

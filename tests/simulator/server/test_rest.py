@@ -232,12 +232,12 @@ async def test_a_target_that_is_no_url(start: Start) -> None:
 
 @pytest.mark.parametrize("says", [True, False])
 async def test_the_limit(start: Start, client: Client, says: bool) -> None:  # noqa: FBT001 - a case
-    simulator = await start(rest_limit=2, rest_window=0.3, rest_retry_after=says)
+    simulator = await start(rest_limit=2, rest_window=1, rest_retry_after=says)
     async with client(simulator) as http:
         answers = [await http.get(RATINGS) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert answers[2].headers.get("retry-after") == ("1" if says else None)
-        await trio.sleep(0.35)
+        await trio.sleep(1.05)
         assert (await http.get(RATINGS)).status_code == 200
     assert [asked.status for asked in simulator.requests] == [200, 200, 429, 200]
 

@@ -176,7 +176,7 @@ async def test_pings_and_drops_who_does_not_answer(
 
 
 async def test_who_answers_stays(start: Start, connect: Connect) -> None:
-    simulator = await start(ping_interval=0.01, pong_limit=0.5)
+    simulator = await start(ping_interval=0.01, pong_limit=20)
     async with connect(simulator) as socket:
         await trio.sleep(0.15)
         simulator.publish("ratings", "still here")

@@ -22,6 +22,8 @@ from commands.looks.conftest import bridge, look, peer, server
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from bzredis.commands.embedded import free_port
+
 __all__ = ["bridge", "look", "peer", "server"]
 
 LIMIT = 60.0  # s; what only a failure meets
@@ -57,8 +59,7 @@ class Mosquitto:
 
     def start(self) -> None:
         if not self.port:
-            with closing(socket.create_server(("127.0.0.1", 0))) as free:
-                self.port = free.getsockname()[1]
+            self.port = free_port()
         file = self.folder / "mosquitto.conf"
         lines = (f"listener {self.port} 127.0.0.1", self.settings, "user root")
         file.write_text("\n".join(lines) + "\n")
