@@ -19,6 +19,7 @@ from bzredis.commands.form import INTERRUPTED, complain, endings
 from bzredis.commands.running.called import typed
 from bzredis.commands.service.systemd import RESTART, Systemd
 from bzredis.commands.setup.put import put
+from bzredis.commands.setup.template import template
 from bzredis.errors import ConfigError
 from bzredis.settings import credentials
 from bzredis.settings.config import FILE_VARIABLE, TOKEN_VARIABLE, Token
@@ -30,7 +31,6 @@ from bzredis.settings.file import (
     read_toml,
 )
 from bzredis.settings.settle import configure
-from bzredis.settings.template import template
 
 TRIES: Final = 3  # that who types a token has
 QUESTION: Final = "Your Benzinga token (it is not shown; Enter alone: {}): "

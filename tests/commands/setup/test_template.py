@@ -9,9 +9,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from bzredis.commands.setup.template import WIDTH, template
 from bzredis.settings.config import OPTIONS, Config, Token
 from bzredis.settings.settle import configure
-from bzredis.settings.template import WIDTH, template
 
 TOKEN, STATE = Path('/home/me/ä "b"/token'), Path("/home/me/state")
 TEXT = template(TOKEN, STATE)
