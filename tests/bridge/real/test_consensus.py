@@ -43,7 +43,7 @@ def answer(upstream: Simulator, symbol: str) -> dict[str, str]:
     return figures({k: v for k, v in told.items() if v not in {"", "null"}})
 
 
-NAMELESS = 3_000  # frames, of fifty symbols
+NAMELESS = 10_000  # frames, of fifty symbols
 
 
 @pytest.mark.long
