@@ -41,9 +41,8 @@ log = structlog.get_logger(__name__)
 STATUS_EVERY: Final = 0.75  # s: `status` is at most 1 s behind, its way included
 TELL_EVERY: Final = 0.5  # s between looks at what is wrong
 STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fresh
-# Stopping takes 5 s at the most, whatever hangs (contract.md, 4), and of these Python's
-# own end 0.2, more where others keep the cores busy: so much is for the feeds' goodbye
-# and the backlog, which go on at the same time, …
+# Stopping takes 5 s at the most, whatever hangs (contract.md, 4), Python's own end with
+# it: so much is for the feeds' goodbye and, at the same time, for the backlog, …
 DRAIN: Final = 2.7
 SAVING: Final = 0.8  # … so much for the disk, which another process may have locked, …
 SAVING_AGAIN: Final = 0.1

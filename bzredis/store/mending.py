@@ -22,9 +22,7 @@ PAGE: Final = 200  # entries of some KB each
 NAMES: Final = 1_000  # keys that SCAN looks at in a call
 WRONG_TYPE: Final = "WRONGTYPE"  # how Redis begins to say so
 START: Final = "0-0"  # before all entries
-_MEND, _FORGET, _REJECTED = (
-    Script(lua(name)) for name in ("mend", "forget", "rejected")
-)
+_MEND, _FORGET, _REJECTED = (Script(lua(n)) for n in ("mend", "forget", "rejected"))
 
 Fields = dict[str, str]
 Entry = tuple[str, Fields]
