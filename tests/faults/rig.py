@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from bzredis.simulator.market.records import Published
 PATIENCE: Final = 60.0
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer
+UNHEARD: Final = 50  # messages of a stream; a replay brings 100
 CHUNK: Final = 1 << 18  # bytes a write, in a flood
 SAFE: Final = {"appendfsync": "always", "auto-aof-rewrite-percentage": "0"}
 QUICK: Final[dict[str, Any]] = {
@@ -63,6 +65,7 @@ class Rig:
     bridge: Bridge = attrs.field(init=False)
     standby: Bridge | None = None  # upstream lets one in at a time
     over: dict[str, object] = attrs.field(factory=dict)  # by which connection it went
+    unheard: Counter[str] = attrs.field(factory=Counter)  # of streams that are away
 
     def __attrs_post_init__(self) -> None:
         self.bridge = self.another("first")
@@ -99,26 +102,35 @@ class Rig:
                     self.archive.take(stream, text)
                 [*held] = self.simulator.connections(stream)
                 self.over[text] = held[0] if held else None
+                self.unheard[stream] = 0 if held else self.unheard[stream] + 1
                 self.simulator.publish(stream, text)
 
     @asynccontextmanager
     async def talking(self, rate: float = 20) -> AsyncIterator[None]:
-        """Have upstream send `rate` messages a second meanwhile, over all streams.
-
-        So slowly that a replay reaches back to where it broke off, on a busy machine.
-        """
+        """Have upstream send `rate` messages a second meanwhile, over all streams."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.talk, rate)
             yield
             nursery.cancel_scope.cancel()
 
     async def talk(self, rate: float) -> None:
-        """Send `rate` messages a second over all streams, until cancelled."""
+        """Send `rate` messages a second over all streams, until cancelled.
+
+        A stream that is away rests before it has more than a replay brings back,
+        however long a busy machine takes to connect it again.
+        """
         due = trio.current_time()
         while True:
-            self.publish(1, self.rng.choice(STREAMS))
+            stream = self.rng.choice(STREAMS)
+            if self.unheard[stream] < UNHEARD:
+                self.publish(1, stream)
             due += 1 / rate
             await trio.sleep_until(due)
+
+    async def known(self) -> None:
+        """Have Redis hold something of each stream: a replay proves itself by that."""
+        self.publish()
+        await until(lambda: all(self.redis_length(f"{s}:events") for s in STREAMS))
 
     async def flood(self, count: int, stream: str = "ratings") -> None:
         """Send so many messages as fast as the socket takes them."""
@@ -150,6 +162,12 @@ class Rig:
         with self.redis() as redis:
             names = [f"bz:{stream}:alive" for stream in streams or STREAMS]
             return bool(redis.exists(*names) == len(names))
+
+    def is_decided(self, stream: str) -> bool:
+        """Tell whether a stream is fresh, and has no hole that is yet to be judged."""
+        with self.redis() as redis:
+            holes = redis.hget(f"bz:{stream}:internal:coverage", "holes")
+        return self.is_connected(stream) and self.is_fresh(stream) and not holes
 
     def tally(self) -> Tally:
         with self.redis() as redis:
@@ -201,6 +219,14 @@ class Rig:
                         return tally
                 await trio.sleep(SETTLE)
         raise AssertionError(tally)
+
+    async def without_gaps(self) -> Tally:
+        """Wait until all is there, and decided; return the tally, which has no gap."""
+        await self.settled()
+        await until(lambda: all(map(self.is_decided, STREAMS)))
+        tally = await self.settled()
+        assert not tally.gaps, tally
+        return tally
 
 
 def text_frame(payload: bytes) -> bytes:

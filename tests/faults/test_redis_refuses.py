@@ -23,7 +23,7 @@ async def test_no_memory_left(rig: Rig) -> None:
             redis.config_set("maxmemory", 100_000)
             await waits(rig, "maxmemory")
             redis.config_set("maxmemory", 0)
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_a_permission_that_is_withdrawn_and_given_back(rig: Rig) -> None:
@@ -36,7 +36,7 @@ async def test_a_permission_that_is_withdrawn_and_given_back(rig: Rig) -> None:
             redis.execute_command("ACL SETUSER bz -copy")
             await waits(rig, "COPY on")
             redis.execute_command("ACL SETUSER bz +copy")
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_scripts_are_flushed(rig: Rig) -> None:
@@ -46,7 +46,7 @@ async def test_scripts_are_flushed(rig: Rig) -> None:
             for _ in range(10):
                 await trio.sleep(rig.rng.random() / 5)
                 redis.script_flush()
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_a_replica_cannot_be_written(rig: Rig) -> None:
@@ -56,7 +56,7 @@ async def test_a_replica_cannot_be_written(rig: Rig) -> None:
             redis.replicaof("127.0.0.1", "1")
             await waits(rig, "read only")
             redis.replicaof("NO", "ONE")
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_answers_are_lost_after_the_batch_was_applied(rig: Rig) -> None:
@@ -76,7 +76,7 @@ async def test_answers_are_lost_after_the_batch_was_applied(rig: Rig) -> None:
         proxy.delay = 0.05
         await trio.sleep(4.5)  # as long as an answer may take
         proxy.cut()
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_one_poisonous_key(rig: Rig) -> None:

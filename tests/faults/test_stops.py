@@ -18,13 +18,16 @@ AT_ONCE = 5.0  # s that an orderly stop may take
 
 
 async def test_stopped_at_random_moments(rig: Rig) -> None:
+    await rig.start()
+    await rig.known()
+    await rig.bridge.stop()
     async with rig.talking():
         for _ in range(3):
             await rig.start("ratings")
             await trio.sleep(rig.rng.random())
             assert await rig.bridge.stop() < AT_ONCE
         await rig.start()
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_stopped_before_it_has_begun(rig: Rig) -> None:
@@ -40,6 +43,7 @@ async def test_stopped_while_redis_hangs_and_upstream_answers_no_goodbye(
     rig: Rig,
 ) -> None:
     await rig.start()
+    await rig.known()
     async with rig.talking():
         await trio.sleep(0.5)
         freeze(rig.server)
@@ -51,7 +55,7 @@ async def test_stopped_while_redis_hangs_and_upstream_answers_no_goodbye(
             faults.ignore_close = False
         thaw(rig.server)
         await rig.start()
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
     assert "spooled" in rig.bridge.said()
 
 
@@ -82,7 +86,7 @@ async def test_a_second_bridge(rig: Rig) -> None:
     assert rig.status()["bridge"] == first
     assert rig.is_fresh()
     rig.publish(10)
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 def holder(rig: Rig) -> str:

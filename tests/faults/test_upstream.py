@@ -32,13 +32,14 @@ async def test_nobody_listens_at_first_and_then_again(rig: Rig) -> None:
     await until(lambda: "cannot be reached" in rig.bridge.said())
     await rig.nursery.start(proxy.serve)
     await rig.connected()
+    await rig.known()
     async with rig.talking():
         await trio.sleep(0.3)
         proxy.shut()
         await until(lambda: not any(map(rig.is_connected, STREAMS)))
         await rig.nursery.start(proxy.serve)
         await rig.connected()
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
 
 
 async def test_the_token_is_not_accepted(rig: Rig) -> None:
@@ -72,7 +73,7 @@ async def test_upstream_is_out_of_order_at_the_handshake(rig: Rig) -> None:
     faults["consensus"].hang_up = False
     await rig.connected()
     rig.publish(20)
-    assert not (await rig.settled()).gaps
+    await rig.without_gaps()
     said = rig.bridge.said()
     assert "HTTP 502: <html>Bad Gateway</html>" in said
     assert "failure to get a peer" in said
@@ -121,6 +122,7 @@ def unanswered_goodbye(simulator: Simulator, stream: str) -> None:
 )
 async def test_connections_break(rig: Rig, wounds: tuple[Wound, ...]) -> None:
     await rig.start()
+    await rig.known()
     before = {stream: rig.simulator.connections(stream) for stream in STREAMS}
     async with rig.talking():
         await trio.sleep(0.2)
@@ -129,8 +131,7 @@ async def test_connections_break(rig: Rig, wounds: tuple[Wound, ...]) -> None:
         for stream in STREAMS:
             await until(lambda s=stream: is_anew(rig, s, before[s]))  # type: ignore[misc]
         await trio.sleep(0.3)
-    tally = await rig.settled()
-    assert not tally.gaps
+    await rig.without_gaps()
     for stream in STREAMS:
         await until(lambda s=stream: rig.status(s)["reconnects"] >= "1")  # type: ignore[misc]
 
@@ -150,8 +151,7 @@ async def test_nonsense_is_set_aside_and_harms_nothing_else(rig: Rig) -> None:
         for text in ("pong", "4711", '{"type": "error", "message": "no"}'):
             rig.simulator.publish("ratings", text)
         await until(lambda: rig.redis_length("ratings:rejected") == 7)
-    tally = await rig.settled()
-    assert not tally.gaps
+    await rig.without_gaps()
     await until(lambda: rig.status()["rejected"] == "7")
     assert rig.status()["reconnects"] == "0"
 
