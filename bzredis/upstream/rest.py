@@ -37,6 +37,7 @@ from bzredis.upstream.pacing import PACE, REFUSALS, Pace
 from bzredis.upstream.pages import Odd
 from bzredis.upstream.proxy import Proxy
 from bzredis.upstream.secret import cleaned
+from bzredis.upstream.transport import trusted
 
 ANSWER: Final = 60.0  # s for one answer whole; a full page of insights has some 3 MB
 WHOLE: Final = 180.0  # s for one request with all its attempts and waits
@@ -105,7 +106,7 @@ class Rest:
             proxy=_proxy(self.proxy),
             follow_redirects=False,  # the token is for this host
             timeout=httpx.Timeout(SILENCE, connect=CONNECT, pool=None),
-            verify=self.tls or ssl.create_default_context(),
+            verify=self.tls or trusted(),
             transport=self.transport,
         )
 

@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -27,11 +28,18 @@ STATUS_LINE = re.compile(rb"HTTP/\d\.\d (\d{3})")
 T = TypeVar("T")
 
 
+@cache
+def trusted() -> ssl.SSLContext:
+    """Return whom the system trusts, read once: that takes some 50 ms, and blocks."""
+    return ssl.create_default_context()
+
+
 async def secure(
-    tcp: trio.abc.Stream, host: str, tls: ssl.SSLContext
+    tcp: trio.abc.Stream, host: str, tls: ssl.SSLContext | None
 ) -> trio.abc.Stream:
     """Speak TLS over `tcp`, or raise `FeedLost`; `tcp` stays the caller's to close."""
-    stream = trio.SSLStream(tcp, tls, server_hostname=host, https_compatible=True)
+    context = tls or trusted()
+    stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
     failed = f"{host} failed the TLS handshake"
     await limited(stream.do_handshake(), failed, "no end of it")
     return stream

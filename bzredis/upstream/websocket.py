@@ -166,8 +166,8 @@ class Upstream:
                 failed = f"the proxy {self.proxy.shown}, asked for {self.host}"
                 await limited(through, failed, "no answer")
             if self._at.scheme == "wss":
-                tls = self.tls or ssl.create_default_context()
-                tcp = await secure(tcp, self.host, tls)  # noqa: PLW2901 - closed alike
+                # Closed alike.
+                tcp = await secure(tcp, self.host, self.tls)  # noqa: PLW2901
             wire = Wire(tcp, inbox, Splitter(LARGEST))
             async with trio.open_nursery() as nursery:
                 ws: WebSocketConnection | None = await nursery.start(

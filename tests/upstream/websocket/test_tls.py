@@ -28,6 +28,8 @@ from upstream.websocket.peers import (
 )
 
 from bzredis.errors import FeedLost
+from bzredis.upstream.rest import Rest
+from bzredis.upstream.transport import trusted
 from bzredis.upstream.websocket import Upstream
 
 
@@ -104,6 +106,31 @@ async def test_trusts_no_certificate_by_itself(
     port = await serve_tls(nursery, ca, "127.0.0.1")
     with losing("TLS handshake: its certificate is not accepted, .*certificate"):
         await attempt(Upstream(f"wss://127.0.0.1:{port}", lambda: TOKEN))
+
+
+async def test_whom_the_system_trusts_is_read_once(
+    nursery: trio.Nursery,
+    ca: trustme.CA,
+    losing: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each connection would hold up the others for some 50 ms."""
+    port = await serve_tls(nursery, ca, "127.0.0.1")
+    default, made = ssl.create_default_context, 0
+
+    def counted() -> ssl.SSLContext:
+        nonlocal made
+        made += 1
+        return default()
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    trusted.cache_clear()
+    for _ in range(2):
+        with losing("its certificate is not accepted"):
+            await attempt(Upstream(f"wss://127.0.0.1:{port}", lambda: TOKEN))
+        async with Rest("https://127.0.0.1:9", lambda: TOKEN):
+            pass
+    assert made == 1
 
 
 async def test_a_certificate_for_another_host(
