@@ -18,6 +18,9 @@ from bzredis.streams import CONSENSUS, INSIGHTS, RATINGS
 PAGES = ("/", "/symbol/AAPL", "/watch", "/search?q=micro", "/widget/AAPL", "/symbol/X")
 SERIOUS = {"serious", "critical"}
 MARKED = "() => { window.marked = true }"
+STICKS_OUT = """() => [...document.querySelectorAll("html, section, [data-part]")]
+    .filter(each => each.scrollWidth > each.clientWidth + 1)
+    .map(each => [each.tagName, each.id, each.scrollWidth, each.clientWidth])"""
 IS_MARKED = "() => window.marked === true"
 
 
@@ -187,6 +190,20 @@ def test_hostile_text_is_text(seen: Seen, wrote: Wrote) -> None:
     assert links == ["https://example.com/a", "https://example.com/p.png"]
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_nothing_sticks_out_at_any_width(seen: Seen, wrote: Wrote) -> None:
+    far = {"rating_prior": "Sector Perform", "rating_current": "Sector Outperform"}
+    moved = {"pt_prior": "1065.00", "pt_current": "1154.50", **far}
+    firm = {"analyst": "Canaccord Genuity", "action_company": "Upgrades"}
+    wrote.send(RATINGS, id="wide", ticker="WIDEN", exchange="TSXV", **firm, **moved)
+    page = seen.page
+    for path in ("/", "/symbol/TSXV:WIDEN", "/watch?symbols=TSXV:WIDEN,AAPL"):
+        page.goto(path)
+        expect(page.locator("main")).to_contain_text("TSXV:WIDEN")
+        for width in (360, 500, 641, 760, 999, 1000, 1100, 1200, 1280, 1600):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(STICKS_OUT) == [], (path, width)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -34,6 +34,21 @@ def hub() -> Hub:
     return Hub(("ratings",), "redis://x", "bz", [], Templates().drawing())
 
 
+@pytest.mark.parametrize(
+    ("upstream", "is_told"),
+    [
+        *(("api.benzinga.com", False), ("benzinga.com", False), ("", False)),
+        *(("127.0.0.1", True), ("notbenzinga.com", True)),
+        ("api.benzinga.com.example", True),
+    ],
+)
+def test_what_is_not_from_benzinga_is_told(upstream: str, *, is_told: bool) -> None:
+    board = hub()
+    board.states["ratings"] = Status(stream="ratings", upstream=upstream or None)
+    told = f"Not from Benzinga:</strong> this comes from {upstream}."
+    assert (told in board.draw.strip(board)) is is_told
+
+
 # ---- what is kept
 
 

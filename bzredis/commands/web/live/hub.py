@@ -35,6 +35,7 @@ STATE: Final = 1.0  # s between signs that this board lives, with how all stands
 MOVED: Final = 5.0  # s between tables of who moved
 # A look takes milliseconds. So old, what it said may be as wrong as it likes.
 OLD: Final = 3.0  # s
+OURS: Final = ".benzinga.com"  # what the hosts' names end with that are upstream's own
 FIRST: Final = 1_000  # entries of each log's end; one in three is news
 BEHIND: Final = 24  # messages that may wait for a page: some 5 s
 MOST: Final = 200  # pages at once
@@ -113,6 +114,12 @@ class Hub:
         """Whether what stands in Redis of a stream is; what is not known is not."""
         found = {name: status.fresh for name, status in self.states.items()}
         return self.is_known and any(found[name] for name in found if name == stream)
+
+    @property
+    def foreign(self) -> list[str]:
+        """Hosts of which this is, and that are not Benzinga's: a simulator's, say."""
+        hosts = {status.upstream or "" for status in self.states.values()} - {""}
+        return sorted(each for each in hosts if not f".{each}".endswith(OURS))
 
     @property
     def moved(self) -> dict[str, list[Entry]]:
