@@ -220,11 +220,16 @@ class Rig:
                 await trio.sleep(SETTLE)
         raise AssertionError(tally)
 
-    async def without_gaps(self) -> Tally:
+    async def decided(self, *streams: str) -> None:
+        await until(lambda: all(map(self.is_decided, streams or STREAMS)))
+
+    async def without_gaps(
+        self, *streams: str, good: Callable[[Tally], bool] = lambda t: t.is_whole
+    ) -> Tally:
         """Wait until all is there, and decided; return the tally, which has no gap."""
-        await self.settled()
-        await until(lambda: all(map(self.is_decided, STREAMS)))
-        tally = await self.settled()
+        await self.settled(good)
+        await self.decided(*streams)
+        tally = await self.settled(good)
         assert not tally.gaps, tally
         return tally
 
