@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import termios
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -165,21 +164,22 @@ def test_it_ends_at_once_and_leaves_the_terminal_as_it_was(
 ) -> None:
     terminal = look.terminal("watch")
     with closing(terminal):
-        before = termios.tcgetattr(terminal.fd)
         shown = terminal.until(lambda text: END in text)
         assert "\x1b[?1049h" in shown
         assert "XOM" in shown
-        began = time.monotonic()
-        if how == "\x03":  # what the terminal makes of it
-            terminal.process.send_signal(signal.SIGINT)
-        elif isinstance(how, str):
-            terminal.type(how)
-        else:
-            terminal.process.send_signal(how)
+
+        def ask() -> None:
+            if how == "\x03":  # what the terminal makes of it
+                terminal.process.send_signal(signal.SIGINT)
+            elif isinstance(how, str):
+                terminal.type(how)
+            else:
+                terminal.process.send_signal(how)
+
+        assert terminal.seconds_to_end(ask) < 5
         assert terminal.ended() == 0, terminal.text
-        assert time.monotonic() - began < 5
         assert terminal.text.rstrip().endswith(("\x1b[?1049l", "\x1b[?25h"))
-        assert termios.tcgetattr(terminal.fd) == before
+        assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
 def test_changes_are_shown_as_they_come(bridge: Bridge, look: Look) -> None:
