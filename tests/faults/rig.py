@@ -25,7 +25,7 @@ from bzredis.simulator import Settings, Simulator
 from bzredis.simulator.market.records import Published
 
 # s for whatever is waited for: a busy machine takes longer, and a bug takes for ever.
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer
 UNHEARD: Final = 50  # messages of a stream; a replay brings 100
