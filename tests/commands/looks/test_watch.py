@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -251,16 +252,26 @@ def until(lines: Iterator[bytes], words: str) -> str:
 
 
 def test_who_has_read_enough_ends_it(bridge: Bridge, look: Look) -> None:
+    """It hears of that when it has more to say."""
     program = '("$@"; echo $? >&2) | head -n 1'
-    done = subprocess.run(
+    with subprocess.Popen(
         ["/bin/sh", "-c", program, "sh", *look.command("watch")],
         env=look.surroundings(),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert done.stderr == b"0\n"
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        deadline = time.monotonic() + LIMIT
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            bridge.say("connected", "disconnected")
+            time.sleep(1)
+            bridge.say("fresh")
+            time.sleep(1)
+        assert process.stderr.read() == b"0\n"
 
 
 def test_no_redis_from_the_start(look: Look) -> None:
