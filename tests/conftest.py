@@ -37,6 +37,16 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CALLED, "bzredis")
 
 
+@pytest.fixture(autouse=True)
+def _turns(request: pytest.FixtureRequest) -> None:
+    """Shuffle the tasks that may go on, as trio does, the same way each time.
+
+    `--hypothesis-seed=N` shuffles them otherwise.
+    """
+    told = request.config.getoption("hypothesis_seed", None) or ""
+    trio._core._run._r.seed(f"{request.node.nodeid}{told}")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import attrs
 import trio
 
 from bzredis.commands.embedded import Server
@@ -38,19 +41,42 @@ async def restart(server: Server) -> None:
     await server.start()
 
 
-async def seconds_to_end(process: trio.Process, how: signal.Signals) -> float:
-    """Send a signal; return how long it went on, less what it waited for a core.
+@attrs.define
+class Stopwatch:
+    """How long a process goes on from now, less what it waits for a core.
 
     What a busy machine takes is no fault of the program's.
     """
-    waited = before = _waited(process.pid)
-    began = trio.current_time()
+
+    process: trio.Process | subprocess.Popen[bytes]
+    began: float = attrs.field(factory=time.monotonic)
+    _before: dict[str, int] = attrs.field(init=False)
+    _waited: dict[str, int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._before = self._waited = _waited(self.process.pid)
+
+    def goes_on(self) -> bool:
+        """Look whether it does; often, since a thread that ended tells nothing."""
+        if self.process.poll() is not None:
+            return False
+        self._waited = self._waited | _waited(self.process.pid)
+        return True
+
+    def seconds(self) -> float:
+        """Return how long it went on until now."""
+        waited = self._waited.items()
+        lost = sum(count - self._before.get(task, 0) for task, count in waited)
+        return time.monotonic() - self.began - lost / 1e9
+
+
+async def seconds_to_end(process: trio.Process, how: signal.Signals) -> float:
+    """Send a signal; return how long it went on by itself."""
+    watch = Stopwatch(process)
     process.send_signal(how)
-    while process.poll() is None:
-        waited = waited | _waited(process.pid)
+    while watch.goes_on():
         await trio.sleep(LOOK)
-    lost = sum(count - before.get(task, 0) for task, count in waited.items()) / 1e9
-    return trio.current_time() - began - lost
+    return watch.seconds()
 
 
 def _waited(pid: int) -> dict[str, int]:

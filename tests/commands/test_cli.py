@@ -383,7 +383,7 @@ def test_the_simulator_says_where_it_is_and_ends_when_asked(
         assert process.stdout is not None
         where, how = process.stdout.readline(), process.stdout.readline()
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=10)
+        _, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (0, "")
     assert "upstream is at ws://127.0.0.1:" in where
     assert "--prefix demo" in how, "made-up data stays apart"

@@ -87,7 +87,7 @@ class Consumer:
 def end(process: subprocess.Popen[bytes], how: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, how)
-    process.wait(10)
+    process.wait(60)
 
 
 def split(output: bytes) -> list[str]:

@@ -25,6 +25,7 @@ import attrs
 from consumers.week import DAY
 
 ROOT: Final = Path(__file__).parents[2]
+UPDATE: Final = bool(os.environ.get("UPDATE"))  # write down what is printed
 # The day that all outputs are shown as of: each time in them is moved by whole days.
 SHOWN: Final = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
 ERROR: Final = re.compile(
@@ -39,7 +40,8 @@ if [ -p /dev/stdout ]; then exec {cli} "$@"; fi
 exec {cli} --no-raw "$@"
 """
 GOES_ON: Final = " " * 4
-PATIENCE: Final = 20  # s
+PATIENCE: Final = 60  # s, on a busy machine too
+STILL: Final = 2  # s without a word, where nobody knows what comes
 
 
 @attrs.frozen
@@ -157,7 +159,8 @@ class Shell:
     ) -> None:
         """Wait until it ends, or has printed what it should, or nothing more comes."""
         last, since = b"", time.monotonic()
-        while process.poll() is None and time.monotonic() < since + 2:
+        limit = PATIENCE if expected and not UPDATE else STILL
+        while process.poll() is None and time.monotonic() < since + limit:
             said = path.read_bytes()
             if said and self.shown(said.decode()) == expected:
                 return

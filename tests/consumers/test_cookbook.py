@@ -20,7 +20,7 @@ from typing import Final
 import pytest
 from consumers.conftest import until
 from consumers.languages import is_here
-from consumers.recipes import ERROR, ROOT, Block, Shell, blocks, preamble
+from consumers.recipes import ERROR, ROOT, UPDATE, Block, Shell, blocks, preamble
 from consumers.week import Bridge, today
 from redis import Redis
 from redis.exceptions import NoPermissionError
@@ -33,7 +33,6 @@ COOKBOOK: Final = ROOT / "scripts" / "consumers" / "cookbook.md"
 REFERENCE: Final = ROOT / "bzredis" / "contract" / "reference.md"
 EXAMPLES: Final = REFERENCE.with_name("examples.py")
 PAGES: Final = (COOKBOOK, EXAMPLES, ROOT / "README.md")
-UPDATE: Final = bool(os.environ.get("UPDATE"))
 # A module to load into Valkey: no server that is found here brings it.
 MODULE: Final = os.environ.get("REDISEARCH", "")
 SEARCH: Final = "valkey with RediSearch"

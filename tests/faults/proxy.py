@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import attrs
+import ports
 import trio
 
 HOST: Final = "127.0.0.1"
@@ -45,8 +46,8 @@ class Proxy:
     ) -> None:
         """Listen until `shut`, or until cancelled."""
         with trio.CancelScope() as self._listening:
+            self.port = self.port or ports.free()  # still so when it opens again
             listeners = await trio.open_tcp_listeners(self.port, host=HOST)
-            self.port = listeners[0].socket.getsockname()[1]
             task_status.started(self.port)
             await trio.serve_listeners(self._carry, listeners)
 

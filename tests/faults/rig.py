@@ -25,7 +25,7 @@ from bzredis.simulator import Settings, Simulator
 from bzredis.simulator.market.records import Published
 
 # s for whatever is waited for: a busy machine takes longer, and a bug takes for ever.
-PATIENCE: Final = 60.0
+PATIENCE: Final = 120.0
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer
 UNHEARD: Final = 50  # messages of a stream; a replay brings 100
@@ -220,11 +220,16 @@ class Rig:
                 await trio.sleep(SETTLE)
         raise AssertionError(tally)
 
-    async def without_gaps(self) -> Tally:
+    async def decided(self, *streams: str) -> None:
+        await until(lambda: all(map(self.is_decided, streams or STREAMS)))
+
+    async def without_gaps(
+        self, *streams: str, good: Callable[[Tally], bool] = lambda t: t.is_whole
+    ) -> Tally:
         """Wait until all is there, and decided; return the tally, which has no gap."""
-        await self.settled()
-        await until(lambda: all(map(self.is_decided, STREAMS)))
-        tally = await self.settled()
+        await self.settled(good)
+        await self.decided(*streams)
+        tally = await self.settled(good)
         assert not tally.gaps, tally
         return tally
 

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import trio
 from faults.press import STREAMS
 from faults.process import TOKEN
-from faults.rig import Rig
+from faults.rig import Rig, until
 
 from bzredis.simulator.faults import Refusal
 
@@ -32,14 +31,16 @@ async def test_nowhere(rig: Rig) -> None:
         redis.execute_command("ACL", "SETUSER", "bz", "resetpass")
         redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         rig.publish(20)
-        await trio.sleep(1.5)
+        words = "does not accept this password"
+        await until(lambda: words in rig.bridge.said())
         redis.execute_command("ACL", "SETUSER", "bz", f">{PASSWORD}")
         await rig.connected("ratings")
+        for stream in ("ratings", "insights"):
+            await until(lambda s=stream: rig.redis_length(f"{s}:events") >= 40)  # type: ignore[misc]
         seen = {"processes": rig.bridge.shown()}
         await rig.bridge.stop()
         seen["log"] = rig.bridge.said()
         seen["redis"] = dump(redis)
-        assert "does not accept this password" in seen["log"]
         for path in rig.bridge.state.rglob("*"):
             if path.is_file():
                 seen[path.name] = path.read_bytes().decode(errors="replace")

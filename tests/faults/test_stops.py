@@ -142,7 +142,7 @@ async def test_a_damaged_spool(rig: Rig, *, is_running: bool) -> None:
         damage_spool(rig)
         await rig.server.start()
     await rig.start()
-    assert "damaged spool was set aside" in rig.bridge.said()
+    await until(lambda: "damaged spool was set aside" in rig.bridge.said())
     rig.publish(10)
 
     def announced(tally: Tally) -> bool:

@@ -69,7 +69,7 @@ async def test_upstream_is_out_of_order_at_the_handshake(rig: Rig) -> None:
     faults["insights"].refusals = [RING_BALANCER]
     faults["consensus"].hang_up = True
     await rig.bridge.start()
-    await until(lambda: len(rig.simulator.attempts) == 3)
+    await until(lambda: {each.stream for each in rig.simulator.attempts} == {*STREAMS})
     faults["consensus"].hang_up = False
     await rig.connected()
     rig.publish(20)
@@ -167,6 +167,8 @@ async def test_the_replay_holds_a_frame_that_ends_every_connection(rig: Rig) -> 
     def came(tally: Tally) -> bool:
         return tally.is_sound and tally.covered + tally.logged == tally.sent
 
+    await rig.settled(came)
+    await rig.decided()
     tally = await rig.settled(came)
     rig.publish(20)
     await rig.settled(lambda t: came(t) and t.logged == tally.logged + 60)

@@ -95,7 +95,7 @@ def test_it_measures_the_bridge_on_the_server_that_is_named(tmp_path: Path) -> N
         check=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert "300 ratings of 1.1 KB at full speed" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= told.WIDTH

@@ -37,7 +37,7 @@ Connect = Callable[..., AbstractAsyncContextManager[WebSocketConnection]]
 
 async def alarm() -> None:
     """Let no test hang, since virtual time cannot be had with real sockets."""
-    await trio.sleep(30)
+    await trio.sleep(60)
     raise trio.TooSlowError
 
 

@@ -95,7 +95,7 @@ async def test_its_stream_is_there_with_filters_and_replay(
     start: Start, connect: Connect
 ) -> None:
     simulator = await start(further=(DEALS,), history=60)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         for query, wanted in (({"tickers": "AAPL"}, "AAPL ODD"), ({}, "AAPL ODD T")):
             async with connect(simulator, DEALS.path, **query) as client:
                 await client.send_message("replay")

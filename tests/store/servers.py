@@ -150,6 +150,15 @@ class Peer:
         (result,) = self.apply(stream, item, **how)
         return result
 
+    def heard(self, listener: Any, channel: str) -> list[str]:
+        """Return what a listener was told since, however late it comes."""
+        self.redis.publish(channel, "END")
+        told: list[str] = []
+        while not told or told[-1] != "END":
+            if (message := listener.get_message(timeout=60)) is not None:
+                told.append(message["data"])
+        return told[:-1]
+
     def hash(self, key: str) -> dict[str, str]:
         """Return a hash, {} where there is none."""
         found: dict[str, str] = self.redis.hgetall(f"{PREFIX}:{key}")

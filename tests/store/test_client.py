@@ -222,9 +222,9 @@ async def test_a_frozen_server_is_waited_for_within_limits(
 async def test_a_connection_that_hangs_is_left(
     peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CALL", 0.1)
     store = peer.store()
     await store.ping()
+    monkeypatch.setattr(connection, "CALL", 0.1)
     with frozen(peer), losing("did not answer within 0 s", StoreSlow):
         await CALLS["apply"](store)
     monkeypatch.undo()

@@ -27,7 +27,7 @@ from bzredis.streams import CONSENSUS, RATINGS
 
 SLOTS = 16_384
 TAG = "{bz}"
-PATIENCE = 15.0  # s until the nodes have met
+PATIENCE = 60.0  # s until the nodes have met, on a busy machine too
 
 
 @attrs.frozen
@@ -163,11 +163,11 @@ async def test_a_node_that_is_gone_is_not_asked_for_ever(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its successor is known to whom the URL names, and only there."""
-    monkeypatch.setattr(connection, "ANSWER", 0.2)
     owner = cluster.owner()
     store = cluster.store(1 - owner)
     await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
     keeper = cluster.nodes[owner].server
+    monkeypatch.setattr(connection, "ANSWER", 0.2)
     freeze(keeper)
     try:
         with pytest.raises(StoreDown), trio.fail_after(PATIENCE):
@@ -176,6 +176,7 @@ async def test_a_node_that_is_gone_is_not_asked_for_ever(
         assert kwargs["port"] != keeper.port
     finally:
         thaw(keeper)
+    monkeypatch.undo()
     assert await store.write_status(RATINGS, {"a": "b"}, Sign("me", "apart", "x", -1))
 
 
@@ -237,7 +238,7 @@ async def test_a_cluster_on_a_unix_socket_is_told_in_words(tmp_path: Path) -> No
 def test_on_a_cluster_all_keys_share_a_slot(tmp_path: Path) -> None:
     with running("valkey", tmp_path, cluster_enabled="yes") as peer:
         peer.redis.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE
         while peer.redis.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
             assert time.monotonic() < until
             time.sleep(0.02)

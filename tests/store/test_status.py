@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from redis.exceptions import OutOfMemoryError
 from store.servers import Peer, new_log, pack, rating
@@ -41,12 +43,13 @@ async def test_alive_is_there_only_while_it_is_fresh(
     peer: Peer, presence: Presence
 ) -> None:
     store = peer.store()
-    await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
-    assert peer.redis.get(ALIVE) == "me"
-    assert 13 < peer.redis.ttl(ALIVE) <= 15
-    peer.redis.expire(ALIVE, 2)
-    await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
-    assert 13 < peer.redis.ttl(ALIVE) <= 15
+    for _ in range(2):
+        began = time.monotonic()
+        await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
+        assert peer.redis.get(ALIVE) == "me"
+        left = peer.redis.ttl(ALIVE)
+        assert 13 - (time.monotonic() - began) < left <= 15
+        peer.redis.expire(ALIVE, 2)
     assert await store.write_status(RATINGS, {"a": "c"}, sign("me", presence))
     assert not peer.redis.exists(ALIVE)
     assert peer.hash("ratings:status") == {"a": "c"}
@@ -59,14 +62,15 @@ async def test_a_sign_that_was_made_before_the_machine_slept_is_not_believed(
     store = peer.store()
     with peer.redis.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("bz:ratings:fresh")
+        listener.get_message(timeout=60)  # the answer
         for slept, is_fresh in ((0, True), (13, True), (17, False), (0, True)):
             answered = store._answered.get("ratings")
             if isinstance(answered, int):
                 store._answered["ratings"] = answered - slept
             wrote = await store.write_status(RATINGS, {"a": "b"}, sign("me", "fresh"))
             assert wrote == is_fresh == bool(peer.redis.exists(ALIVE))
-        found = [listener.get_message(timeout=1) for _ in range(4)]
-    assert [each["data"] for each in found if each] == ["1", "0 silent", "1"]
+        told = peer.heard(listener, "bz:ratings:fresh")
+    assert told == ["1", "0 silent", "1"]
 
 
 async def test_who_listens_hears_when_it_is_fresh_and_why_not(peer: Peer) -> None:
@@ -78,14 +82,11 @@ async def test_who_listens_hears_when_it_is_fresh_and_why_not(peer: Peer) -> Non
     ]
     with peer.redis.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("bz:ratings:fresh")
-        listener.get_message(timeout=1)
+        listener.get_message(timeout=60)  # the answer
 
         async def heard(sign: Sign) -> list[str]:
             await store.write_status(RATINGS, {"a": "b"}, sign)
-            told = []
-            while (message := listener.get_message(timeout=0.05)) is not None:
-                told.append(message["data"])
-            return told
+            return peer.heard(listener, "bz:ratings:fresh")
 
         for why, presence in gone:
             assert await heard(Sign("me", presence, "x", -1, why)) == []

@@ -19,9 +19,8 @@ from bzredis.simulator import Settings, Simulator
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask REST at once, which has what the stream sent, and do not wait for long."""
+    """Ask REST at once: it has what the stream sent."""
     monkeypatch.setattr(coverage, "REST_HAS", 0.5)
-    monkeypatch.setattr(coverage, "GIVE_UP", 8.0)
 
 
 @pytest.fixture

@@ -60,7 +60,6 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
     book = upstream.market.book
     watched = tuple(sorted(s for s in book.consensus if ":" not in s))[:50]
     assert len(watched) == 50
-    began = trio.current_time()
     async with running(upstream, server, tmp_path, pace=10, tickers=watched) as bridge:
         [status] = [
             line.intake.status for line in bridge.lines if line.name == "consensus"
@@ -68,13 +67,13 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
         with trio.fail_after(LIMIT):
             while client.zcard("bz:consensus:symbols") < len(watched):
                 await trio.sleep(0.05)
-        first = trio.current_time() - began
+        first, *_, last = upstream.asked("consensus")[: len(watched)]
         before = {symbol: shown(client, symbol) for symbol in watched}
         assert before == {symbol: answer(upstream, symbol) for symbol in watched}
         # Frames that name nobody, in plenty; of another market, so that each is wrong.
         other = Market(9)
         rng = Random(9)
-        with trio.fail_after(2 * LIMIT):
+        with trio.fail_after(4 * LIMIT):
             for n in range(0, NAMELESS, 500):
                 for _ in range(500):
                     upstream.broadcast(other.opine(n, rng.choice(watched))[1])
@@ -103,7 +102,7 @@ async def test_consensus_is_looked_up_and_never_guessed(  # noqa: C901 - one sto
         asked = upstream.asked("consensus", symbol)
         assert asked
         assert all(b - a >= 3.0 for a, b in pairwise(asked))
-    assert first < 20, "50 requests at 10/s"
+    assert last - first < 20, "50 requests at 10/s"
 
 
 ONE, TWO = "AAPL", "MSFT"

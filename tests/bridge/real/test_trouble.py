@@ -11,8 +11,15 @@ import trio
 from bridge.real.nights import LIMIT, STREAMS, entries, night, running, settled
 from fakes import Said
 
+from bzredis.bridge import coverage
 from bzredis.commands import embedded
 from bzredis.simulator import Refusal, RestFaults, Simulator
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait for long for a REST that gives nothing."""
+    monkeypatch.setattr(coverage, "GIVE_UP", 8.0)
 
 
 async def test_without_rest_a_gap_tells_of_it(

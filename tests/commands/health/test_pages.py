@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import ports
 import pytest
 import trio
 from prometheus_client import Metric
@@ -19,7 +20,6 @@ from prometheus_client.parser import text_string_to_metric_families as of_text
 from bzredis import __version__
 from bzredis.bridge.bridge import Bridge
 from bzredis.bridge.status import CONTRACT
-from bzredis.commands.embedded import free_port
 from bzredis.commands.health import http
 from bzredis.commands.health.around import TOLD_NOT_INSTALLED, looked_after, server
 from bzredis.commands.logs import add_secret
@@ -43,7 +43,7 @@ def bridge(tmp_path: Path) -> Bridge:
 @pytest.fixture
 def at() -> Listener:
     """Return an address where nobody listens yet."""
-    return Listener("127.0.0.1", free_port())
+    return Listener("127.0.0.1", ports.free())
 
 
 @pytest.fixture

@@ -52,6 +52,13 @@ async def running(
         yield process
 
 
+async def stopped_still(process: trio.Process) -> None:
+    status = trio.Path(f"/proc/{process.pid}/stat")
+    with trio.fail_after(LIMIT):
+        while (await status.read_text()).rpartition(")")[2].split()[0] != "T":
+            await trio.sleep(0.01)
+
+
 async def test_systemd_hears_that_it_runs_that_it_lives_and_that_it_ends(
     systemd: Systemd, upstream: Simulator, server: Server, tmp_path: Path
 ) -> None:
@@ -61,8 +68,8 @@ async def test_systemd_hears_that_it_runs_that_it_lives_and_that_it_ends(
         for _ in range(3):
             await until(systemd, is_alive)
         process.send_signal(signal.SIGSTOP)
-        await trio.sleep(0.2)  # what it said before has come
-        systemd.heard()
+        await stopped_still(process)
+        systemd.heard()  # what it said before
         await trio.sleep(4 * EVERY)
         assert systemd.heard() == [], "it is frozen, and says that it lives"
         process.send_signal(signal.SIGCONT)

@@ -21,7 +21,8 @@ import attrs
 import pytest
 import trio
 from click.testing import CliRunner, Result
-from consumers.week import BRIDGE, Bridge
+from consumers.week import BRIDGE, DAY, Bridge, Week, today
+from hurt import LOOK, Stopwatch
 from store.servers import Peer, running
 
 from bzredis.commands.cli import bzredis
@@ -31,6 +32,7 @@ from bzredis.streams.installed import stream as named
 
 LIMIT = 60.0  # s for anything that is waited for, on a busy machine too
 WIDTH, HEIGHT = 80, 24
+ZONE, AHEAD = "CET-1", 3_600  # s
 
 
 @attrs.define
@@ -80,6 +82,7 @@ class Look:
     ) -> Terminal:
         """Start it on a terminal."""
         ours, its = pty.openpty()
+        before = termios.tcgetattr(its)
         ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, width, 0, 0))
         process = subprocess.Popen(
             self.command(*words),
@@ -90,7 +93,7 @@ class Look:
             start_new_session=True,
         )
         os.close(its)
-        return Terminal(process, ours)
+        return Terminal(process, ours, before)
 
     def shown(
         self,
@@ -112,6 +115,7 @@ class Terminal:
 
     process: subprocess.Popen[bytes]
     fd: int
+    before: list[Any]  # its modes, when nobody had changed them
     _read: bytearray = attrs.field(factory=bytearray)
 
     @property
@@ -139,6 +143,16 @@ class Terminal:
         found = self.text
         self._read.clear()
         return found
+
+    def seconds_to_end(self, ask: Callable[[], None]) -> float:
+        """Ask it to end, and read on; return how long it went on by itself."""
+        watch = Stopwatch(self.process)
+        ask()
+        deadline = time.monotonic() + LIMIT
+        while watch.goes_on():
+            self.look(LOOK)
+            assert time.monotonic() < deadline, self.text
+        return watch.seconds()
 
     def ended(self) -> int:
         """Read to the end; return the exit code."""
@@ -175,15 +189,21 @@ def peer(server: Peer) -> Peer:
 
 @pytest.fixture
 def bridge(peer: Peer) -> Bridge:
-    """Return what wrote a week into the server, and goes on to."""
-    bridge = Bridge(peer)
+    """Return what wrote a week into the server, and goes on to.
+
+    Its last day is today where `look` is, and that is not over before the test is.
+    """
+    left = DAY - (time.time() + AHEAD) % DAY
+    if left < 2 * LIMIT:
+        time.sleep(left)
+    bridge = Bridge(peer, Week(today(AHEAD)))
     bridge.write()
     return bridge
 
 
 @pytest.fixture
 def look(server: Peer, tmp_path: Path) -> Iterator[Look]:
-    environ = {**os.environ, "HOME": str(tmp_path), "TZ": "CET-1"}
+    environ = {**os.environ, "HOME": str(tmp_path), "TZ": ZONE}
     ours = {name for option in OPTIONS for name in (option.variable, *option.variables)}
     for name in (*ours, "XDG_CONFIG_HOME", "BZREDIS_CONFIG", "NO_COLOR", "COLUMNS"):
         environ.pop(name, None)

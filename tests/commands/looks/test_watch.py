@@ -165,21 +165,22 @@ def test_it_ends_at_once_and_leaves_the_terminal_as_it_was(
 ) -> None:
     terminal = look.terminal("watch")
     with closing(terminal):
-        before = termios.tcgetattr(terminal.fd)
         shown = terminal.until(lambda text: END in text)
         assert "\x1b[?1049h" in shown
         assert "XOM" in shown
-        began = time.monotonic()
-        if how == "\x03":  # what the terminal makes of it
-            terminal.process.send_signal(signal.SIGINT)
-        elif isinstance(how, str):
-            terminal.type(how)
-        else:
-            terminal.process.send_signal(how)
+
+        def ask() -> None:
+            if how == "\x03":  # what the terminal makes of it
+                terminal.process.send_signal(signal.SIGINT)
+            elif isinstance(how, str):
+                terminal.type(how)
+            else:
+                terminal.process.send_signal(how)
+
+        assert terminal.seconds_to_end(ask) < 5
         assert terminal.ended() == 0, terminal.text
-        assert time.monotonic() - began < 5
         assert terminal.text.rstrip().endswith(("\x1b[?1049l", "\x1b[?25h"))
-        assert termios.tcgetattr(terminal.fd) == before
+        assert termios.tcgetattr(terminal.fd) == terminal.before
 
 
 def test_changes_are_shown_as_they_come(bridge: Bridge, look: Look) -> None:
@@ -251,16 +252,26 @@ def until(lines: Iterator[bytes], words: str) -> str:
 
 
 def test_who_has_read_enough_ends_it(bridge: Bridge, look: Look) -> None:
+    """It hears of that when it has more to say."""
     program = '("$@"; echo $? >&2) | head -n 1'
-    done = subprocess.run(
+    with subprocess.Popen(
         ["/bin/sh", "-c", program, "sh", *look.command("watch")],
         env=look.surroundings(),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert done.stderr == b"0\n"
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        deadline = time.monotonic() + LIMIT
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            bridge.say("connected", "disconnected")
+            time.sleep(1)
+            bridge.say("fresh")
+            time.sleep(1)
+        assert process.stderr.read() == b"0\n"
 
 
 def test_no_redis_from_the_start(look: Look) -> None:

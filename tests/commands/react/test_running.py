@@ -249,13 +249,18 @@ async def test_several_at_a_time_where_that_is_wanted(hand: Hand, peer: Peer) ->
     assert sorted(hand.symbols()) == list("ABCD")
 
 
+def in_hand(peer: Peer) -> int:
+    return int(peer.redis.xpending(LOG, "g")["pending"])
+
+
 async def test_no_more_is_taken_than_can_be_in_hand(hand: Hand, peer: Peer) -> None:
     hand.gate = trio.Event()
     add(peer, *(f"S{number}" for number in range(250)))
     async with hand.at_work():
         await hand.until(lambda: hand.seen)
+        await hand.until(lambda: in_hand(peer) == at_work.IN_HAND)
         await trio.sleep(0.1)
-        assert peer.redis.xpending(LOG, "g")["pending"] == at_work.IN_HAND
+        assert in_hand(peer) == at_work.IN_HAND
         hand.gate.set()
         await hand.until(lambda: is_done(peer))
     assert hand.symbols() == [f"S{number}" for number in range(250)]

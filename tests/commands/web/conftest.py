@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import attrs
 import httpx
+import ports
 import pytest
 from consumers.week import DAY, LAST, Bridge, Week, nanos, today
 from playwright.sync_api import Browser, Page, sync_playwright
 from store.servers import Peer, running
 
-from bzredis.commands.embedded import free_port
 from bzredis.streams import CONSENSUS, RATINGS, STREAMS, Stream
 
 OURS: Final = ("AttributeError", "KeyError", "TypeError", "ValueError", "jinja2")
@@ -54,7 +54,7 @@ def board_at(
     url: str, folder: Path, *words: str, host: str = "127.0.0.1"
 ) -> Iterator[Board]:
     """Serve a board until the end of the block."""
-    port, said = free_port(), folder / "board.log"
+    port, said = ports.free(), folder / "board.log"
     command = [sys.executable, "-P", "-m", "bzredis", "board", "--redis", url]
     environ = {**os.environ, "HOME": str(folder), "TZ": "UTC"}
     environ.pop("XDG_STATE_HOME", None)
@@ -110,10 +110,8 @@ class Wrote:
         self.bridge.apply(stream, week.frame(stream, at, **content))
 
     def live(self) -> None:
-        """Have it be fresh, until `die`: no sign of life expires meanwhile."""
+        """Have it be fresh, until `die`."""
         self.bridge.say("fresh")
-        for stream in STREAMS:
-            self.bridge.peer.redis.persist(f"bz:{stream.name}:alive")
 
     def die(self) -> None:
         """Take the signs of life away, as they expire after a kill -9."""

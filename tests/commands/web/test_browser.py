@@ -217,6 +217,7 @@ def test_nobody_is_kept_out(
         bypass_csp=True,
         reduced_motion="reduce",
     )
+    context.set_default_timeout(1000 * LIMIT)
     page = context.new_page()
     for path in PAGES if scheme == "light" else PAGES[1:2]:
         page.goto(path)
@@ -243,8 +244,8 @@ def test_redis_goes_and_comes_and_there_is_a_start_of_all(
         (tmp_path / "home").mkdir()
         with board_at(peer.server.url, tmp_path / "home") as board:
             context = browser.new_context(base_url=board.url)
+            context.set_default_timeout(1000 * LIMIT)
             page = context.new_page()
-            page.set_default_timeout(1000 * LIMIT)
             page.goto("/")
             expect(page.locator("#strip .why")).to_contain_text("No bridge has written")
             expect(page.locator("#empty")).to_contain_text("Nothing has come yet")

@@ -110,6 +110,7 @@ def test_a_connection_that_is_half_open_is_made_anew(
     say(wrote, "HALF", "First & Co")
     with between(board.port) as proxy:
         page = browser.new_page(base_url=f"http://127.0.0.1:{proxy.port}")
+        page.set_default_timeout(1000 * LIMIT)
         page.goto("/symbol/HALF")
         expect(page.locator("#strip .state.fresh")).to_have_count(3)
         proxy.swallow = True

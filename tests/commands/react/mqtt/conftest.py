@@ -15,14 +15,13 @@ from secrets import token_bytes
 from typing import Any
 
 import attrs
+import ports
 import pytest
 import structlog
 import trustme
 from commands.looks.conftest import bridge, look, peer, server
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
-
-from bzredis.commands.embedded import free_port
 
 __all__ = ["bridge", "look", "peer", "server"]
 
@@ -59,7 +58,7 @@ class Mosquitto:
 
     def start(self) -> None:
         if not self.port:
-            self.port = free_port()
+            self.port = ports.free()
         file = self.folder / "mosquitto.conf"
         lines = (f"listener {self.port} 127.0.0.1", self.settings, "user root")
         file.write_text("\n".join(lines) + "\n")

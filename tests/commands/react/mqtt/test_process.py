@@ -30,14 +30,15 @@ def test_a_rating_is_there_within_a_second_and_the_last_will_after_a_kill(
     with reacting(look, *words):
         until(lambda: seen.last(AVAILABILITY) == b"online")
         # A busy machine may take a while: the best counts.
-        waits = []
-        for minute in range(3):
+        wait, minute = LIMIT, -1
+        while wait >= 1 and minute < 8:
+            minute += 1
             began = time.monotonic()
             call = attrs.evolve(LAST, clock=f"13:5{minute}", pt=f"{150 + minute}.00")
             bridge.apply(RATINGS, bridge.week.rating(call))
             until(lambda: pt(seen) == 150 + minute)  # noqa: B023 - it is asked now
-            waits.append(time.monotonic() - began)
-        assert min(waits) < 1
+            wait = time.monotonic() - began
+        assert wait < 1
         bridge.say("gone")
         until(lambda: seen.last("bzredis/ratings") == b"stale")
     # A stop in good order says so itself.
@@ -52,7 +53,7 @@ def test_a_rating_is_there_within_a_second_and_the_last_will_after_a_kill(
     process.kill()
     process.wait(LIMIT)
     until(lambda: seen.last(AVAILABILITY) == b"offline")
-    assert pt(seen) == 152
+    assert pt(seen) == 150 + minute
 
 
 def pt(seen: Watcher) -> float | None:
