@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from bzredis.simulator.market.records import Published
 PATIENCE: Final = 120.0
 LOOK: Final = 0.05  # s between looks at what other processes did
 SETTLE: Final = 0.2  # s between tallies, which take longer
-UNHEARD: Final = 50  # messages of a stream; a replay brings 100
+REPLAY: Final = 100  # messages of a stream that a replay brings
 CHUNK: Final = 1 << 18  # bytes a write, in a flood
 SAFE: Final = {"appendfsync": "always", "auto-aof-rewrite-percentage": "0"}
 QUICK: Final[dict[str, Any]] = {
@@ -65,7 +64,6 @@ class Rig:
     bridge: Bridge = attrs.field(init=False)
     standby: Bridge | None = None  # upstream lets one in at a time
     over: dict[str, object] = attrs.field(factory=dict)  # by which connection it went
-    unheard: Counter[str] = attrs.field(factory=Counter)  # of streams that are away
 
     def __attrs_post_init__(self) -> None:
         self.bridge = self.another("first")
@@ -102,27 +100,28 @@ class Rig:
                     self.archive.take(stream, text)
                 [*held] = self.simulator.connections(stream)
                 self.over[text] = held[0] if held else None
-                self.unheard[stream] = 0 if held else self.unheard[stream] + 1
                 self.simulator.publish(stream, text)
 
     @asynccontextmanager
     async def talking(self, rate: float = 20) -> AsyncIterator[None]:
-        """Have upstream send `rate` messages a second meanwhile, over all streams."""
+        """Have upstream send `rate` messages a second meanwhile, over all streams.
+
+        Of each no more than a replay brings: however long a busy machine takes, one
+        that comes in the end reaches back to what was known before.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.talk, rate)
             yield
             nursery.cancel_scope.cancel()
 
     async def talk(self, rate: float) -> None:
-        """Send `rate` messages a second over all streams, until cancelled.
-
-        A stream that is away rests before it has more than a replay brings back,
-        however long a busy machine takes to connect it again.
-        """
+        """Send `rate` messages a second over all streams, until cancelled."""
         due = trio.current_time()
+        left = dict.fromkeys(STREAMS, REPLAY - 1)
         while True:
             stream = self.rng.choice(STREAMS)
-            if self.unheard[stream] < UNHEARD:
+            if left[stream]:
+                left[stream] -= 1
                 self.publish(1, stream)
             due += 1 / rate
             await trio.sleep_until(due)

@@ -49,7 +49,7 @@ PACE = 50.0  # requests a second: its upstream is its own, and the first look is
 LAST_LOOK = 0.5  # s for what came while it ended
 # s after it was asked to end, later than a bridge; what else ends with it takes 0.2
 # (contract.md, 4: 5 s whatever hangs).
-GONE = 4.4
+GONE = 4.2
 # What variables and the file name of these is for real data.
 ITS_OWN = {"upstream", "rest", "redis", "token-file", "metrics"}
 

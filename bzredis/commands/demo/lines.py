@@ -25,7 +25,7 @@ from bzredis.commands.looks.words import one_line, way
 from bzredis.commands.outlet import Outlet
 from bzredis.reader import Entry, Gap
 
-CATCH_UP: Final = 15.0  # s; what is still missing then comes among what is new
+CATCH_UP: Final = 30.0  # s; what is still missing then comes among what is new
 SYMBOL, FIRM, SAYS = 8, 19, 22  # letters of the columns; who has more moves the rest
 
 
