@@ -19,7 +19,7 @@ from trio.lowlevel import ParkingLot
 
 from bzredis.backlog.disk import Disk
 from bzredis.backlog.queue import Queue
-from bzredis.errors import SpoolFull, SpoolLocked
+from bzredis.errors import SpoolFull, SpoolLocked, SpoolUnusable
 from bzredis.ports import Applied, Batch, Behind, Item
 
 # A kill may cost the last second (contract.md, 5): these two together are less.
@@ -36,6 +36,7 @@ AHEAD: Final = 2 * 2**20  # bytes: some five batches that a reader may be ahead 
 BREATH: Final = 0.5  # … and s that it waits: upstream's PINGs can be answered so late
 # Bytes, or half the limit, that must be free before a closed stream opens again.
 ROOM: Final = 4 * 2**20
+SAVING_AGAIN: Final = 0.1  # s between tries at the end
 ROOM_POLL: Final = 1.0  # s between looks whether there is room again
 
 
@@ -195,6 +196,12 @@ class Backlog:
             if not self.full:
                 self.wrong = ""
         return True
+
+    async def save(self) -> None:
+        """Flush at the end, as long as there is time and the disk refuses."""
+        with suppress(SpoolUnusable):  # that was told, or the next start tells it
+            while not await self.flush():  # noqa: ASYNC110 - no Event tells of a lock
+                await trio.sleep(SAVING_AGAIN)
 
     def _note_trouble(self, error: SpoolFull) -> None:
         """Note it, and `full` unless it may pass in a moment."""

@@ -12,7 +12,6 @@ Stopping cancels the feeds and closes the backlogs; the writers drain them and r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from math import inf
 from typing import Final, NoReturn
 
@@ -45,7 +44,6 @@ STALE: Final = 5.0  # s that a change may wait while `latest` still counts as fr
 # it: so much is for the feeds' goodbye and, at the same time, for the backlog, …
 DRAIN: Final = 2.7
 SAVING: Final = 0.8  # … so much for the disk, which another process may have locked, …
-SAVING_AGAIN: Final = 0.1
 FAREWELL: Final = 3.9  # … and what is left until then for the last status.
 CLOSING: Final = 0.1  # Nothing hangs on that: all is committed.
 TOLD_ALL_REFUSED: Final = (
@@ -199,7 +197,7 @@ class Bridge:
             with trio.move_on_after(SAVING):
                 async with trio.open_nursery() as nursery:
                     for line in self.lines:
-                        nursery.start_soon(_save, line.backlog)
+                        nursery.start_soon(line.backlog.save)
             # What the others left of their time is for this.
             with trio.move_on_at(self.stopping_at + FAREWELL):
                 for line in self.lines:
@@ -293,10 +291,3 @@ class Bridge:
             log.debug("status not written", error=str(error))
         finally:  # also where that was cut short
             status.is_fresh, status.told_at = stands, trio.current_time()
-
-
-async def _save(backlog: Backlog) -> None:
-    """Save what Redis did not take, as long as there is time and the disk refuses."""
-    with suppress(SpoolUnusable):  # that was told, or the next start tells it
-        while not await backlog.flush():  # noqa: ASYNC110 - no Event tells of a lock
-            await trio.sleep(SAVING_AGAIN)
