@@ -41,7 +41,11 @@ async def secure(
     context = tls or trusted()
     stream = trio.SSLStream(tcp, context, server_hostname=host, https_compatible=True)
     failed = f"{host} failed the TLS handshake"
-    await limited(stream.do_handshake(), failed, "no end of it")
+    try:
+        await limited(stream.do_handshake(), failed, "no end of it")
+    except FeedLost:
+        trusted.cache_clear()  # the system's list may have changed in these months
+        raise
     return stream
 
 
