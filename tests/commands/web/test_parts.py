@@ -47,6 +47,8 @@ def test_what_is_not_from_benzinga_is_told(upstream: str, *, is_told: bool) -> N
     board.states["ratings"] = Status(stream="ratings", upstream=upstream or None)
     told = f"Not from Benzinga:</strong> this comes from {upstream}."
     assert (told in board.draw.strip(board)) is is_told
+    widget = Templates().page("widget", board, symbol="AAPL", sheet=None)
+    assert ("not from Benzinga" in widget) is is_told
 
 
 # ---- what is kept
